@@ -481,6 +481,22 @@ struct sl_config {
 	struct sl6_cidr cidrs6[SL_CIDRS];
 };
 
+/*
+ * What the loader tells programs before they are loaded (`sl_consts` in .rodata of every object): sizes and what this
+ * kernel can do. Branches on these are dead code to the verifier, so a helper that is missing is never looked at.
+ */
+struct sl_consts {
+	__u32 shards_tcp; /* flow shards, each a power of two */
+	__u32 shards_udp;
+	__u32 shards_new;
+	__u32 records;    /* elements of sl4_records, sl4_backends, sl4_rings (and of sl6_): bounds that never change */
+	__u32 backends;
+	__u32 lines;
+	__u8 coarse_clock; /* bpf_ktime_get_coarse_ns (5.11) */
+	__u8 set_retval;   /* bpf_set_retval in connect and sendmsg hooks (5.18) */
+	__u8 pad[6];
+};
+
 /* ---- map names (≤ 15 characters), for both sides ------------------------------------------------------------------- */
 
 /*
