@@ -139,7 +139,7 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 .PHONY: all bpf deps help clean install uninstall format format-check lint lint-layers vmlinux demo \
 	test test-unit test-abi test-fuzz test-prog test-kube test-e2e test-programs vm bench
 
-all: bpf $(LIBS) $(BINS) compile_commands ## build everything (the default)
+all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
 
 bpf: $(BPF_OBJS) $(SKELS) ## build the BPF objects and their skeletons
 
@@ -398,12 +398,12 @@ lint-layers: ## check who includes whom
 
 # For clangd and clang-tidy; written from the same variables that compile, so it cannot disagree.
 $(O)/compile_commands.json: $(O)/.sources Makefile | $(O)/.tools
-	$(file >$@.tmp,[)
-	$(foreach s,$(USER_SRCS) $(wildcard tests/*/*.c),$(file >>$@.tmp,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
+	$(file >$@,[)
+	$(foreach s,$(USER_SRCS) $(wildcard tests/*/*.c),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
 	"command": "$(CC) $(BASE_CFLAGS) $(strip $(call group_cflags,$(call group_of,$(s)))) $(CFLAGS) -c $(s)"}$(comma)))
-	$(foreach s,$(BPF_SRCS),$(file >>$@.tmp,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
+	$(foreach s,$(BPF_SRCS),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
 	"command": "$(CLANG) $(BPF_CFLAGS) -c $(s)"}$(comma)))
-	@sed '$$s/,$$/\n]/' $@.tmp >$@; rm -f $@.tmp
+	@sed -i -e '$$s/,$$//' $@; echo ']' >>$@
 $(eval $(call stamp,$(O)/.sources,$(USER_SRCS) $(BPF_SRCS) $(wildcard tests/*/*.c)))
 
 # --------------------------------------------------------------------------------------------------- install
