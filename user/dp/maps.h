@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The pinned maps as seen from user space: reading (agent, tools; no agent needs to run) and writing (the agent only).
+ *
+ * A tool opens the pins with dp_open_read(); the agent gets its handle from dp_load() (dp/load.h). Everything here works
+ * on both, except where it says "agent". Functions return 0 or -errno.
+ */
+#ifndef DP_MAPS_H
+#define DP_MAPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dp/fault.h"
+#include "sluice_abi.h"
+
+/* DP_sl_meta, DP_sl4_services, … in the order of SL_MAPS. */
+enum dp_map {
+#define DP_MAP_ENUM(name, writer) DP_##name,
+	SL_MAPS(DP_MAP_ENUM)
+#undef DP_MAP_ENUM
+	DP_MAPS,
+};
+
+/* The map of one family: DP_MAP(6, names) is DP_sl6_names; dp_map_of(family, DP_sl4_names) does it at run time. */
+#define DP_MAP(family, name) DP_sl##family##_##name
+
+/* A map opened by its pin. fd is -1 where the map does not exist (sl_gc on kernels without timers). */
+struct dp_map_info {
+	int fd;
+	uint32_t type; /* enum bpf_map_type */
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t max_entries;
+	uint32_t id;
+};
+
+struct dp {
+	char dir[256];                     /* <bpffs>/sluice/v<ABI> */
+	struct dp_map_info maps[DP_MAPS];
+	int *shards[DP_MAPS];              /* flow tables: fd of each shard (several may be the same map) */
+	uint32_t n_shards[DP_MAPS];
+	uint32_t cpus;                     /* possible CPUs: how many values a per-CPU lookup returns */
+	bool no_batch;                     /* a batch operation was refused; single ones are used */
+};
+
+/*
+ * Opens the pins below bpffs for reading. -ENOENT: nothing is pinned there (no agent ever ran, or cleaned up); -EPERM:
+ * CAP_BPF is missing; -EPROTO: the maps do not have this version's layout. *fault says it in words.
+ */
+int dp_open_read(const char *bpffs, struct dp_fault *fault, struct dp **ret_dp);
+/* Closes what is open; what is pinned stays. NULL-safe. */
+void dp_free(struct dp *dp);
+
+const char *dp_map_name(enum dp_map map);
+/* DP_sl4_x → DP_sl6_x where family is 6; other maps unchanged. */
+enum dp_map dp_map_of(int family, enum dp_map sl4_map);
+
+int dp_meta_read(const struct dp *dp, struct sl_meta *ret_meta);
+int dp_config_read(const struct dp *dp, struct sl_config *ret_config);
+
+/* All entries of a hash, or all elements of an array (keys are then their indexes). Owned by the caller. */
+struct dp_rows {
+	void *keys;
+	void *values;
+	size_t n;
+	size_t key_size;
+	size_t value_size;
+};
+int dp_rows_read(struct dp *dp, enum dp_map map, struct dp_rows *ret_rows);
+void dp_rows_done(struct dp_rows *rows);
+
+/* One element by key. -ENOENT where there is none. */
+int dp_lookup(const struct dp *dp, enum dp_map map, const void *key, void *ret_value);
+
+/* sl_counters summed over CPUs, by reason. */
+int dp_counters_read(const struct dp *dp, struct sl_counter ret_counters[SL_REASON_COUNT]);
+/*
+ * Elements [first, first + n) of a per-CPU array of u64 counters (sl*_svc_stats, sl*_be_stats), summed over CPUs, into
+ * n values of the map's value type.
+ */
+int dp_stats_read(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, void *ret_values);
+
+/* Flow tables by name. */
+enum dp_flow_table {
+	DP_FLOWS_TCP,
+	DP_FLOWS_UDP,
+	DP_FLOWS_NEW,
+	DP_FLOW_TABLES,
+};
+const char *dp_flow_table_name(enum dp_flow_table table); /* "tcp", "udp", "new" */
+enum dp_map dp_flow_map(int family, enum dp_flow_table table);
+
+/*
+ * Calls fn for every entry of a flow table, shard by shard, in batches. key and value are struct sl{4,6}_flow_key and
+ * sl{4,6}_flow. fn returns 0 to go on; anything else ends the walk and is returned. Entries that come and go meanwhile
+ * may be seen or missed.
+ */
+typedef int dp_flow_fn(void *ctx, enum dp_flow_table table, const void *key, const void *value);
+int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx);
+
+/* Same for any hash map (affinity, sockets, frags). */
+typedef int dp_row_fn(void *ctx, const void *key, const void *value);
+int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx);
+
+/* Entries in use, counted; for flow tables over all shards. */
+int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n);
+
+/* ---- writing: agent ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Writes n entries; keys and values are packed arrays. A batch that stops half-way goes on one by one, so that
+ * *ret_done (may be NULL) is exactly how many were taken. The first error is returned.
+ */
+int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *values, uint32_t n, uint32_t *ret_done);
+/* Deletes n entries. A key that does not exist is no error. */
+int dp_delete(struct dp *dp, enum dp_map map, const void *keys, uint32_t n, uint32_t *ret_done);
+int dp_flow_delete(struct dp *dp, enum dp_map map, uint32_t shard, const void *key);
+/* Sets counters of one id to zero: the id has a new owner. */
+int dp_stats_zero(struct dp *dp, enum dp_map map, uint32_t id);
+int dp_meta_write(struct dp *dp, const struct sl_meta *meta);
+int dp_config_write(struct dp *dp, const struct sl_config *config);
+
+/*
+ * The ring lines as memory of this process (sl4_rings, sl6_rings are BPF_F_MMAPABLE). A line is written with plain
+ * stores; nobody may read it yet, or all readers have gone (dp_barrier).
+ */
+int dp_rings_map(struct dp *dp, int family, struct sl_ring_line **ret_lines);
+
+/*
+ * Returns when every program that was running when it was called has ended. The update of a dummy map-in-map waits for
+ * RCU in the kernel; where that is not possible, membarrier. Takes milliseconds: call it when idle.
+ */
+int dp_barrier(struct dp *dp);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The pin directory <bpffs>/sluice/v<ABI>/{maps,progs,links}: names, lock, and what is in it.
+ *
+ * bpffs holds no ordinary file and no name with a dot. So the lock is flock() on the directory, and links are named by
+ * interface index and direction: links/tc_in_12, links/tc_out_12, links/xdp_12, links/connect4.
+ */
+#ifndef DP_PIN_H
+#define DP_PIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dp/fault.h"
+
+#define PIN_BPFFS_DEFAULT "/sys/fs/bpf"
+
+struct pin_dir {
+	char bpffs[192];
+	char path[256]; /* <bpffs>/sluice/v<ABI> */
+	int lock_fd;    /* -1: not locked */
+};
+
+/* Names the directory and checks that bpffs is one. Creates nothing. */
+int pin_dir_init(const char *bpffs, struct dp_fault *fault, struct pin_dir *ret_pins);
+/* Makes the directories, mode 0700. */
+int pin_dir_create(const struct pin_dir *pins, struct dp_fault *fault);
+/*
+ * Exclusive lock on <bpffs>/sluice, without waiting; held until pin_dir_done() or the end of the process. -EBUSY: another
+ * agent has it. Creates that one directory.
+ */
+int pin_lock(struct pin_dir *pins, struct dp_fault *fault);
+void pin_dir_done(struct pin_dir *pins);
+
+/* name is relative to the directory: "maps/sl4_services". pin_get returns an fd or -errno (-ENOENT: no such pin). */
+int pin_get(const struct pin_dir *pins, const char *name);
+int pin_put(const struct pin_dir *pins, const char *name, int fd);
+int pin_drop(const struct pin_dir *pins, const char *name); /* no such pin is no error */
+int pin_rename(const struct pin_dir *pins, const char *from, const char *to);
+
+/* Calls fn with each name in a subdirectory ("links"); a missing one is empty. fn returns 0 to go on. */
+typedef int pin_fn(void *ctx, const char *name);
+int pin_each(const struct pin_dir *pins, const char *subdir, pin_fn *fn, void *ctx);
+
+#endif
