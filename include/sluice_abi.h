@@ -54,6 +54,7 @@
 #define SL_IDLE_UDP_S         120
 #define SL_IDLE_SCTP_S        210
 #define SL_IDLE_FRAG_S        30    /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
+#define SL_TICK_SHIFT         20    /* a tick is 2^20 ns, 1.05 ms */
 #define SL_TWIN_REFRESH_S     30    /* the other direction's entry is touched at most this often (idle/4 if less) */
 
 /* ---- enumerations (one byte; they print by name in bpftool) ------------------------------------------------------- */
@@ -227,7 +228,7 @@ struct sl_meta {
 	__u32 max_services;
 	__u32 max_backends;
 	__u32 max_flows;
-	__u32 shards;      /* of sl4_flows_tcp; the others have half and a quarter, at least 1 */
+	__u32 seed;        /* sl_consts.seed: shards of flows depend on it */
 	char node_name[SL_NODE_NAME_LEN];
 };
 
@@ -270,7 +271,7 @@ struct sl4_backend {
 };
 
 struct sl4_flow_key {
-	__u8 saddr[4] SL_ALIGNED(4); /* as the packet has them where the entry is looked up */
+	__u8 saddr[4] SL_ALIGNED(8); /* as the packet has them where the entry is looked up */
 	__u8 daddr[4];
 	__u16 sport;
 	__u16 dport;
@@ -299,7 +300,7 @@ struct sl4_flow {
 	__u64 seen_ns;               /* last packet of this direction, CLOCK_MONOTONIC */
 	__u64 packets;
 	__u64 bytes;                 /* of whole frames */
-	__u32 twin_s;                /* when the other direction's entry was last touched from here, monotonic seconds */
+	__u32 twin_tick;             /* when the other direction's entry was last touched from here: now_ns >> SL_TICK_SHIFT */
 	__u32 ifindex;               /* way out, where forwarding is fast; 0 = through the stack */
 };
 
@@ -405,7 +406,7 @@ struct sl6_flow {
 	__u64 seen_ns;
 	__u64 packets;
 	__u64 bytes;
-	__u32 twin_s;
+	__u32 twin_tick;
 	__u32 ifindex;
 };
 
@@ -492,9 +493,10 @@ struct sl_consts {
 	__u32 records;    /* elements of sl4_records, sl4_backends, sl4_rings (and of sl6_): bounds that never change */
 	__u32 backends;
 	__u32 lines;
+	__u32 seed;        /* of the flow hash; random, kept in sl_meta as long as the flow maps live */
 	__u8 coarse_clock; /* bpf_ktime_get_coarse_ns (5.11) */
 	__u8 set_retval;   /* bpf_set_retval in connect and sendmsg hooks (5.18) */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 /* ---- map names (≤ 15 characters), for both sides ------------------------------------------------------------------- */
@@ -560,6 +562,37 @@ static inline __u32 sl_filter_bit(__u32 word)
 static inline __u32 sl_fold6(__u32 w0, __u32 w1, __u32 w2, __u32 w3)
 {
 	return w0 ^ sl_rotl(w1, 7) ^ sl_rotl(w2, 13) ^ sl_rotl(w3, 21);
+}
+
+/*
+ * Hash of a flow key. With the seed of sl_consts it is the entry's tag and chooses its shard (tag & (shards - 1)); with
+ * seed 0 and kind REQUEST it is the same on every node and indexes Maglev rings (hash * length >> 32). Multipliers are
+ * odd 64-bit constants of the golden ratio and of xxHash.
+ */
+static inline __u64 sl_mix(__u64 h, __u64 word)
+{
+	h = (h ^ word) * 0x9E3779B97F4A7C15ull;
+	return h ^ (h >> 32);
+}
+
+static inline __u32 sl_hash_end(__u64 h)
+{
+	h *= 0xC2B2AE3D27D4EB4Full;
+	return (__u32)(h >> 32);
+}
+
+static inline __u32 sl4_flow_hash(const struct sl4_flow_key *key, __u32 seed)
+{
+	const __u64 *w = (const __u64 *)(const void *)key;
+
+	return sl_hash_end(sl_mix(sl_mix(seed, w[0]), w[1]));
+}
+
+static inline __u32 sl6_flow_hash(const struct sl6_flow_key *key, __u32 seed)
+{
+	const __u64 *w = (const __u64 *)(const void *)key;
+
+	return sl_hash_end(sl_mix(sl_mix(sl_mix(sl_mix(sl_mix(seed, w[0]), w[1]), w[2]), w[3]), w[4]));
 }
 
 #endif

@@ -54,7 +54,8 @@
 	  "add the client's network to spec.loadBalancerSourceRanges")                                                 \
 	X(SNAT_PORTS,          DROP,    "no free source port of the node",                                             \
 	  "widen --snat-ports")                                                                                        \
-	X(TTL,                 DROP,    "time to live ran out at this node",              "")
+	X(TTL,                 DROP,    "time to live ran out at this node",              "")                          \
+	X(LEFT_TO_TC,          PASS,    "service traffic that XDP leaves to tc",          "")
 
 enum sl_reason {
 #define SL_REASON_ENUM(name, class, text, advice) SL_REASON_##name,
