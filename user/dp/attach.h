@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dp/fault.h"
+#include "base/err.h"
 #include "dp/load.h"
 #include "dp/pin.h"
 
@@ -87,7 +87,7 @@ struct attach;
 
 /* pins and programs must outlive *ret_attach. -ENOTSUP: tcx was asked for by name and the kernel has none. */
 int attach_new(const struct pin_dir *pins, const struct dp_programs *programs, const struct attach_options *options,
-	       struct dp_fault *fault, struct attach **ret_attach);
+	       struct err *err, struct attach **ret_attach);
 void attach_free(struct attach *attach);
 
 /*
@@ -106,12 +106,12 @@ int attach_list(const struct pin_dir *pins, struct attach_row **ret_rows, size_t
  * Detaches everything of ours: pinned links, clsact filters whose program is one of our pinned ones (in this network
  * namespace), clsact qdiscs that we made and that are empty. Needs no loaded programs. *ret_n: how many were detached.
  */
-int attach_cleanup(const struct pin_dir *pins, struct dp_fault *fault, unsigned int *ret_n);
+int attach_cleanup(const struct pin_dir *pins, struct err *err, unsigned int *ret_n);
 
 /*
  * Where cgroup2 is mounted: as the only hierarchy, or beside cgroup v1 ("unified"). given != NULL is checked instead.
- * -ENOENT with *fault set: no cgroup2.
+ * -ENOENT with *err set: no cgroup2.
  */
-int attach_find_cgroup(const char *given, struct dp_fault *fault, char ret_path[256]);
+int attach_find_cgroup(const char *given, struct err *err, char ret_path[256]);
 
 #endif

@@ -69,9 +69,9 @@ int links_choose(const struct links_table *table, const struct links_rules *rule
 		 struct attach_want **ret_wants, size_t *ret_n);
 /*
  * A pattern of --pod-ifaces that names only bridges is refused: packets between two ports of a bridge never pass the
- * bridge's own tc hooks, so replies would keep the pod's address. -EINVAL with *fault set; 0 otherwise.
+ * bridge's own tc hooks, so replies would keep the pod's address. -EINVAL with *err set; 0 otherwise.
  */
-int links_check_pods(const struct links_table *table, const char *pod_ifaces, struct dp_fault *fault);
+int links_check_pods(const struct links_table *table, const char *pod_ifaces, struct err *err);
 /* The node's own address of a family (4 or 6): global, on an uplink; for --node-ip left open. -ENOENT: none. */
 int links_node_address(const struct links_table *table, const struct links_rules *rules, int family,
 		       struct address *ret_addr);

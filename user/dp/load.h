@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dp/fault.h"
+#include "base/err.h"
 #include "dp/maps.h"
 #include "dp/pin.h"
 #include "dp/sizes.h"
@@ -52,19 +52,19 @@ struct dp_programs {
 const char *dp_prog_name(enum dp_prog prog);
 
 /*
- * pins must be locked (pin_lock). On failure nothing that was pinned before is changed, and *fault says why: a missing
+ * pins must be locked (pin_lock). On failure nothing that was pinned before is changed, and *err says why: a missing
  * capability, a missing kernel feature, or a map whose layout or size does not fit (remedy: sluiced --cleanup).
  */
-int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct dp_fault *fault,
+int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct err *err,
 	    struct dp **ret_dp, struct dp_programs *ret_programs);
 /*
  * The links now use the new programs (attach_sync): makes their pins the current ones, and notes the hash in sl_meta.
  * Until then a restart would load again.
  */
-int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs *programs, struct dp_fault *fault);
+int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs *programs, struct err *err);
 void dp_programs_done(struct dp_programs *programs);
 
 /* Names the capability that is missing for the whole job, or returns 0. */
-int dp_check_capabilities(struct dp_fault *fault);
+int dp_check_capabilities(struct err *err);
 
 #endif

@@ -3,7 +3,8 @@
  * The pinned maps as seen from user space: reading (agent, tools; no agent needs to run) and writing (the agent only).
  *
  * A tool opens the pins with dp_open_read(); the agent gets its handle from dp_load() (dp/load.h). Everything here works
- * on both, except where it says "agent". Functions return 0 or -errno.
+ * on both, except where it says "agent". Functions return 0 or -errno. In a struct err, -EPERM means a missing capability
+ * (exit code 4) and -ENOTSUP a missing kernel feature (exit code 5), named in the sentence.
  */
 #ifndef DP_MAPS_H
 #define DP_MAPS_H
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dp/fault.h"
+#include "base/err.h"
 #include "sluice_abi.h"
 
 /* DP_sl_meta, DP_sl4_services, … in the order of SL_MAPS. */
@@ -47,9 +48,9 @@ struct dp {
 
 /*
  * Opens the pins below bpffs for reading. -ENOENT: nothing is pinned there (no agent ever ran, or cleaned up); -EPERM:
- * CAP_BPF is missing; -EPROTO: the maps do not have this version's layout. *fault says it in words.
+ * CAP_BPF is missing; -EPROTO: the maps do not have this version's layout. *err says it in words.
  */
-int dp_open_read(const char *bpffs, struct dp_fault *fault, struct dp **ret_dp);
+int dp_open_read(const char *bpffs, struct err *err, struct dp **ret_dp);
 /* Closes what is open; what is pinned stays. NULL-safe. */
 void dp_free(struct dp *dp);
 

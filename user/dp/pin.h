@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dp/fault.h"
+#include "base/err.h"
 
 #define PIN_BPFFS_DEFAULT "/sys/fs/bpf"
 
@@ -22,14 +22,14 @@ struct pin_dir {
 };
 
 /* Names the directory and checks that bpffs is one. Creates nothing. */
-int pin_dir_init(const char *bpffs, struct dp_fault *fault, struct pin_dir *ret_pins);
+int pin_dir_init(const char *bpffs, struct err *err, struct pin_dir *ret_pins);
 /* Makes the directories, mode 0700. */
-int pin_dir_create(const struct pin_dir *pins, struct dp_fault *fault);
+int pin_dir_create(const struct pin_dir *pins, struct err *err);
 /*
  * Exclusive lock on <bpffs>/sluice, without waiting; held until pin_dir_done() or the end of the process. -EBUSY: another
  * agent has it. Creates that one directory.
  */
-int pin_lock(struct pin_dir *pins, struct dp_fault *fault);
+int pin_lock(struct pin_dir *pins, struct err *err);
 void pin_dir_done(struct pin_dir *pins);
 
 /* name is relative to the directory: "maps/sl4_services". pin_get returns an fd or -errno (-ENOENT: no such pin). */
