@@ -7,8 +7,8 @@
  *
  *	log_info("synced services=%zu endpoints=%zu took_ms=%" PRIu64, …);
  *
- * A terminal or file gets "2025-01-31T12:00:00.123Z info synced …"; under systemd (JOURNAL_STREAM is set) the line
- * starts with the journal's priority, "<6>synced …". Control characters in the text are written as \xNN, so that
+ * A terminal or file gets "2025-01-31T12:00:00.123Z info synced …"; when stderr is the journal (as JOURNAL_STREAM
+ * says) the line starts with its priority instead, "<6>synced …". Control characters in the text are written as \xNN, so that
  * an object's name cannot forge a line. Lines are cut at 2000 bytes. Only agent, tools and proxy log; libraries
  * return errors.
  */
