@@ -10,10 +10,10 @@
  *
  *	static const char *const tc_words[] = { "auto", "tcx", "clsact", NULL };   value: index of the word
  *	static const struct option table[] = {
- *		OPTION_STRING(struct config, node_name, "node-name", NULL, "NAME", "this node's name in the API"),
- *		OPTION_UINT(struct config, max_services, "max-services", "65536", 1, 1 << 20, "N", "…"),
- *		OPTION_ENUM(struct config, tc, "tc", "auto", tc_words, "how to attach to tc"),
- *		OPTION_BOOL(struct config, socket_lb, "socket-lb", "on", "…"),
+ *		{ OPTION_STRING(struct config, node_name, "node-name", NULL, "NAME", "this node's name in the API") },
+ *		{ OPTION_UINT(struct config, max_services, "max-services", "65536", 1, 1 << 20, "N", "…") },
+ *		{ OPTION_ENUM(struct config, tc, "tc", "auto", tc_words, "how to attach to tc"), .letter = 't' },
+ *		{ OPTION_BOOL(struct config, socket_lb, "socket-lb", "on", "…") },
  *		{ 0 },
  *	};
  *
@@ -66,53 +66,39 @@ struct option {
 	uint64_t min, max;
 };
 
-/* offsetof() that does not compile when the field has another type. */
+/*
+ * The initialisers below stand in braces, where more can be said: { OPTION_ENUM(…), .letter = 'o' }.
+ * OPTION_AT() is an offsetof() that does not compile when the field has another type.
+ */
 #define OPTION_AT(s, field, type) (offsetof(s, field) + 0 * sizeof(&((s *)0)->field == (type *)0))
 
-#define OPTION_STRING(s, field, name_, preset_, metavar_, help_)                                  \
-	{                                                                                         \
-		.name = name_, .type = OPTION_TYPE_STRING, .offset = OPTION_AT(s, field, char *), \
-		.preset = preset_, .metavar = metavar_, .help = help_                             \
-	}
-#define OPTION_LIST(s, field, name_, preset_, metavar_, help_)                        \
-	{                                                                             \
-		.name = name_, .type = OPTION_TYPE_LIST,                              \
-		.offset = OPTION_AT(s, field, struct option_list), .preset = preset_, \
-		.metavar = metavar_, .help = help_                                    \
-	}
-#define OPTION_BOOL(s, field, name_, preset_, help_)                                          \
-	{                                                                                     \
-		.name = name_, .type = OPTION_TYPE_BOOL, .offset = OPTION_AT(s, field, bool), \
-		.preset = preset_, .help = help_                                              \
-	}
+#define OPTION_STRING(s, field, name_, preset_, metavar_, help_)                          \
+	.name = name_, .type = OPTION_TYPE_STRING, .offset = OPTION_AT(s, field, char *), \
+	.preset = preset_, .metavar = metavar_, .help = help_
+#define OPTION_LIST(s, field, name_, preset_, metavar_, help_)                                     \
+	.name = name_, .type = OPTION_TYPE_LIST,                                                   \
+	.offset = OPTION_AT(s, field, struct option_list), .preset = preset_, .metavar = metavar_, \
+	.help = help_
+#define OPTION_BOOL(s, field, name_, preset_, help_)                                  \
+	.name = name_, .type = OPTION_TYPE_BOOL, .offset = OPTION_AT(s, field, bool), \
+	.preset = preset_, .help = help_
 /* An action such as --check: a bare flag that neither environment nor file can set. */
-#define OPTION_ACTION(s, field, name_, help_)                                                 \
-	{                                                                                     \
-		.name = name_, .type = OPTION_TYPE_BOOL, .offset = OPTION_AT(s, field, bool), \
-		.flag_only = true, .help = help_                                              \
-	}
-#define OPTION_ENUM(s, field, name_, preset_, words_, help_)                                 \
-	{                                                                                    \
-		.name = name_, .type = OPTION_TYPE_ENUM, .offset = OPTION_AT(s, field, int), \
-		.preset = preset_, .words = words_, .help = help_                            \
-	}
-#define OPTION_UINT(s, field, name_, preset_, min_, max_, metavar_, help_)                        \
-	{                                                                                         \
-		.name = name_, .type = OPTION_TYPE_UINT, .offset = OPTION_AT(s, field, uint64_t), \
-		.preset = preset_, .min = min_, .max = max_, .metavar = metavar_, .help = help_   \
-	}
-#define OPTION_PORTS(s, field, name_, preset_, help_)                                  \
-	{                                                                              \
-		.name = name_, .type = OPTION_TYPE_PORTS,                              \
-		.offset = OPTION_AT(s, field, struct option_ports), .preset = preset_, \
-		.metavar = "LOW-HIGH", .help = help_                                   \
-	}
-#define OPTION_DURATION(s, field, name_, preset_, min_, max_, help_)                     \
-	{                                                                                \
-		.name = name_, .type = OPTION_TYPE_DURATION,                             \
-		.offset = OPTION_AT(s, field, uint64_t), .preset = preset_, .min = min_, \
-		.max = max_, .metavar = "TIME", .help = help_                            \
-	}
+#define OPTION_ACTION(s, field, name_, help_)                                         \
+	.name = name_, .type = OPTION_TYPE_BOOL, .offset = OPTION_AT(s, field, bool), \
+	.flag_only = true, .help = help_
+#define OPTION_ENUM(s, field, name_, preset_, words_, help_)                         \
+	.name = name_, .type = OPTION_TYPE_ENUM, .offset = OPTION_AT(s, field, int), \
+	.preset = preset_, .words = words_, .help = help_
+#define OPTION_UINT(s, field, name_, preset_, min_, max_, metavar_, help_)                \
+	.name = name_, .type = OPTION_TYPE_UINT, .offset = OPTION_AT(s, field, uint64_t), \
+	.preset = preset_, .min = min_, .max = max_, .metavar = metavar_, .help = help_
+#define OPTION_PORTS(s, field, name_, preset_, help_)                          \
+	.name = name_, .type = OPTION_TYPE_PORTS,                              \
+	.offset = OPTION_AT(s, field, struct option_ports), .preset = preset_, \
+	.metavar = "LOW-HIGH", .help = help_
+#define OPTION_DURATION(s, field, name_, preset_, min_, max_, help_)                          \
+	.name = name_, .type = OPTION_TYPE_DURATION, .offset = OPTION_AT(s, field, uint64_t), \
+	.preset = preset_, .min = min_, .max = max_, .metavar = "TIME", .help = help_
 
 struct options_spec {
 	const char *program;  /* sluiced */
@@ -129,9 +115,9 @@ enum { OPTIONS_HELP = 1, OPTIONS_VERSION = 2 }; /* --help or -h, --version was a
 
 /*
  * Fills *values (the caller's struct, whose fields the table names) and *ret_options, which owns every string and
- * list in it: keep it as long as the values. argv[0] is skipped; env is environ, or NULL for none.
+ * list in it: keep it and the table as long as the values. argv[0] is skipped; env is environ, or NULL for none.
  * 0; OPTIONS_HELP or OPTIONS_VERSION (nothing else is filled then); or a negative errno with *err saying where and
- * what: -EINVAL for a refused name or value, else what reading the file gave.
+ * what: -EINVAL for a refused name or value, else what reading the file gave. After an error *values holds nothing of use.
  */
 int options_load(const struct options_spec *spec, int argc, char *const argv[], char *const env[],
 		 void *values, struct options **ret_options, struct err *err);
