@@ -12,7 +12,7 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *chunk; /* the newest; older ones hang behind it */
-	size_t bytes;		   /* given out since the last reset, padding included */
+	size_t bytes;              /* given out since the last reset, padding included */
 };
 
 void *arena_alloc(struct arena *arena, size_t size);

@@ -5,7 +5,7 @@
 /* The only door to the system's clocks. Code that decides by time takes `now_ns` as an argument instead. */
 #include <stdint.h>
 
-#define CLOCK_NS_PER_S	UINT64_C(1000000000)
+#define CLOCK_NS_PER_S  UINT64_C(1000000000)
 #define CLOCK_NS_PER_MS UINT64_C(1000000)
 
 /* CLOCK_MONOTONIC, the clock of the BPF programs (bpf_ktime_get_ns): never jumps, stands still in suspend. */

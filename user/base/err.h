@@ -14,7 +14,7 @@
 #include <string.h>
 
 struct err {
-	int code;	/* negative errno; 0 = no error */
+	int code;       /* negative errno; 0 = no error */
 	char what[512]; /* one line, no newline at its end; cut when longer */
 };
 

@@ -49,7 +49,7 @@ struct log_rate {
 	uint64_t interval_ns;
 	uint64_t start_ns; /* of the running interval */
 	unsigned int used; /* lines in it */
-	uint64_t held;	   /* refused since the last line that was allowed */
+	uint64_t held;     /* refused since the last line that was allowed */
 };
 
 /* True if a line may be written now; *ret_held is then how many were refused since the one before it. */

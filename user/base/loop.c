@@ -112,7 +112,8 @@ static void heap_remove(struct loop *loop, struct loop_event *timer)
 
 /* ----------------------------------------------------------------------------------------- registration */
 
-static int event_new(struct loop *loop, enum loop_kind kind, void *arg, struct loop_event **ret_event)
+static int event_new(struct loop *loop, enum loop_kind kind, void *arg,
+		     struct loop_event **ret_event)
 {
 	struct loop_event *event = calloc(1, sizeof(*event));
 
@@ -288,7 +289,8 @@ static int set_timer(struct loop *loop)
 
 	if (ns == loop->timer_set_ns)
 		return 0;
-	if (ns / CLOCK_NS_PER_S > INT64_MAX / CLOCK_NS_PER_S) /* further than the kernel can count */
+	if (ns / CLOCK_NS_PER_S >
+	    INT64_MAX / CLOCK_NS_PER_S) /* further than the kernel can count */
 		spec = (struct itimerspec){ 0 };
 	if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
 		return -errno;

@@ -55,13 +55,13 @@ struct option_ports {
 
 struct option {
 	const char *name; /* as after "--"; NULL ends the table */
-	char letter;	  /* also -x; 0 = none */
+	char letter;      /* also -x; 0 = none */
 	enum option_type type;
-	bool flag_only;		  /* an action (--check): not from environment or file */
-	size_t offset;		  /* of the field in the caller's struct */
-	const char *preset;	  /* default, written as a user would; NULL = none (zero) */
-	const char *metavar;	  /* NAME, FILE … in --help; NULL for BOOL and ENUM */
-	const char *help;	  /* one sentence, lower case, no full stop */
+	bool flag_only;           /* an action (--check): not from environment or file */
+	size_t offset;            /* of the field in the caller's struct */
+	const char *preset;       /* default, written as a user would; NULL = none (zero) */
+	const char *metavar;      /* NAME, FILE … in --help; NULL for BOOL and ENUM */
+	const char *help;         /* one sentence, lower case, no full stop */
 	const char *const *words; /* ENUM, UINT; NULL-terminated */
 	uint64_t min, max;
 };

@@ -77,7 +77,7 @@ void table_done(struct table *table, void (*free_value)(void *value))
 {
 	struct table_entry *entry;
 
-	table_for_each (entry, table) {
+	table_for_each(entry, table) {
 		if (free_value)
 			free_value(entry->value);
 		free(entry->key);
@@ -87,7 +87,8 @@ void table_done(struct table *table, void (*free_value)(void *value))
 	table_init(table, table->seed);
 }
 
-static bool entry_is(const struct table_entry *entry, uint64_t hash, const void *key, size_t key_len)
+static bool entry_is(const struct table_entry *entry, uint64_t hash, const void *key,
+		     size_t key_len)
 {
 	return entry->hash == hash && entry->key_len == key_len &&
 	       (!key_len || memcmp(entry->key, key, key_len) == 0);
@@ -149,7 +150,7 @@ static int make_room(struct table *table)
 		free(slots);
 		return -ENOMEM;
 	}
-	table_for_each (entry, table) {
+	table_for_each(entry, table) {
 		size_t i = entry->hash & (slots_len - 1);
 
 		while (slots[i])
