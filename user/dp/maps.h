@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "core/rows.h"
+#include "dp/pin.h"
 #include "sluice_abi.h"
 
 /* DP_sl_meta, DP_sl4_services, … in the order of SL_MAPS. */
@@ -38,12 +40,14 @@ struct dp_map_info {
 };
 
 struct dp {
-	char dir[256];                     /* <bpffs>/sluice/v<ABI> */
+	struct pin_dir pins;
 	struct dp_map_info maps[DP_MAPS];
-	int *shards[DP_MAPS];              /* flow tables: fd of each shard (several may be the same map) */
-	uint32_t n_shards[DP_MAPS];
+	uint32_t n_shards[DP_MAPS];        /* flow tables: distinct shards (1 where the family is not used) */
 	uint32_t cpus;                     /* possible CPUs: how many values a per-CPU lookup returns */
-	bool no_batch;                     /* a batch operation was refused; single ones are used */
+	bool no_batch;                     /* batch operations were refused; single ones are used */
+	struct sl_ring_line *rings[2];     /* agent: sl4_rings, sl6_rings in our memory; NULL = not mapped yet */
+	int barrier_outer;                 /* agent: dummy map-in-map and what it holds; -1 = none yet */
+	int barrier_inner;
 };
 
 /*
@@ -55,6 +59,9 @@ int dp_open_read(const char *bpffs, struct err *err, struct dp **ret_dp);
 void dp_free(struct dp *dp);
 
 const char *dp_map_name(enum dp_map map);
+/* DP_MAPS if no map has that name. */
+enum dp_map dp_map_by_name(const char *name);
+bool dp_map_is_flows(enum dp_map map);
 /* DP_sl4_x → DP_sl6_x where family is 6; other maps unchanged. */
 enum dp_map dp_map_of(int family, enum dp_map sl4_map);
 
@@ -101,33 +108,40 @@ enum dp_map dp_flow_map(int family, enum dp_flow_table table);
 typedef int dp_flow_fn(void *ctx, enum dp_flow_table table, const void *key, const void *value);
 int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx);
 
+/* fd of one shard of a flow table, to be closed by the caller; -errno. */
+int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard);
+
 /* Same for any hash map (affinity, sockets, frags). */
 typedef int dp_row_fn(void *ctx, const void *key, const void *value);
 int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx);
 
-/* Entries in use, counted; for flow tables over all shards. */
+/* Entries in use, counted; for flow tables over all shards. Arrays: their length. */
 int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n);
+/* Entries there is room for; for flow tables over all shards. */
+uint64_t dp_capacity(const struct dp *dp, enum dp_map map);
+
+/* The control maps as rows for core (diff, view). Valid as long as dp. Rows of zeros are left out. */
+struct row_reader dp_row_reader(struct dp *dp);
+enum dp_map dp_map_of_row(enum row_table table);
 
 /* ---- writing: agent ------------------------------------------------------------------------------------------------ */
 
 /*
- * Writes n entries; keys and values are packed arrays. A batch that stops half-way goes on one by one, so that
- * *ret_done (may be NULL) is exactly how many were taken. The first error is returned.
+ * Writes n entries; keys and values are packed arrays. Stops at the first the kernel refuses and returns its -errno;
+ * *ret_done (may be NULL) is how many were taken before it.
  */
 int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *values, uint32_t n, uint32_t *ret_done);
-/* Deletes n entries. A key that does not exist is no error. */
+/* Deletes n entries, likewise. A key that does not exist is no error. */
 int dp_delete(struct dp *dp, enum dp_map map, const void *keys, uint32_t n, uint32_t *ret_done);
-int dp_flow_delete(struct dp *dp, enum dp_map map, uint32_t shard, const void *key);
 /* Sets counters of one id to zero: the id has a new owner. */
 int dp_stats_zero(struct dp *dp, enum dp_map map, uint32_t id);
 int dp_meta_write(struct dp *dp, const struct sl_meta *meta);
-int dp_config_write(struct dp *dp, const struct sl_config *config);
 
 /*
- * The ring lines as memory of this process (sl4_rings, sl6_rings are BPF_F_MMAPABLE). A line is written with plain
- * stores; nobody may read it yet, or all readers have gone (dp_barrier).
+ * The ring lines as memory of this process (sl4_rings, sl6_rings are BPF_F_MMAPABLE); dp_update() uses it. A line is written
+ * with plain stores: nobody may read it yet, or all readers have gone (dp_barrier).
  */
-int dp_rings_map(struct dp *dp, int family, struct sl_ring_line **ret_lines);
+int dp_rings_map(struct dp *dp, int family);
 
 /*
  * Returns when every program that was running when it was called has ended. The update of a dummy map-in-map waits for

@@ -42,4 +42,7 @@ int pin_rename(const struct pin_dir *pins, const char *from, const char *to);
 typedef int pin_fn(void *ctx, const char *name);
 int pin_each(const struct pin_dir *pins, const char *subdir, pin_fn *fn, void *ctx);
 
+/* Removes the directories, which must be empty (-ENOTEMPTY). The lock stays held on the one that is gone. */
+int pin_dir_remove(const struct pin_dir *pins);
+
 #endif
