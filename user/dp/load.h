@@ -40,13 +40,15 @@ struct dp_features {
 };
 
 struct dp_programs {
-	int fd[DP_PROG_COUNT];     /* -1: not loaded on this kernel */
+	int fd[DP_PROG_COUNT];        /* -1: not loaded on this kernel */
 	uint32_t id[DP_PROG_COUNT];
-	uint32_t old_id[DP_PROG_COUNT]; /* what was pinned before; 0 = nothing */
+	int old_fd[DP_PROG_COUNT];    /* what is pinned until dp_load_commit(); -1 = nothing, or the same as fd */
+	uint32_t old_id[DP_PROG_COUNT];
+	uint32_t left_id[DP_PROG_COUNT]; /* of a replacement that was killed half-way: may be attached here and there */
 	struct dp_features features;
 	uint64_t hash;
-	bool reloaded;             /* false: the pinned programs were taken over as they are */
-	bool maps_made;            /* at least one map is new */
+	bool reloaded;                /* false: the pinned programs were taken over as they are */
+	bool maps_made;               /* at least one map is new */
 };
 
 const char *dp_prog_name(enum dp_prog prog);
@@ -55,16 +57,22 @@ const char *dp_prog_name(enum dp_prog prog);
  * pins must be locked (pin_lock). On failure nothing that was pinned before is changed, and *err says why: a missing
  * capability, a missing kernel feature, or a map whose layout or size does not fit (remedy: sluiced --cleanup).
  */
-int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct err *err,
-	    struct dp **ret_dp, struct dp_programs *ret_programs);
+int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct err *err, struct dp **ret_dp,
+	    struct dp_programs *ret_programs);
+/*
+ * --max-flows of the maps that are pinned, for an agent that was not told a number: what is there stays. 0: nothing is pinned.
+ */
+uint32_t dp_pinned_flows(const struct pin_dir *pins);
 /*
  * The links now use the new programs (attach_sync): makes their pins the current ones, and notes the hash in sl_meta.
  * Until then a restart would load again.
  */
 int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs *programs, struct err *err);
+/* Removes every pin of ours and the directories. Hooks first (attach_cleanup). */
+int dp_unload(const struct pin_dir *pins, struct err *err);
 void dp_programs_done(struct dp_programs *programs);
 
-/* Names the capability that is missing for the whole job, or returns 0. */
-int dp_check_capabilities(struct err *err);
+/* Is a program of ours, by kernel id? */
+bool dp_programs_own(const struct dp_programs *programs, uint32_t prog_id);
 
 #endif
