@@ -57,6 +57,13 @@ int diff_want(struct diff *d, enum row_table table, const void *key, const void 
  * For rows that lose something others may still rely on (a backend that leaves a list). 0 or -ENOMEM.
  */
 int diff_want_later(struct diff *d, enum row_table table, const void *key, const void *interim, const void *value);
+/*
+ * The row, which is wanted or reserved, shall end as `value`; until everything that was added is there it stays as the kernel
+ * has it. For rows nobody may still use by then. Never fails.
+ */
+void diff_retire(struct diff *d, enum row_table table, const void *key, const void *value);
+/* Sets memory aside, so that the next diff_want() of this row cannot fail; diff_unwant() gives it back. 0 or -ENOMEM. */
+int diff_reserve(struct diff *d, enum row_table table, const void *key);
 /* The row shall not be there. Never fails. */
 void diff_unwant(struct diff *d, enum row_table table, const void *key);
 

@@ -59,6 +59,7 @@ struct extent {
 struct extents {
 	struct extent *free;
 	size_t n_free, room;
+	size_t n_ranges;      /* in use or resting */
 	uint32_t end;
 	uint32_t n_available; /* sum of the free lengths */
 	uint32_t n_resting;   /* sum of lengths retired and not yet rested */

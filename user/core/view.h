@@ -13,6 +13,7 @@
 #include "core/address.h"
 #include "core/rows.h"
 
+struct arena;
 struct diff;
 
 struct view_endpoint {
@@ -55,6 +56,7 @@ struct view {
 	size_t n_services;
 	bool has_config;
 	struct sl_config config;
+	struct arena *memory; /* of everything above */
 };
 
 /* Both families. 0, -ENOMEM, or what the reader returned. */
