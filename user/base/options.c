@@ -53,30 +53,47 @@ static const struct option *find_letter(const struct options_spec *spec, char le
 	return NULL;
 }
 
-/* Refuses a name; what its nearest neighbour looks like depends on where it stood. */
-static int refuse_name(const struct options *options, const char *name, bool flag_too,
-		       const char *prefix, struct err *err)
+static void name_to_env(const char *name, char variable[ENV_NAME_MAX])
+{
+	size_t len = (size_t)snprintf(variable, ENV_NAME_MAX, ENV_PREFIX "%s", name);
+
+	for (size_t i = 0; i < len && i < ENV_NAME_MAX - 1; i++)
+		variable[i] = variable[i] == '-' ? '_' : (char)toupper((unsigned char)variable[i]);
+}
+
+/* A name as its origin writes it: --node-name, SLUICE_NODE_NAME, node-name. */
+static void show_name(const char *name, enum option_origin origin, char shown[ENV_NAME_MAX])
+{
+	if (origin == OPTION_FROM_ENV)
+		name_to_env(name, shown);
+	else
+		snprintf(shown, ENV_NAME_MAX, "%s%s", origin == OPTION_FROM_FLAG ? "--" : "", name);
+}
+
+/* Refuses a name, with the nearest that this origin knows. */
+static int refuse_name(const struct options *options, const char *name, enum option_origin origin,
+		       struct err *err)
 {
 	struct VEC_OF(const char *) names = { 0 };
+	char shown[ENV_NAME_MAX], meant[ENV_NAME_MAX];
 	const char *nearest;
 	int rc = 0;
 
 	for (const struct option *option = options->spec->table; option->name && !rc; option++)
-		if (flag_too || !option->flag_only)
+		if (origin == OPTION_FROM_FLAG || !option->flag_only)
 			rc = vec_push(&names, option->name);
-	if (!rc && flag_too)
+	if (!rc && origin == OPTION_FROM_FLAG)
 		rc = vec_push(&names, "help");
 	if (!rc)
 		rc = vec_push(&names, NULL);
 	nearest = rc ? NULL : options_nearest(name, names.data);
-	if (nearest)
-		rc = err_set(err, -EINVAL, "%s%s: no such option; did you mean %s%s?", prefix, name,
-			     prefix, nearest);
-	else
-		rc = err_set(err, -EINVAL, "%s%s: no such option; '%s --help' lists them", prefix,
-			     name, options->spec->program);
 	vec_done(&names);
-	return rc;
+	show_name(name, origin, shown);
+	if (!nearest)
+		return err_set(err, -EINVAL, "%s: no such option; '%s --help' lists them", shown,
+			       options->spec->program);
+	show_name(nearest, origin, meant);
+	return err_set(err, -EINVAL, "%s: no such option; did you mean %s?", shown, meant);
 }
 
 static int give(struct options *options, const struct option *option, enum option_origin origin,
@@ -130,7 +147,7 @@ static int take_long(struct options *options, char *const argv[], int *i, struct
 		return OPTIONS_HELP;
 	if (strcmp(name, "version") == 0)
 		return OPTIONS_VERSION;
-	return refuse_name(options, shown + 2, true, "--", err);
+	return refuse_name(options, shown + 2, OPTION_FROM_FLAG, err);
 }
 
 static int take_letter(struct options *options, char *const argv[], int *i, struct err *err)
@@ -181,26 +198,17 @@ static int collect_flags(struct options *options, int argc, char *const argv[], 
 
 /* ------------------------------------------------------------------------------------------------ environment */
 
-/* SLUICE_NODE_NAME -> node-name; false when it is too long to be one. */
-static bool env_to_name(const char *variable, size_t len, char name[ENV_NAME_MAX])
+/* SLUICE_NODE_NAME -> node-name; one that is too long is cut, and then no option has it. */
+static void env_to_name(const char *variable, size_t len, char name[ENV_NAME_MAX])
 {
-	size_t prefix = strlen(ENV_PREFIX);
+	size_t i, at = strlen(ENV_PREFIX);
 
-	if (len - prefix >= ENV_NAME_MAX)
-		return false;
-	for (size_t i = prefix; i < len; i++)
-		name[i - prefix] = variable[i] == '_' ? '-'
-						      : (char)tolower((unsigned char)variable[i]);
-	name[len - prefix] = '\0';
-	return true;
-}
+	for (i = 0; at + i < len && i < ENV_NAME_MAX - 1; i++) {
+		char c = variable[at + i];
 
-static void name_to_env(const char *name, char variable[ENV_NAME_MAX])
-{
-	size_t len = (size_t)snprintf(variable, ENV_NAME_MAX, ENV_PREFIX "%s", name);
-
-	for (size_t i = 0; i < len && i < ENV_NAME_MAX - 1; i++)
-		variable[i] = variable[i] == '-' ? '_' : (char)toupper((unsigned char)variable[i]);
+		name[i] = c == '_' ? '-' : (char)tolower((unsigned char)c);
+	}
+	name[i] = '\0';
 }
 
 /* A Service whose name begins with "sluice" makes the kubelet set variables in our namespace's pods:
@@ -232,19 +240,18 @@ static int collect_env(struct options *options, char *const env[], struct err *e
 
 	for (; env && *env && !rc; env++) {
 		size_t len = strcspn(*env, "=");
-		const struct option *option = NULL;
-		char name[ENV_NAME_MAX] = "", variable[ENV_NAME_MAX];
+		const struct option *option;
+		char name[ENV_NAME_MAX];
 
 		if (strncmp(*env, ENV_PREFIX, strlen(ENV_PREFIX)) != 0 || !(*env)[len])
 			continue;
-		if (env_to_name(*env, len, name))
-			option = find_option(options->spec, name, strlen(name));
+		env_to_name(*env, len, name);
+		option = find_option(options->spec, name, strlen(name));
 		if (option && !option->flag_only) {
 			rc = give(options, option, OPTION_FROM_ENV, *env + len + 1, 0, err);
 		} else if (!options->spec->shares_env && !is_service_variable(name)) {
-			rc = refuse_name(options, name, false, "--", err);
-			snprintf(variable, sizeof(variable), "%.*s", (int)len, *env);
-			err_prefix(err, "environment variable %s: ", variable);
+			rc = refuse_name(options, name, OPTION_FROM_ENV, err);
+			err_prefix(err, "environment variable ");
 		}
 	}
 	return rc;
@@ -323,7 +330,7 @@ static int take_line(struct options *options, char *line, unsigned int number, s
 	value = trim(value);
 	option = find_option(options->spec, name, strlen(name));
 	if (!option)
-		return refuse_name(options, name, false, "", err);
+		return refuse_name(options, name, OPTION_FROM_FILE, err);
 	if (option->flag_only || strcmp(name, "config") == 0)
 		return err_set(err, -EINVAL, "%s: can only be given as a flag, --%s", name, name);
 	if (!*value)
