@@ -19,15 +19,15 @@ enum todo {
 struct row {
 	struct row *prev, *next; /* in the list it is in */
 	struct row_list *list;   /* NULL = none */
-	unsigned char *interim;  /* see diff_want_later(); NULL = none */
 	uint8_t table;
 	enum todo todo;
 	bool wanted;   /* desired is valid */
 	bool there;    /* actual is valid */
 	bool later;    /* desired must wait for everything that is added */
+	bool interim;  /* until then, the third value holds */
 	bool reserved; /* exists for a diff_want() to come */
 	bool seen;     /* by the audit under way */
-	unsigned char bytes[]; /* key (padded to 8), desired, actual */
+	unsigned char bytes[]; /* key (padded to 8), desired, actual, and interim in tables of small values */
 };
 
 struct row_list {
@@ -47,7 +47,8 @@ struct diff {
 	struct row_list pending[ROW_TABLE_COUNT][2]; /* by phase */
 	struct row_list given;                    /* given out in this round, neither done nor failed yet */
 	struct row_list failed;                   /* in this round */
-	bool blocked[2];                          /* by family: something failed in this round */
+	int add_failed[2];                        /* by family: first table in which an add failed in this round */
+	int remove_failed[2];                     /* … last table in which a removal failed */
 	bool removals;
 	size_t n_todo[2];
 	size_t n_wanted[ROW_TABLE_COUNT];
@@ -79,6 +80,16 @@ static unsigned char *row_actual(struct row *r)
 	return r->bytes + key_room(r->table) + row_tables[r->table].value_len;
 }
 
+static bool has_interim(enum row_table t)
+{
+	return row_tables[t].value_len <= DIFF_INTERIM_MAX;
+}
+
+static unsigned char *row_interim(struct row *r)
+{
+	return r->bytes + key_room(r->table) + 2u * row_tables[r->table].value_len;
+}
+
 static bool is_indexed(enum row_table t)
 {
 	return t != ROW4_SERVICES && t != ROW6_SERVICES;
@@ -92,7 +103,7 @@ static struct table *services_of(struct diff *d, enum row_table t)
 /* 0 or 1 for tables of a family, -1 for the configuration. */
 static int family_of(enum row_table t)
 {
-	return t == ROW_CONFIG ? -1 : (t - ROW4_NAMES) & 1;
+	return t == ROW_CONFIG ? -1 : (int)(t - ROW4_NAMES) & 1;
 }
 
 static struct row *find(const struct diff *d, enum row_table t, const void *key)
@@ -142,7 +153,7 @@ static struct row *find_or_add(struct diff *d, enum row_table t, const void *key
 
 	if (r)
 		return r;
-	r = calloc(1, sizeof(*r) + key_room(t) + 2u * row_tables[t].value_len);
+	r = calloc(1, sizeof(*r) + key_room(t) + (has_interim(t) ? 3u : 2u) * row_tables[t].value_len);
 	if (!r)
 		return NULL;
 	r->table = (uint8_t)t;
@@ -152,16 +163,6 @@ static struct row *find_or_add(struct diff *d, enum row_table t, const void *key
 		return NULL;
 	}
 	return r;
-}
-
-static void row_free(void *value)
-{
-	struct row *r = value;
-
-	if (!r)
-		return;
-	free(r->interim);
-	free(r);
 }
 
 /* Of no further interest: forgets the row. */
@@ -175,7 +176,7 @@ static void drop(struct diff *d, struct row *r)
 	} else {
 		table_remove(services_of(d, r->table), row_key(r), row_tables[r->table].key_len);
 	}
-	row_free(r);
+	free(r);
 }
 
 /* In arrays a row of zeros is no row. */
@@ -222,8 +223,8 @@ static enum todo what_to_do(struct row *r, const void **ret_value)
 	*ret_value = NULL;
 	if (!r->wanted)
 		return r->there ? TODO_REMOVE : TODO_NOTHING;
-	if (r->interim && !(r->there && memcmp(row_actual(r), r->interim, len) == 0)) {
-		*ret_value = r->interim;
+	if (r->interim && !(r->there && memcmp(row_actual(r), row_interim(r), len) == 0)) {
+		*ret_value = row_interim(r);
 		return TODO_ADD;
 	}
 	*ret_value = row_desired(r);
@@ -244,10 +245,8 @@ static void refile(struct diff *d, struct row *r)
 	r->todo = todo;
 	if (todo)
 		d->n_todo[todo - 1]++;
-	if (r->interim && value != r->interim) { /* reached: what is left is the end value */
-		free(r->interim);
-		r->interim = NULL;
-	}
+	if (r->interim && value != row_interim(r)) /* reached: what is left is the end value */
+		r->interim = false;
 	if (!todo) {
 		r->later = false;
 		unlink_row(r);
@@ -269,6 +268,7 @@ struct diff *diff_new(void)
 		return NULL;
 	table_init(&d->services[0], seed);
 	table_init(&d->services[1], seed + 1);
+	diff_begin(d);
 	return d;
 }
 
@@ -287,11 +287,11 @@ void diff_free(struct diff *d)
 		return;
 	for (int t = 0; t < ROW_TABLE_COUNT; t++) {
 		for (uint32_t i = 0; i < d->indexed_len[t]; i++)
-			row_free(d->indexed[t][i]);
+			free(d->indexed[t][i]);
 		free(d->indexed[t]);
 	}
-	table_done(&d->services[0], row_free);
-	table_done(&d->services[1], row_free);
+	table_done(&d->services[0], free);
+	table_done(&d->services[1], free);
 	finds_clear(d);
 	vec_done(&d->finds);
 	free(d);
@@ -305,9 +305,7 @@ static void set_wanted(struct diff *d, struct row *r, bool wanted)
 		wanted ? d->n_wanted[r->table]++ : d->n_wanted[r->table]--;
 	r->wanted = wanted;
 	r->reserved = false;
-	r->later = false;
-	free(r->interim);
-	r->interim = NULL;
+	r->later = r->interim = false;
 }
 
 int diff_reserve(struct diff *d, enum row_table table, const void *key)
@@ -356,24 +354,17 @@ void diff_retire(struct diff *d, enum row_table table, const void *key, const vo
 int diff_want_later(struct diff *d, enum row_table table, const void *key, const void *interim, const void *value)
 {
 	size_t len = row_tables[table].value_len;
-	struct row *r = find_or_add(d, table, key);
-	unsigned char *copy = NULL;
+	struct row *r;
 
+	if (!has_interim(table))
+		return -EINVAL;
+	r = find_or_add(d, table, key);
 	if (!r)
 		return -ENOMEM;
-	if (!r->there || memcmp(row_actual(r), interim, len) != 0) {
-		copy = malloc(len);
-		if (!copy) {
-			if (!r->wanted && !r->there && !r->reserved)
-				drop(d, r);
-			return -ENOMEM;
-		}
-		memcpy(copy, interim, len);
-	}
 	set_wanted(d, r, true);
 	memcpy(row_desired(r), value, len);
-	r->interim = copy;
-	r->later = true;
+	memcpy(row_interim(r), interim, len);
+	r->interim = r->later = true;
 	refile(d, r);
 	return 0;
 }
@@ -578,27 +569,44 @@ void diff_begin(struct diff *d)
 {
 	take_back(d, &d->failed);
 	take_back(d, &d->given);
-	d->blocked[0] = d->blocked[1] = false;
+	for (int f = 0; f < 2; f++) {
+		d->add_failed[f] = ROW_TABLE_COUNT;
+		d->remove_failed[f] = -1;
+	}
 }
 
-static bool is_blocked(const struct diff *d, enum row_table t)
+/* What is added later may refer to what could not be added before. */
+static bool may_add(const struct diff *d, int table)
 {
-	int family = family_of(t);
+	int family = family_of((enum row_table)table);
 
-	return family >= 0 && d->blocked[family];
+	return family < 0 || table <= d->add_failed[family];
 }
 
-/* The first list that may be given out now. Services only ever lose references, so their removal is never held back. */
+/*
+ * What is taken away may still be referred to while anything added or taken away before has failed. Services only lose
+ * references, so they may always go.
+ */
+static bool may_remove(const struct diff *d, int table)
+{
+	int family = family_of((enum row_table)table);
+
+	if (family < 0 || !is_indexed((enum row_table)table))
+		return true;
+	return d->add_failed[family] == ROW_TABLE_COUNT && table >= d->remove_failed[family];
+}
+
+/* The first list that may be given out now. */
 static struct row_list *next_list(struct diff *d, enum diff_phase *ret_phase)
 {
 	for (int t = 0; t < ROW_TABLE_COUNT; t++) {
-		if (d->pending[t][DIFF_ADD].first && !is_blocked(d, (enum row_table)t)) {
+		if (d->pending[t][DIFF_ADD].first && may_add(d, t)) {
 			*ret_phase = DIFF_ADD;
 			return &d->pending[t][DIFF_ADD];
 		}
 	}
 	for (int t = ROW_TABLE_COUNT - 1; d->removals && t >= 0; t--) {
-		if (d->pending[t][DIFF_REMOVE].first && (!is_indexed((enum row_table)t) || !is_blocked(d, (enum row_table)t))) {
+		if (d->pending[t][DIFF_REMOVE].first && may_remove(d, t)) {
 			*ret_phase = DIFF_REMOVE;
 			return &d->pending[t][DIFF_REMOVE];
 		}
@@ -661,8 +669,10 @@ void diff_failed(struct diff *d, const struct diff_op *op)
 	int family = family_of(op->table);
 
 	d->stats.failed++;
-	if (family >= 0)
-		d->blocked[family] = true;
+	if (family >= 0 && op->phase == DIFF_ADD && (int)op->table < d->add_failed[family])
+		d->add_failed[family] = (int)op->table;
+	if (family >= 0 && op->phase == DIFF_REMOVE && (int)op->table > d->remove_failed[family])
+		d->remove_failed[family] = (int)op->table;
 	append(&d->failed, op->row);
 }
 

@@ -54,8 +54,10 @@ void diff_free(struct diff *d);
 int diff_want(struct diff *d, enum row_table table, const void *key, const void *value);
 /*
  * The row shall end as `value`, but must not get there before everything that was added: until then it shall be `interim`.
- * For rows that lose something others may still rely on (a backend that leaves a list). 0 or -ENOMEM.
+ * For rows that lose something others may still rely on (a backend that leaves a list). Only for values of at most
+ * DIFF_INTERIM_MAX bytes; cannot fail for a row that is wanted or reserved. 0, -EINVAL, -ENOMEM.
  */
+#define DIFF_INTERIM_MAX 32
 int diff_want_later(struct diff *d, enum row_table table, const void *key, const void *interim, const void *value);
 /*
  * The row, which is wanted or reserved, shall end as `value`; until everything that was added is there it stays as the kernel
