@@ -335,8 +335,8 @@ ITEMS_e2e  := $(call suite_items,e2e)
 ITEMS_kube := $(call suite_items,kube)
 SUITES     := unit abi fuzz prog e2e kube
 
-# Tests find the build by these.
-TEST_ENV = SLUICE_BUILD=$(abspath $(B)) SLUICE_BPF=$(abspath $(O))/bpf CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)'
+# Tests find the build by these (no SLUICE_…: the programs would take those for options).
+TEST_ENV = BUILD=$(abspath $(B)) BPF_DIR=$(abspath $(O))/bpf CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)'
 run_items = $(Q)$(TEST_ENV) tests/run -o $(O)/test/results $(1)
 
 test: deps ## install, build, run every suite; ends with "N passed, N failed, N skipped"
