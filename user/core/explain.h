@@ -83,15 +83,17 @@ struct explain_packet {
 	uint64_t now_ns; /* CLOCK_MONOTONIC, as the flow entries */
 };
 
+/* One who may get the packet, and what the packet meets if it is this one: NEW_FLOW, HAIRPIN, or a refusal. */
 struct explain_backend {
 	uint32_t id;
 	struct row_backend row;
+	enum sl_reason reason;
 };
 
 #define EXPLAIN_STEP_LEN 160
 
 struct explain_answer {
-	enum sl_reason reason;
+	enum sl_reason reason; /* where it depends on the draw: NEW_FLOW, and each backend's own in backends */
 	enum sl_verdict verdict;
 	bool answered;  /* REJECT: an answer is sent. Nothing answers a RST, an ICMP error or a later fragment (RFC 1122 3.2.2) */
 	bool may_tear;  /* some elements of the ring cannot be used: the packet may also be dropped as TORN */
