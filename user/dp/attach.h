@@ -50,7 +50,8 @@ struct attach_want {
 
 enum attach_state {
 	ATTACH_OK,
-	ATTACH_FOREIGN, /* somebody else owns the hook; theirs is left alone */
+	ATTACH_FOREIGN,     /* somebody else owns the hook; theirs is left alone */
+	ATTACH_UNSUPPORTED, /* the device cannot (XDP of its driver): tc does the work */
 	ATTACH_FAILED,
 };
 
@@ -85,7 +86,10 @@ struct attach_options {
 
 struct attach;
 
-/* pins and programs must outlive *ret_attach. -ENOTSUP: tcx was asked for by name and the kernel has none. */
+/* "ok", "foreign", "unsupported", "failed" */
+const char *attach_state_name(enum attach_state state);
+
+/* pins and programs must outlive *ret_attach; options are copied. -ENOTSUP: tcx was asked for by name and the kernel has none. */
 int attach_new(const struct pin_dir *pins, const struct dp_programs *programs, const struct attach_options *options,
 	       struct err *err, struct attach **ret_attach);
 void attach_free(struct attach *attach);
@@ -98,6 +102,11 @@ void attach_free(struct attach *attach);
 int attach_sync(struct attach *attach, const struct attach_want *wants, size_t n_wants);
 const struct attach_row *attach_rows(const struct attach *attach, size_t *ret_n);
 const struct attach_counts *attach_counts(const struct attach *attach);
+/*
+ * Interface indexes are numbers of one network namespace. When the pins come from another one, the links are let go without a
+ * look: call before the first attach_sync().
+ */
+void attach_forget(struct attach *attach);
 
 /* Tools: what is pinned and attached, without an agent. Rows are the caller's to free(). */
 int attach_list(const struct pin_dir *pins, struct attach_row **ret_rows, size_t *ret_n);
