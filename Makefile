@@ -52,7 +52,7 @@ BPF_CFLAGS  := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -fno-strict-ali
 
 # Programs built more than once: object:source:flags (several flags are joined by commas), e.g.
 #   sluice_tc_fast:sluice_tc:-DSL_KERN_CTX=1
-BPF_VARIANTS :=
+BPF_VARIANTS := sluice_tc_fast:sluice_tc:-DSL_KERN_CTX=1
 
 # Version: the release, and the commit where there is one. Compiled in as "sluice_version.h".
 RELEASE := 0.1.0

@@ -581,16 +581,19 @@ static inline __u32 sl_hash_end(__u64 h)
 	return (__u32)(h >> 32);
 }
 
+/* Keys are read as words whatever they are declared as. */
+typedef __u64 sl_word __attribute__((may_alias));
+
 static inline __u32 sl4_flow_hash(const struct sl4_flow_key *key, __u32 seed)
 {
-	const __u64 *w = (const __u64 *)(const void *)key;
+	const sl_word *w = (const sl_word *)(const void *)key;
 
 	return sl_hash_end(sl_mix(sl_mix(seed, w[0]), w[1]));
 }
 
 static inline __u32 sl6_flow_hash(const struct sl6_flow_key *key, __u32 seed)
 {
-	const __u64 *w = (const __u64 *)(const void *)key;
+	const sl_word *w = (const sl_word *)(const void *)key;
 
 	return sl_hash_end(sl_mix(sl_mix(sl_mix(sl_mix(sl_mix(seed, w[0]), w[1]), w[2]), w[3]), w[4]));
 }

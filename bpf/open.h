@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * New flows: choose a backend, claim the reply's tuple, write both entries into the table of unconfirmed flows.
+ *
+ * The reply's tuple is what can collide: two VIPs, one client tuple, one backend. It is claimed exclusively
+ * (BPF_NOEXIST); if another live flow has it, the client's source port is changed for this flow.
+ */
+
+#ifndef BPF_OPEN_ONCE
+#define BPF_OPEN_ONCE
+#define OPEN_TRIES 8 /* random ports tried before the flow is refused */
+#define OPEN_PORT_LOW 1024
+#endif
+
+/* Is the entry found at a wanted key another flow that still lives? Its own former entry is not. */
+static __always_inline bool V(is_taken)(const struct V(work) *w, const struct V(flow) *f)
+{
+	const struct V(flow) *v = &w->twin_value;
+
+	if (V(addr_eq)(f->saddr, v->saddr) && f->sport == v->sport && V(addr_eq)(f->daddr, v->daddr) &&
+	    f->dport == v->dport)
+		return false;
+	return f->state != SL_STATE_CLOSING && V(flow_is_fresh)(f, w->twin.proto, w->p.now);
+}
+
+/* Writes work.twin → work.twin_value as a new flow's. 0, or 1: the key belongs to another live flow. */
+__noinline int V(claim)(void)
+{
+	struct V(work) *w = V(work_get)();
+	void *confirmed, *fresh;
+	struct V(flow) *f;
+
+	if (!w)
+		return 1;
+	confirmed = V(flow_confirmed_shard)(w->twin.proto, w->twin_value.tag);
+	fresh = NEW_SHARD(w->twin_value.tag);
+	if (!confirmed || !fresh)
+		return 1;
+	f = bpf_map_lookup_elem(confirmed, &w->twin);
+	if (f) {
+		if (V(is_taken)(w, f))
+			return 1;
+		bpf_map_delete_elem(confirmed, &w->twin);
+	}
+	if (!bpf_map_update_elem(fresh, &w->twin, &w->twin_value, BPF_NOEXIST))
+		return 0;
+	f = bpf_map_lookup_elem(fresh, &w->twin);
+	if (f && V(is_taken)(w, f))
+		return 1;
+	return bpf_map_update_elem(fresh, &w->twin, &w->twin_value, BPF_ANY) ? 1 : 0;
+}
+
+/*
+ * Writes the entry work.key → work.value and its twin; the twin's key is claimed. The source port after translation is tried
+ * as it is first, then at random in [low, low + span). 0, PORT_COLLISION or FLOW_INSERT.
+ */
+__noinline int V(open_pair)(__u32 low, __u32 span)
+{
+	struct V(work) *w = V(work_get)();
+	void *shard;
+
+	if (!w)
+		return SL_REASON_FLOW_INSERT;
+	w->value.state = SL_STATE_NEW;
+	w->value.seen_ns = w->p.now;
+	w->value.twin_tick = w->p.now >> SL_TICK_SHIFT;
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		V(twin_key)(&w->key, &w->value, &w->twin);
+		V(twin_value)(&w->key, &w->value, V(flow_tag)(&w->twin), w->p.now, &w->twin_value);
+		if (!V(claim)())
+			goto claimed;
+		w->value.flags |= SL_FLOW_PORT;
+		w->value.sport = low + ((__u64)bpf_get_prandom_u32() * span >> 32);
+	}
+	return SL_REASON_PORT_COLLISION;
+
+claimed:
+	w->value.tag = V(flow_tag)(&w->key);
+	shard = NEW_SHARD(w->value.tag);
+	if (shard && !bpf_map_update_elem(shard, &w->key, &w->value, BPF_ANY))
+		return 0;
+	shard = NEW_SHARD(w->twin_value.tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->twin);
+	return SL_REASON_FLOW_INSERT;
+}
+
+/* A pod that reaches itself: its packets leave the node's stack with the node's address as their source. */
+static __always_inline int V(open_hairpin)(struct V(work) *w)
+{
+	const struct sl_config *config = config_get();
+	__u32 low, span;
+
+	if (!config)
+		return SL_REASON_NO_NODE_ADDRESS;
+#if FAMILY == 4
+	V(addr_copy)(w->value.saddr, config->node4);
+#else
+	V(addr_copy)(w->value.saddr, config->node6);
+#endif
+	if (V(addr_is_zero)(w->value.saddr))
+		return SL_REASON_NO_NODE_ADDRESS;
+	V(addr_copy)(w->key.saddr, w->hit.saddr);
+	V(addr_copy)(w->key.daddr, w->hit.daddr);
+	w->key.sport = w->hit.sport;
+	w->key.dport = w->hit.dport;
+	w->key.kind = SL_FLOW_SNAT;
+	low = config->snat_low;
+	span = (__u32)config->snat_high - low + 1;
+	w->value.sport = low + ((__u64)bpf_get_prandom_u32() * span >> 32);
+	w->value.packets = 0;
+	w->value.bytes = 0;
+	return V(open_pair)(low, span);
+}
+
+/* Why a packet to a service address cannot open a flow, where no record matches its tuple. */
+static __always_inline int V(no_service)(const struct V(flow_key) *key)
+{
+	const struct sl_config *config;
+
+	if (V(is_vip)(key->daddr))
+		return SL_REASON_UNKNOWN_PORT;
+	config = config_get();
+	if (config && V(is_service_range)(config, key->daddr))
+		return SL_REASON_UNALLOCATED;
+	return SL_REASON_NOT_SERVICE;
+}
+
+/* work.service and a backend of it into work.hit. 0 or why not; NOT_SERVICE is given as NOT_OURS. */
+#ifndef NOT_OURS
+#define NOT_OURS (-1)
+#endif
+static __always_inline int V(choose)(struct V(work) *w)
+{
+	int why = SL_REASON_TORN;
+
+	for (int i = 0; i < 2 && why == SL_REASON_TORN; i++) { /* records may change between two reads: once more */
+		why = V(service_find)(w->p.key.daddr, w->p.key.dport, w->p.key.proto, &w->service);
+		if (why == SL_REASON_UNALLOCATED) {
+			why = V(no_service)(&w->p.key);
+			return why == SL_REASON_NOT_SERVICE ? NOT_OURS : why;
+		}
+		if (why)
+			continue;
+		w->service_id = w->service.service;
+		if (w->p.key.proto == IPPROTO_TCP && !(w->p.tcp_flags & TCP_SYN) &&
+		    w->service.algorithm != SL_ALGORITHM_MAGLEV)
+			return SL_REASON_UNKNOWN_TCP_FLOW;
+		why = V(select)(&w->service, &w->p.key, w->p.key.saddr, w->p.now, &w->hit);
+	}
+	return why;
+}
+
+/* Opens a flow for p.key. NEW_FLOW or HAIRPIN with the entry in work.hit, or why not; NOT_SERVICE: none of our business. */
+__noinline int V(open)(void)
+{
+	struct V(work) *w = V(work_get)();
+	int why;
+
+	if (!w)
+		return SL_REASON_FLOW_INSERT;
+	__builtin_memset(&w->hit, 0, sizeof(w->hit));
+	why = V(choose)(w);
+	if (why)
+		return why == NOT_OURS ? SL_REASON_NOT_SERVICE : why;
+
+	V(addr_copy)(w->hit.saddr, w->p.key.saddr);
+	w->hit.sport = w->p.key.sport;
+	w->hit.packets = 1;
+	w->hit.bytes = w->p.len;
+	if (V(addr_eq)(w->hit.daddr, w->hit.saddr))
+		w->hit.flags |= SL_FLOW_HAIRPIN;
+	w->key = w->p.key;
+	w->value = w->hit;
+	why = V(open_pair)(OPEN_PORT_LOW, 65536 - OPEN_PORT_LOW);
+	if (why)
+		return why;
+	w->hit = w->value; /* the source port may be another */
+	if (w->hit.flags & SL_FLOW_HAIRPIN) {
+		why = V(open_hairpin)(w);
+		if (why) {
+			V(forget)();
+			return why;
+		}
+	}
+	V(count_new_flow)(&w->hit);
+	return w->hit.flags & SL_FLOW_HAIRPIN ? SL_REASON_HAIRPIN : SL_REASON_NEW_FLOW;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Packets of flows that exist. The fast step serves an established flow with one look-up; everything else (handshakes, closing,
+ * expiry, entries not yet confirmed) is the slow one's. Both copy the entry into work.hit; rewriting is another step.
+ */
+
+#ifndef BPF_TRACK_ONCE
+#define BPF_TRACK_ONCE
+enum track_result {
+	TRACK_NONE,    /* no entry, or (p.stale) one that must not be used: it is in work.hit */
+	TRACK_TORN,    /* recycled twice while it was read */
+	TRACK_FOUND,
+	TRACK_MOVED,   /* found, and confirmed by this packet: the entry is another now */
+};
+
+#define TWIN_REFRESH_TICKS ((__u32)((SL_TWIN_REFRESH_S * NS_PER_S) >> SL_TICK_SHIFT))
+#define FIN_BOTH (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
+#endif
+
+/* May a new connection still take this entry's backend? */
+static __always_inline bool V(hit_takes_new)(const struct V(flow) *hit)
+{
+	return V(backend_is)(hit->backend, hit->backend_gen,
+			     hit->flags & SL_FLOW_LOCAL_LIST ? SL_BACKEND_IN_LOCAL : SL_BACKEND_IN_CLUSTER);
+}
+
+/* The other direction's entry of (key, f), if there is one and it is really the twin. Fills *ret_key. */
+static __always_inline struct V(flow) *V(twin_find)(const struct V(flow_key) *key, const struct V(flow) *f,
+						   struct V(flow_key) *ret_key, __u32 *ret_tag)
+{
+	struct V(flow) *t;
+
+	V(twin_key)(key, f, ret_key);
+	*ret_tag = V(flow_tag)(ret_key);
+	t = V(flow_confirmed)(ret_key, *ret_tag);
+	if (!t)
+		t = V(flow_unconfirmed)(ret_key, *ret_tag);
+	return t && V(is_twin_of)(t, key) ? t : NULL;
+}
+
+/* Builds the twin's value from an entry. */
+static __always_inline void V(twin_value)(const struct V(flow_key) *key, const struct V(flow) *f, __u32 tag, __u64 now,
+					 struct V(flow) *ret_twin)
+{
+	__builtin_memset(ret_twin, 0, sizeof(*ret_twin));
+	ret_twin->tag = tag;
+	V(addr_copy)(ret_twin->saddr, key->daddr);
+	V(addr_copy)(ret_twin->daddr, key->saddr);
+	ret_twin->sport = key->dport;
+	ret_twin->dport = key->sport;
+	ret_twin->backend = f->backend;
+	ret_twin->backend_gen = f->backend_gen;
+	ret_twin->service = f->service;
+	ret_twin->flags = f->flags;
+	ret_twin->state = f->state;
+	ret_twin->seen_ns = now;
+	ret_twin->twin_tick = now >> SL_TICK_SHIFT;
+}
+
+/* Touches the twin of the packet's entry, or makes it again where it was evicted. */
+__noinline int V(twin_refresh)(void)
+{
+	struct V(work) *w = V(work_get)();
+	struct V(flow) *t;
+	void *shard;
+	__u32 tag;
+
+	if (!w)
+		return 0;
+	V(twin_key)(&w->p.key, &w->hit, &w->twin);
+	tag = V(flow_tag)(&w->twin);
+	t = V(flow_confirmed)(&w->twin, tag);
+	if (!t)
+		t = V(flow_unconfirmed)(&w->twin, tag);
+	if (t) {
+		if (V(is_twin_of)(t, &w->p.key))
+			t->seen_ns = w->p.now;
+		return 0;
+	}
+	V(twin_value)(&w->p.key, &w->hit, tag, w->p.now, &w->twin_value);
+	shard = w->hit.state >= SL_STATE_CONFIRMED ? V(flow_confirmed_shard)(w->twin.proto, tag) : NEW_SHARD(tag);
+	if (shard)
+		bpf_map_update_elem(shard, &w->twin, &w->twin_value, BPF_NOEXIST);
+	return 0;
+}
+
+/* Marks the packet on its entry. */
+static __always_inline void V(refresh)(struct V(work) *w, struct V(flow) *f)
+{
+	__u32 tick = w->p.now >> SL_TICK_SHIFT;
+
+	f->seen_ns = w->p.now;
+	f->packets++;
+	f->bytes += w->p.len;
+	if (tick - w->hit.twin_tick > TWIN_REFRESH_TICKS) {
+		f->twin_tick = tick;
+		V(twin_refresh)();
+	}
+}
+
+/* Established, nothing special about the packet: served here. False: let the slow step look. */
+static __always_inline bool V(track_fast)(struct V(work) *w)
+{
+	__u8 proto = w->p.key.proto;
+	struct V(flow) *f;
+	__u32 tag;
+
+	if (proto == IPPROTO_TCP && (w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+		return false;
+	tag = V(flow_tag)(&w->p.key);
+	f = V(flow_confirmed)(&w->p.key, tag);
+	if (!f)
+		return false;
+	w->hit = *f;
+	barrier();
+	if (*(volatile __u32 *)&f->tag != tag || w->hit.state != SL_STATE_CONFIRMED ||
+	    !V(flow_is_fresh)(&w->hit, proto, w->p.now))
+		return false;
+	if (proto != IPPROTO_TCP && w->p.client &&
+	    !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING))
+		return false;
+	V(refresh)(w, f);
+	return true;
+}
+
+/* ---- slow ---- */
+
+/* The same state and closing flags into the packet's entry and its twin. */
+__noinline int V(set_state)(__u32 state, __u32 flags)
+{
+	struct V(work) *w = V(work_get)();
+	struct V(flow) *f;
+	__u32 tag;
+
+	if (!w)
+		return 0;
+	tag = V(flow_tag)(&w->p.key);
+	f = V(flow_confirmed)(&w->p.key, tag);
+	if (!f)
+		f = V(flow_unconfirmed)(&w->p.key, tag);
+	if (f) {
+		f->state = state;
+		f->flags = flags;
+	}
+	f = V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag);
+	if (f) {
+		f->state = state;
+		f->flags |= flags & FIN_BOTH;
+	}
+	return 0;
+}
+
+/* Moves the packet's entry and its twin to the confirmed table; the twin first, so that replies are never without. */
+static __always_inline int V(confirm)(struct V(work) *w)
+{
+	struct V(flow) *t;
+	void *shard;
+	__u32 tag;
+
+	t = V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag);
+	V(twin_value)(&w->p.key, &w->hit, tag, w->p.now, &w->twin_value);
+	if (t) {
+		w->twin_value.packets = t->packets;
+		w->twin_value.bytes = t->bytes;
+	}
+	w->twin_value.state = SL_STATE_CONFIRMED;
+	shard = V(flow_confirmed_shard)(w->twin.proto, tag);
+	if (!shard || bpf_map_update_elem(shard, &w->twin, &w->twin_value, BPF_ANY))
+		return TRACK_FOUND; /* stays unconfirmed and works as before */
+
+	w->value = w->hit;
+	w->value.state = SL_STATE_CONFIRMED;
+	w->value.seen_ns = w->p.now;
+	w->value.twin_tick = w->p.now >> SL_TICK_SHIFT;
+	w->value.packets++;
+	w->value.bytes += w->p.len;
+	shard = V(flow_confirmed_shard)(w->p.key.proto, w->hit.tag);
+	if (!shard || bpf_map_update_elem(shard, &w->p.key, &w->value, BPF_ANY))
+		return TRACK_FOUND;
+	shard = NEW_SHARD(w->hit.tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->p.key);
+	shard = NEW_SHARD(tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->twin);
+	return TRACK_MOVED;
+}
+
+/* TCP packets that begin or end something, or meet an entry that is not simply established. */
+static __always_inline int V(track_tcp)(struct V(work) *w, bool confirmed)
+{
+	__u8 seen = w->p.tcp_flags, state = w->hit.state, next = state;
+	__u16 flags = w->hit.flags;
+
+	if ((seen & (TCP_SYN | TCP_ACK)) == TCP_SYN && w->p.client) {
+		if (state == SL_STATE_CLOSING || !V(hit_takes_new)(&w->hit)) {
+			w->p.stale = 1;
+			return TRACK_NONE;
+		}
+		return TRACK_FOUND;
+	}
+	if (seen & TCP_RST) {
+		next = SL_STATE_CLOSING;
+	} else if (seen & TCP_FIN) {
+		flags |= w->p.client ? SL_FLOW_FIN_REQUEST : SL_FLOW_FIN_REPLY;
+		next = (flags & FIN_BOTH) == FIN_BOTH ? SL_STATE_CLOSING : SL_STATE_HALF_CLOSED;
+	} else if (!confirmed && !w->p.client && (seen & TCP_SYN) && state == SL_STATE_NEW) {
+		next = SL_STATE_REPLIED;
+	} else if (!confirmed && w->p.client && (seen & TCP_ACK) && state == SL_STATE_REPLIED) {
+		return V(confirm)(w);
+	} else if (confirmed && state == SL_STATE_CLOSING && (flags & FIN_BOTH) != FIN_BOTH) {
+		/* The RST was not believed: it was not in the window. */
+		next = flags & FIN_BOTH ? SL_STATE_HALF_CLOSED : SL_STATE_CONFIRMED;
+	}
+	if (next != state || flags != w->hit.flags)
+		V(set_state)(next, flags);
+	return TRACK_FOUND;
+}
+
+/* UDP and SCTP: confirmed by the client's first packet after a reply. */
+static __always_inline int V(track_other)(struct V(work) *w, bool confirmed)
+{
+	if (w->p.client && !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING)) {
+		w->p.stale = 1;
+		return TRACK_NONE;
+	}
+	if (confirmed)
+		return TRACK_FOUND;
+	if (!w->p.client && w->hit.state == SL_STATE_NEW)
+		V(set_state)(SL_STATE_REPLIED, w->hit.flags);
+	else if (w->p.client && w->hit.state == SL_STATE_REPLIED)
+		return V(confirm)(w);
+	return TRACK_FOUND;
+}
+
+/* An entry that looks expired lives while its twin is fresh: traffic may flow one way only. */
+static __always_inline bool V(twin_is_fresh)(struct V(work) *w)
+{
+	__u32 tag;
+	struct V(flow) *t = V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag);
+
+	return t && V(flow_is_fresh)(t, w->p.key.proto, w->p.now);
+}
+
+/* Looks p.key up in both tables and follows the flow. p.client says which side the packet is from. */
+__noinline int V(track)(void)
+{
+	struct V(work) *w = V(work_get)();
+	bool confirmed = true;
+	struct V(flow) *f;
+	int result;
+	__u32 tag;
+
+	if (!w)
+		return TRACK_NONE;
+	tag = V(flow_tag)(&w->p.key);
+	for (int i = 0; i < 2; i++) {
+		f = V(flow_confirmed)(&w->p.key, tag);
+		confirmed = f;
+		if (!f)
+			f = V(flow_unconfirmed)(&w->p.key, tag);
+		if (!f)
+			return TRACK_NONE;
+		w->hit = *f;
+		barrier();
+		if (*(volatile __u32 *)&f->tag == tag)
+			goto read;
+	}
+	return TRACK_TORN;
+
+read:
+	if (!V(flow_is_fresh)(&w->hit, w->p.key.proto, w->p.now) && !V(twin_is_fresh)(w)) {
+		w->p.stale = 1;
+		return TRACK_NONE;
+	}
+	result = w->p.key.proto == IPPROTO_TCP ? V(track_tcp)(w, confirmed) : V(track_other)(w, confirmed);
+	if (result == TRACK_FOUND)
+		V(refresh)(w, f);
+	return result;
+}
+
+/* Both entries of a flow that must not be used any more: p.key's and, by work.hit, its twin. */
+__noinline int V(forget)(void)
+{
+	struct V(work) *w = V(work_get)();
+	void *shard;
+	__u32 tag;
+
+	if (!w)
+		return 0;
+	tag = V(flow_tag)(&w->p.key);
+	shard = V(flow_confirmed_shard)(w->p.key.proto, tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->p.key);
+	shard = NEW_SHARD(tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->p.key);
+	if (!V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag))
+		return 0;
+	shard = V(flow_confirmed_shard)(w->p.key.proto, tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->twin);
+	shard = NEW_SHARD(tag);
+	if (shard)
+		bpf_map_delete_elem(shard, &w->twin);
+	return 0;
+}
