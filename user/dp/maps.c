@@ -145,6 +145,18 @@ int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard)
 	return pin_get(&dp->pins, name);
 }
 
+int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key, void *ret_value)
+{
+	int fd = dp_shard_open(dp, map, tag & (dp->n_shards[map] - 1));
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = bpf_map_lookup_elem(fd, key, ret_value) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
 static void count_shards(struct dp *dp, enum dp_map map)
 {
 	uint32_t n = 0;

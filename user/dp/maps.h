@@ -110,6 +110,8 @@ int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_f
 
 /* fd of one shard of a flow table, to be closed by the caller; -errno. */
 int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard);
+/* One entry by key; tag is its hash with the seed of sl_meta, which chooses the shard. -ENOENT where there is none. */
+int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key, void *ret_value);
 
 /* Same for any hash map (affinity, sockets, frags). */
 typedef int dp_row_fn(void *ctx, const void *key, const void *value);
