@@ -43,6 +43,7 @@ TEST(refuses_products_and_sizes_that_overflow)
 	struct arena arena = { 0 };
 
 	assert_null(arena_new(&arena, uint64_t, SIZE_MAX / 4));
+	assert_null(arena_new(&arena, uint64_t, SIZE_MAX / 8 + 2)); /* 8, when it wraps */
 	assert_null(arena_alloc(&arena, SIZE_MAX));
 	arena_done(&arena);
 }

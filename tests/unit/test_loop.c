@@ -115,7 +115,11 @@ TEST(arming_again_moves_a_timer)
 	loop_arm(end, 10 * MS, 0);
 	run_at_most(5000 * MS);
 	assert_string_equal(trace, "e");
-	loop_arm(moved, UINT64_MAX, 0); /* beyond what a clock can say: never */
+	loop_arm(moved, 1 * MS, 0);
+	loop_arm(end, 10 * MS, 0);
+	run_at_most(5000 * MS);
+	assert_string_equal(trace, "eme"); /* once: it does not stand in two places */
+	loop_arm(moved, UINT64_MAX, 0);    /* beyond what a clock can say: never */
 	assert_int_equal(loop_turn(loop, 0), 0);
 }
 

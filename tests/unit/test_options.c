@@ -155,6 +155,10 @@ TEST(the_last_flag_wins_and_a_bare_bool_is_on)
 	assert_int_equal(LOAD("--tc", "tcx", "--tc", "clsact", "--socket-lb=no", "--socket-lb"), 0);
 	assert_int_equal(got.tc, 2);
 	assert_true(got.socket_lb);
+	assert_int_equal(LOAD("--socket-lb=off", "--socket-lb", "yes"), 0);
+	assert_true(got.socket_lb);
+	assert_int_equal(LOAD("--socket-lb", "false"), 0);
+	assert_false(got.socket_lb);
 }
 
 TEST(words_are_kept_where_the_program_takes_them)
@@ -279,7 +283,9 @@ TEST(the_environment_may_name_the_file)
 	snprintf(variable, sizeof(variable), "SLUICE_CONFIG=%s", path);
 	assert_int_equal(load(&spec, ENV(variable), NULL), 0);
 	assert_int_equal(got.tc, 1);
-	assert_int_equal(load(&spec, ENV("SLUICE_CONFIG=/nonexistent"), "--config", path, NULL), 0);
+	assert_int_equal(load(&spec, ENV("SLUICE_CONFIG=/nonexistent"), "--config=/nonexistent",
+			      "--config", path, NULL),
+			 0);
 }
 
 TEST(values_may_hold_what_begins_a_comment_or_separates)

@@ -39,7 +39,6 @@ struct loop_event {
 	TAILQ_ENTRY(loop_event) in_posted;
 
 	uint64_t deadline_ns, period_ns; /* LOOP_TIMER */
-	uint64_t armed_turn;             /* the turn it was armed in, so that a turn ends */
 	int64_t heap_index;
 
 	LIST_ENTRY(loop_event) in_events; /* in the loop's events, or in its grave */
@@ -48,7 +47,7 @@ struct loop_event {
 struct loop {
 	int epoll_fd, timer_fd;
 	uint64_t timer_set_ns; /* what timer_fd is set to; 0 = nothing */
-	uint64_t now_ns, turn;
+	uint64_t now_ns;
 	uint64_t round; /* of deferred work: what is posted while it runs belongs to the next */
 	bool stopped;
 	int status;
@@ -253,7 +252,6 @@ int loop_arm(struct loop_event *timer, uint64_t delay_ns, uint64_t period_ns)
 		return rc;
 	timer->deadline_ns = delay_ns > UINT64_MAX - now_ns ? UINT64_MAX : now_ns + delay_ns;
 	timer->period_ns = period_ns;
-	timer->armed_turn = loop->turn;
 	heap_up(loop, loop->heap.len++, timer);
 	return 0;
 }
@@ -298,7 +296,7 @@ static int set_timer(struct loop *loop)
 	return 0;
 }
 
-/* Runs what is due. A timer armed during this turn waits for the next one, so that a delay of 0 ends too. */
+/* Runs what was due when the turn began. What is armed meanwhile is due later than that, so the turn ends. */
 static int run_timers(struct loop *loop)
 {
 	int ran = 0;
@@ -306,7 +304,7 @@ static int run_timers(struct loop *loop)
 	while (loop->heap.len) {
 		struct loop_event *timer = loop->heap.data[0];
 
-		if (timer->deadline_ns > loop->now_ns || timer->armed_turn == loop->turn)
+		if (timer->deadline_ns > loop->now_ns)
 			break;
 		heap_remove(loop, timer);
 		if (timer->period_ns) {
@@ -390,7 +388,6 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	loop->now_ns = clock_now_ns();
-	loop->turn++;
 	ran = run_timers(loop);
 	ran += run_ready(loop, ready, n);
 	ran += run_posted(loop);

@@ -90,8 +90,8 @@ void table_done(struct table *table, void (*free_value)(void *value))
 static bool entry_is(const struct table_entry *entry, uint64_t hash, const void *key,
 		     size_t key_len)
 {
-	return entry->hash == hash && entry->key_len == key_len &&
-	       (!key_len || memcmp(entry->key, key, key_len) == 0);
+	return entry->key && entry->hash == hash && entry->key_len == key_len &&
+	       memcmp(entry->key, key, key_len) == 0;
 }
 
 /* The slot that holds the key, or the free slot where its search ends. There is always a free slot. */
@@ -204,27 +204,7 @@ int table_put(struct table *table, const void *key, size_t key_len, void *value,
 	return 0;
 }
 
-/* Frees a slot and moves up what was pushed behind it, so that no search ends too early. */
-static void free_slot(struct table *table, size_t hole)
-{
-	size_t mask = table->slots_len - 1, i = hole;
-
-	for (;;) {
-		size_t home;
-
-		i = (i + 1) & mask;
-		if (!table->slots[i])
-			break;
-		home = table->entries[table->slots[i] - 1].hash & mask;
-		/* Movable unless its home lies behind the hole, in the stretch up to i. */
-		if (((i - home) & mask) >= ((i - hole) & mask)) {
-			table->slots[hole] = table->slots[i];
-			hole = i;
-		}
-	}
-	table->slots[hole] = 0;
-}
-
+/* The slot goes on pointing to the gap, so that searches pass over it; make_room() clears both. */
 void *table_remove(struct table *table, const void *key, size_t key_len)
 {
 	struct table_entry *entry = find(table, key, key_len);
@@ -233,7 +213,6 @@ void *table_remove(struct table *table, const void *key, size_t key_len)
 	if (!entry)
 		return NULL;
 	value = entry->value;
-	free_slot(table, find_slot(table, entry->hash, key, key_len));
 	free(entry->key);
 	*entry = (struct table_entry){ 0 };
 	table->len--;

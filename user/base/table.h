@@ -26,7 +26,7 @@ struct table {
 	size_t len;                  /* entries that are there */
 	struct table_entry *entries; /* in order of insertion, with gaps where one was removed */
 	size_t entries_len;          /* with gaps */
-	uint32_t *slots;             /* 1 + index into entries, 0 = free */
+	uint32_t *slots;             /* 1 + index into entries (maybe a gap), 0 = free */
 	size_t slots_len;            /* a power of two, or 0 */
 };
 
