@@ -212,8 +212,9 @@ $(O)/gen/sluice_version.h: FORCE
 # ------------------------------------------------------------------------------------------------------- BPF
 
 # clang -target bpf does not look where the distribution keeps <asm/*.h>; the host compiler's list says where.
-BPF_SYS = $(call once,BPF_SYS,$(CLANG) -v -E - </dev/null 2>&1 | \
-	sed -n '/<...> search starts here:/,/End of search list./{ s| \(/.*\)|-idirafter \1|p }')
+clang_dirs = $(CLANG) -v -E - </dev/null 2>&1 | \
+	sed -n '/<...> search starts here:/,/End of search list./{ s| \(/.*\)|-idirafter \1|p }'
+BPF_SYS = $(eval BPF_SYS := $(shell $(clang_dirs)))$(BPF_SYS)
 
 # $(1) object name, $(2) source name, $(3) more flags
 define bpf_object
