@@ -11,7 +11,7 @@ typedef void events_fn(void *ctx, const struct sl_event *event);
 int events_new(struct dp *dp, events_fn *fn, void *ctx, struct events **ret_events);
 void events_free(struct events *events);
 int events_fd(const struct events *events); /* readable when there is something */
-/* Calls fn for what is waiting, at most a few hundred. Number of events or -errno. */
+/* Calls fn for all that is waiting. Number of events or -errno. */
 int events_read(struct events *events);
 
 #endif
