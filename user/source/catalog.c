@@ -15,8 +15,10 @@
 #include "source/manifest.h"
 #include "source/object.h"
 
-/* Broken documents of one file that are named one by one. */
-#define PROBLEMS_MAX 32
+/* Problems of one file that are told one by one. */
+#define PROBLEMS_MAX    32
+/* The text about one object ends with the file that reaches this. */
+#define PROBLEM_LEN_MAX 4096
 
 /* An object that an item, a later item in its place, and the sink's last word may share. */
 struct held {
@@ -260,7 +262,8 @@ struct reading {
 	struct decode_report report;
 	struct item_vec items;
 	struct problem_vec problems;
-	size_t n_broken;
+	size_t n_problems;
+	bool broken; /* some document could not be read, and nobody knows what was in it */
 	size_t others;
 };
 
@@ -284,13 +287,13 @@ static char *origin_of(const struct file *file, unsigned line)
 	return buf_take(&buf);
 }
 
-static int on_broken(void *ctx, unsigned line, const char *reason)
+/* A problem with a document rather than with an object. */
+static int add_line_problem(struct reading *r, unsigned line, const char *reason)
 {
-	struct reading *r = ctx;
 	char *subject;
 	int rc;
 
-	if (r->n_broken++ >= PROBLEMS_MAX)
+	if (r->n_problems++ >= PROBLEMS_MAX)
 		return 0;
 	subject = origin_of(r->file, line);
 	if (!subject)
@@ -298,6 +301,14 @@ static int on_broken(void *ctx, unsigned line, const char *reason)
 	rc = add_problem(&r->problems, subject, reason);
 	free(subject);
 	return rc;
+}
+
+static int on_broken(void *ctx, unsigned line, const char *reason)
+{
+	struct reading *r = ctx;
+
+	r->broken = true;
+	return add_line_problem(r, line, reason);
 }
 
 /* The latest good content that the file had for this object, or NULL. */
@@ -347,6 +358,17 @@ static int add_item(struct reading *r, struct entry *entry, struct object *objec
 	return 0;
 }
 
+/* The file named this object before: the first counts. */
+static int refuse_twin(struct reading *r, struct entry *entry, unsigned line)
+{
+	char subject[OBJECT_SUBJECT_LEN], reason[OBJECT_SUBJECT_LEN + 64];
+
+	snprintf(reason, sizeof(reason),
+		 "%s is in this file twice: the first is served, remove one",
+		 object_subject(entry->kind, entry->namespace, entry->name, subject));
+	return add_line_problem(r, line, reason);
+}
+
 static int on_object(void *ctx, struct value v, const struct decode_input *input)
 {
 	struct reading *r = ctx;
@@ -367,6 +389,11 @@ static int on_object(void *ctx, struct value v, const struct decode_input *input
 		if (rc == DECODE_OBJECT)
 			object_done(&object);
 		return -ENOMEM;
+	}
+	if (entry->mark == r->c->updates) {
+		if (rc == DECODE_OBJECT)
+			object_done(&object);
+		return refuse_twin(r, entry, value_line(v));
 	}
 	return add_item(r, entry, rc == DECODE_OBJECT ? &object : NULL, value_line(v),
 			buf_str(&notes->text));
@@ -430,12 +457,12 @@ static int read_text(struct reading *r, const char *text, size_t len)
 	rc = manifest_read(text, len, has_end(r->file->name, ".json"), &handler);
 	if (rc < 0)
 		return rc;
-	if (r->n_broken > PROBLEMS_MAX) {
-		snprintf(more, sizeof(more), "%zu more documents are broken",
-			 r->n_broken - PROBLEMS_MAX);
+	if (r->n_problems > PROBLEMS_MAX) {
+		snprintf(more, sizeof(more), "%zu more documents have problems",
+			 r->n_problems - PROBLEMS_MAX);
 		rc = add_problem(&r->problems, r->file->name, more);
 	}
-	if (rc == 0 && r->n_broken)
+	if (rc == 0 && r->broken)
 		rc = keep_unnamed(r);
 	return rc;
 }
@@ -601,7 +628,7 @@ static int entry_problem(const struct entry *entry, char **ret_text)
 	const struct item *winner = winner_of(entry), *item;
 	struct buf out = { 0 };
 
-	for (item = entry->items; item; item = item->next)
+	for (item = entry->items; item && out.len < PROBLEM_LEN_MAX; item = item->next)
 		put_item_problem(&out, item, winner);
 	if (!out.len && !out.failed) {
 		*ret_text = NULL;
@@ -761,6 +788,25 @@ int catalog_flush(struct catalog *c)
 	rc = flush_entries(c);
 	rc_files = flush_files(c);
 	return rc ? rc : rc_files;
+}
+
+int catalog_relist(struct catalog *c)
+{
+	struct table_entry *e;
+	struct entry *entry;
+
+	table_for_each(e, &c->entries) {
+		entry = e->value;
+		if (entry->served)
+			object_put(&entry->served->object, &c->sink);
+		if (entry->told) {
+			char subject[OBJECT_SUBJECT_LEN];
+
+			object_subject(entry->kind, entry->namespace, entry->name, subject);
+			c->sink.problem(c->sink.ctx, subject, entry->told);
+		}
+	}
+	return catalog_flush(c);
 }
 
 void catalog_count(const struct catalog *c, struct catalog_stats *ret_stats)

@@ -46,6 +46,9 @@ void catalog_remove(struct catalog *c, const char *file);
 /* Tells the sink. 0; or -ENOMEM, when some problem could not be put into words: flush again. */
 int catalog_flush(struct catalog *c);
 
+/* Puts everything once more, for a sink that lost something, and flushes. */
+int catalog_relist(struct catalog *c);
+
 void catalog_count(const struct catalog *c, struct catalog_stats *ret_stats);
 
 #endif
