@@ -45,6 +45,18 @@ static __always_inline bool V(addr_is_zero)(const void *a)
 #endif
 }
 
+/* Unspecified or multicast: nobody to answer to. */
+static __always_inline bool V(is_no_host)(const void *addr)
+{
+	const __u8 *b = addr;
+
+#if FAMILY == 4
+	return (b[0] & 0xf0) == 0xe0 || V(addr_is_zero)(addr);
+#else
+	return b[0] == 0xff || V(addr_is_zero)(addr);
+#endif
+}
+
 /* First word of each half of the filter. */
 #ifndef FILTER_VIPS
 #define FILTER_VIPS 0

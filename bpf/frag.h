@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Ports of later fragments, remembered from the first (RFC 791, RFC 8200 4.5). */
 
+#ifndef FRAG_TAG
+#define FRAG_TAG(p) ((p)->id ^ (__u32)(p)->key.proto << 24)
+#endif
+
 static __always_inline void V(frag_key)(const struct V(pkt) *p, enum sl_hook hook, struct V(frag_key) *ret_key)
 {
 	__builtin_memset(ret_key, 0, sizeof(*ret_key));
@@ -14,7 +18,12 @@ static __always_inline void V(frag_key)(const struct V(pkt) *p, enum sl_hook hoo
 static __always_inline void V(frag_remember)(const struct V(pkt) *p, enum sl_hook hook)
 {
 	struct V(frag_key) key;
-	struct sl_frag ports = {.sport = p->key.sport, .dport = p->key.dport, .seen_ns = p->now};
+	struct sl_frag ports = {
+		.sport = p->key.sport,
+		.dport = p->key.dport,
+		.tag = FRAG_TAG(p),
+		.seen_ns = p->now,
+	};
 
 	V(frag_key)(p, hook, &key);
 	bpf_map_update_elem(&V(frags), &key, &ports, BPF_ANY);
@@ -28,7 +37,7 @@ static __always_inline bool V(frag_recall)(struct V(pkt) *p, enum sl_hook hook)
 
 	V(frag_key)(p, hook, &key);
 	ports = bpf_map_lookup_elem(&V(frags), &key);
-	if (!ports || (__s64)(p->now - ports->seen_ns) >= (__s64)(SL_IDLE_FRAG_S * NS_PER_S))
+	if (!ports || ports->tag != FRAG_TAG(p) || (__s64)(p->now - ports->seen_ns) >= (__s64)(SL_IDLE_FRAG_S * NS_PER_S))
 		return false;
 	p->key.sport = ports->sport;
 	p->key.dport = ports->dport;

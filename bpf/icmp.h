@@ -128,10 +128,11 @@ static __always_inline int V(inner_rewrite)(struct __sk_buff *skb, const struct 
 }
 
 /*
- * An ICMP error. At ingress it is about a reply (quoted: VIP → client) and addressed to the VIP; at egress about a request
- * (quoted: client → backend) and addressed to the client. NOT_SERVICE if no flow is behind it.
+ * An ICMP error about a packet whose answers have entries of `kind`. At ingress it is about a reply (REQUEST: quoted VIP → client,
+ * addressed to the VIP; UNSNAT: quoted node → pod, addressed to the node); at egress about a request (REPLY: quoted client →
+ * backend, addressed to the client). NOT_SERVICE if no flow is behind it.
  */
-__noinline int V(icmp_error)(struct __sk_buff *skb, __u32 ingress)
+__noinline int V(icmp_error)(struct __sk_buff *skb, __u32 kind)
 {
 	struct V(work) *w = V(work_get)();
 	const struct V(pkt) *p;
@@ -156,7 +157,7 @@ __noinline int V(icmp_error)(struct __sk_buff *skb, __u32 ingress)
 	key->sport = in.key->dport;
 	key->dport = in.key->sport;
 	key->proto = in.key->proto;
-	key->kind = ingress ? SL_FLOW_REQUEST : SL_FLOW_REPLY;
+	key->kind = kind;
 	tag = V(flow_tag)(key);
 	f = V(flow_confirmed)(key, tag);
 	if (!f)
@@ -173,7 +174,7 @@ __noinline int V(icmp_error)(struct __sk_buff *skb, __u32 ingress)
 		return SL_REASON_NOT_SERVICE;
 
 	/* Outer address first: `in` and `to` still say what was there. */
-	if (ingress) {
+	if (kind != SL_FLOW_REPLY) {
 		if (V(swap_addr)(skb, p->l3 + IP_DADDR, p->key.daddr, to->saddr, &outer))
 			return SL_REASON_REWRITE;
 	} else if (V(addr_eq)(p->key.saddr, in.key->daddr)) {

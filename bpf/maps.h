@@ -78,4 +78,12 @@ MAP(sl6_be_stats, PERCPU_ARRAY, __u32, struct sl_backend_stats, 1, 0);
 /* What the loader knows and programs need as constants. */
 const volatile struct sl_consts sl_consts = {};
 
+/* Types that only inner maps name: the compiler leaves them out of the BTF of an object that does not use them itself. */
+const volatile struct {
+	struct sl4_flow_key flow_key4;
+	struct sl4_flow flow4;
+	struct sl6_flow_key flow_key6;
+	struct sl6_flow flow6;
+} sl_types = {};
+
 #endif

@@ -51,12 +51,42 @@ __noinline int V(claim)(void)
 }
 
 /*
+ * Would the translated packet be taken for a reply when it leaves? That is so where the client is a backend too and has the tuple
+ * of a running flow the other way round (peers that gossip through a VIP from one port), or speaks to itself from its own
+ * service port.
+ */
+static __always_inline bool V(is_ambiguous)(struct V(work) *w)
+{
+	struct V(flow_key) out = {};
+	struct V(flow) *f;
+	__u32 tag;
+
+	if (w->key.kind != SL_FLOW_REQUEST || !V(filter_has)(w->value.saddr, FILTER_BACKENDS))
+		return false;
+	if (V(addr_eq)(w->value.saddr, w->value.daddr) && w->value.sport == w->value.dport)
+		return true;
+	V(addr_copy)(out.saddr, w->value.saddr);
+	V(addr_copy)(out.daddr, w->value.daddr);
+	out.sport = w->value.sport;
+	out.dport = w->value.dport;
+	out.proto = w->key.proto;
+	out.kind = SL_FLOW_REPLY;
+	tag = V(flow_tag)(&out);
+	f = V(flow_confirmed)(&out, tag);
+	if (!f)
+		f = V(flow_unconfirmed)(&out, tag);
+	return f && f->state != SL_STATE_CLOSING && V(flow_is_fresh)(f, out.proto, w->p.now);
+}
+
+/*
  * Writes the entry work.key → work.value and its twin; the twin's key is claimed. The source port after translation is tried
  * as it is first, then at random in [low, low + span). 0, PORT_COLLISION or FLOW_INSERT.
  */
 __noinline int V(open_pair)(__u32 low, __u32 span)
 {
 	struct V(work) *w = V(work_get)();
+	struct V(flow) *other;
+	bool adopted;
 	void *shard;
 
 	if (!w)
@@ -67,8 +97,10 @@ __noinline int V(open_pair)(__u32 low, __u32 span)
 	for (int i = 0; i < OPEN_TRIES; i++) {
 		V(twin_key)(&w->key, &w->value, &w->twin);
 		V(twin_value)(&w->key, &w->value, V(flow_tag)(&w->twin), w->p.now, &w->twin_value);
-		if (!V(claim)())
+		if (!V(is_ambiguous)(w) && !V(claim)())
 			goto claimed;
+		if (w->key.proto == IPPROTO_SCTP)
+			break; /* its CRC covers the ports */
 		w->value.flags |= SL_FLOW_PORT;
 		w->value.sport = low + ((__u64)bpf_get_prandom_u32() * span >> 32);
 	}
@@ -77,12 +109,19 @@ __noinline int V(open_pair)(__u32 low, __u32 span)
 claimed:
 	w->value.tag = V(flow_tag)(&w->key);
 	shard = NEW_SHARD(w->value.tag);
-	if (shard && !bpf_map_update_elem(shard, &w->key, &w->value, BPF_ANY))
+	if (shard && !bpf_map_update_elem(shard, &w->key, &w->value, BPF_NOEXIST))
 		return 0;
-	shard = NEW_SHARD(w->twin_value.tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->twin);
-	return SL_REASON_FLOW_INSERT;
+	/* Another CPU opened the same flow in between: its choice holds, ours goes. */
+	other = V(flow_unconfirmed)(&w->key, w->value.tag);
+	adopted = other && other->tag == w->value.tag;
+	if (adopted)
+		w->value = *other;
+	if (!adopted || !V(is_twin_of)(&w->twin_value, &w->key) || w->value.backend != w->twin_value.backend) {
+		shard = NEW_SHARD(w->twin_value.tag);
+		if (shard)
+			bpf_map_delete_elem(shard, &w->twin);
+	}
+	return adopted ? 0 : SL_REASON_FLOW_INSERT;
 }
 
 /* A pod that reaches itself: its packets leave the node's stack with the node's address as their source. */
@@ -91,6 +130,8 @@ static __always_inline int V(open_hairpin)(struct V(work) *w)
 	const struct sl_config *config = config_get();
 	__u32 low, span;
 
+	if (w->key.proto == IPPROTO_SCTP)
+		return SL_REASON_SCTP_PORT;
 	if (!config)
 		return SL_REASON_NO_NODE_ADDRESS;
 #if FAMILY == 4
@@ -143,6 +184,9 @@ static __always_inline int V(choose)(struct V(work) *w)
 		if (why)
 			continue;
 		w->service_id = w->service.service;
+		why = V(is_unusable)(&w->service);
+		if (why)
+			return why;
 		if (w->p.key.proto == IPPROTO_TCP && !(w->p.tcp_flags & TCP_SYN) &&
 		    w->service.algorithm != SL_ALGORITHM_MAGLEV)
 			return SL_REASON_UNKNOWN_TCP_FLOW;

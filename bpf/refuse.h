@@ -155,7 +155,8 @@ __noinline int V(make_unreachable)(struct __sk_buff *skb)
 		return SL_REASON_REWRITE;
 	p = &w->p;
 	quoted = p->l4 - p->l3 + (p->key.proto == IPPROTO_TCP ? 20 : INNER_L4_QUOTED);
-	if ((p->marks & (PKT_ICMP_ERROR | PKT_LATER_FRAGMENT)) || p->l3 + quoted > skb->len)
+	/* RFC 1122 3.2.2, RFC 4443 2.4 (e): no errors about errors, later fragments, or to nobody in particular */
+	if ((p->marks & (PKT_ICMP_ERROR | PKT_LATER_FRAGMENT)) || V(is_no_host)(p->key.saddr) || p->l3 + quoted > skb->len)
 		return SL_REASON_MALFORMED;
 	partial = V(is_partial)(skb, p, &pseudo);
 	if (bpf_skb_change_tail(skb, p->l3 + quoted, 0) ||

@@ -41,9 +41,21 @@ static __always_inline bool V(affinity_find)(const struct V(affinity_key) *key, 
 	return true;
 }
 
+/* Does the policy of the service leave anybody to choose? 0, or NO_ENDPOINT, NO_LOCAL_ENDPOINT, SCTP_PORT. */
+static __always_inline int V(is_unusable)(const struct V(service) *s)
+{
+	bool local = s->flags & SL_SERVICE_INTERNAL_LOCAL;
+
+	if (s->flags & SL_SERVICE_SCTP_PORT)
+		return SL_REASON_SCTP_PORT;
+	if (local ? s->local_len : s->cluster_len)
+		return 0;
+	return local && (s->flags & SL_SERVICE_ANY_ENDPOINT) ? SL_REASON_NO_LOCAL_ENDPOINT : SL_REASON_NO_ENDPOINT;
+}
+
 /*
- * One backend for a new flow of `tuple` (kind REQUEST). `client` is the address affinity goes by.
- * 0, or why there is none: NO_ENDPOINT, NO_LOCAL_ENDPOINT, SCTP_PORT, TORN.
+ * One backend of a usable service for a new flow of `tuple` (kind REQUEST). `client` is the address affinity goes by.
+ * 0, or TORN: ring and backends are of different times.
  */
 static __always_inline int V(select)(const struct V(service) *s, const struct V(flow_key) *tuple, const void *client,
 				    __u64 now, struct V(flow) *ret_choice)
@@ -57,11 +69,6 @@ static __always_inline int V(select)(const struct V(service) *s, const struct V(
 	struct sl_ring_line *ring;
 	__u32 index;
 
-	if (s->flags & SL_SERVICE_SCTP_PORT)
-		return SL_REASON_SCTP_PORT;
-	if (!len)
-		return local && (s->flags & SL_SERVICE_ANY_ENDPOINT) ? SL_REASON_NO_LOCAL_ENDPOINT :
-								       SL_REASON_NO_ENDPOINT;
 	ret_choice->flags = local ? SL_FLOW_LOCAL_LIST : 0;
 	V(addr_copy)(who.client, client);
 	who.service = s->service;

@@ -6,6 +6,9 @@
 #ifdef SL_STEPS_FLOW
 #include "flow.h"
 #endif
+#ifdef SL_STEPS_SOCKET
+#include "socket.h"
+#endif
 #ifdef SL_STEPS_PARSE
 #include "parse.h"
 #endif

@@ -113,7 +113,7 @@ static __always_inline bool V(track_fast)(struct V(work) *w)
 		return false;
 	w->hit = *f;
 	barrier();
-	if (*(volatile __u32 *)&f->tag != tag || w->hit.state != SL_STATE_CONFIRMED ||
+	if (w->hit.tag != tag || *(volatile __u32 *)&f->tag != tag || w->hit.state != SL_STATE_CONFIRMED ||
 	    !V(flow_is_fresh)(&w->hit, proto, w->p.now))
 		return false;
 	if (proto != IPPROTO_TCP && w->p.client &&
@@ -206,7 +206,7 @@ static __always_inline int V(track_tcp)(struct V(work) *w, bool confirmed)
 		next = (flags & FIN_BOTH) == FIN_BOTH ? SL_STATE_CLOSING : SL_STATE_HALF_CLOSED;
 	} else if (!confirmed && !w->p.client && (seen & TCP_SYN) && state == SL_STATE_NEW) {
 		next = SL_STATE_REPLIED;
-	} else if (!confirmed && w->p.client && (seen & TCP_ACK) && state == SL_STATE_REPLIED) {
+	} else if (!confirmed && w->p.client && (seen & (TCP_ACK | TCP_SYN)) == TCP_ACK && state == SL_STATE_REPLIED) {
 		return V(confirm)(w);
 	} else if (confirmed && state == SL_STATE_CLOSING && (flags & FIN_BOTH) != FIN_BOTH) {
 		/* The RST was not believed: it was not in the window. */
@@ -263,7 +263,7 @@ __noinline int V(track)(void)
 			return TRACK_NONE;
 		w->hit = *f;
 		barrier();
-		if (*(volatile __u32 *)&f->tag == tag)
+		if (w->hit.tag == tag && *(volatile __u32 *)&f->tag == tag)
 			goto read;
 	}
 	return TRACK_TORN;

@@ -59,7 +59,7 @@ __noinline int V(request_slow)(struct __sk_buff *skb)
 	if (!w)
 		return SL_REASON_FLOW_INSERT;
 	if (w->p.marks & PKT_ICMP_ERROR) {
-		why = V(icmp_error)(skb, 1);
+		why = V(icmp_error)(skb, SL_FLOW_REQUEST);
 		return why == SL_REASON_NOT_SERVICE && V(is_vip)(w->p.key.daddr) ? SL_REASON_ICMP_NO_FLOW : why;
 	}
 	if ((w->p.marks & PKT_LATER_FRAGMENT) && !V(frag_recall)(&w->p, SL_HOOK_INGRESS))
@@ -104,9 +104,9 @@ static __always_inline int V(walk_unsnat)(struct __sk_buff *skb, struct V(work) 
 {
 	int result;
 
-	if (!V(has_ports)(&w->p))
-		return SL_REASON_NOT_SERVICE;
 	V(look_for)(w, SL_FLOW_UNSNAT, false);
+	if (w->p.marks & PKT_ICMP_ERROR)
+		return V(icmp_error)(skb, SL_FLOW_UNSNAT);
 	result = V(track)();
 	if (result < TRACK_FOUND)
 		return result == TRACK_TORN ? SL_REASON_TORN : SL_REASON_NOT_SERVICE;
@@ -120,8 +120,11 @@ static __always_inline bool V(is_snat_reply)(const struct sl_config *config, con
 #else
 	const void *node = config->node6;
 #endif
-	return p->key.dport >= config->snat_low && p->key.dport <= config->snat_high &&
-	       V(addr_eq)(p->key.daddr, node) && !V(addr_is_zero)(node);
+	if (!V(addr_eq)(p->key.daddr, node) || V(addr_is_zero)(node))
+		return false;
+	if (p->marks & PKT_ICMP_ERROR)
+		return true;
+	return V(has_ports)(p) && p->key.dport >= config->snat_low && p->key.dport <= config->snat_high;
 }
 
 /* To a service perhaps, or the answer of a hairpin flow, or to an address no service has. */
@@ -205,9 +208,8 @@ __noinline int V(unserved)(void)
 	if (why)
 		return why;
 	w->service_id = w->service.service;
-	if (w->service.flags & SL_SERVICE_INTERNAL_LOCAL && !w->service.local_len)
-		return w->service.flags & SL_SERVICE_ANY_ENDPOINT ? SL_REASON_NO_LOCAL_ENDPOINT : SL_REASON_NO_ENDPOINT;
-	return w->service.cluster_len ? SL_REASON_NOT_SERVICE : SL_REASON_NO_ENDPOINT;
+	why = V(is_unusable)(&w->service);
+	return why ? why : SL_REASON_NOT_SERVICE;
 }
 
 /* Replies to their client, ICMP errors about requests, and what the node's own processes send to nowhere. */
@@ -218,7 +220,7 @@ static __always_inline int V(walk_egress)(struct __sk_buff *skb, struct V(work) 
 
 	if (w->p.marks & PKT_ICMP_ERROR) {
 		w->p.now = now_ns();
-		return V(icmp_error)(skb, 0);
+		return V(icmp_error)(skb, SL_FLOW_REPLY);
 	}
 	if (V(filter_has)(w->p.key.saddr, FILTER_BACKENDS)) {
 		why = V(walk_reply)(skb, w);

@@ -325,7 +325,7 @@ struct sl4_socket {
 	__u32 service;
 	__u32 backend;
 	__u32 backend_gen;
-	__u32 pad2;
+	__u32 tag; /* hash of the key, as in flow entries */
 	__u64 seen_ns;
 };
 
@@ -433,6 +433,8 @@ struct sl6_socket {
 	__u32 backend;
 	__u32 backend_gen;
 	__u64 seen_ns;
+	__u32 tag;
+	__u32 pad2;
 };
 
 struct sl6_frag_key {
@@ -462,7 +464,7 @@ struct sl_affinity {
 struct sl_frag {
 	__u16 sport;
 	__u16 dport;
-	__u32 pad;
+	__u32 tag; /* low bits of the datagram's id and protocol: elements are recycled under readers */
 	__u64 seen_ns;
 };
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Socket calls: a service address is replaced before a packet exists, and put back where the process looks.
+ *
+ * The node's own processes have no device on which packets could be translated for them, so all their TCP and UDP calls are
+ * served here. In pods only connect() of TCP to services without affinity is (the source address is not known yet at connect);
+ * everything else of theirs is translated by packet.
+ */
+
+#ifndef BPF_SOCKET_ONCE
+#define BPF_SOCKET_ONCE
+#define ECONNREFUSED 111
+
+/* Is the call made in the node's own network namespace? */
+static __always_inline bool is_node(struct bpf_sock_addr *ctx, const struct sl_config *config)
+{
+	__u64 netns = bpf_get_netns_cookie(ctx);
+
+	return netns == (config->host_netns ? config->host_netns : bpf_get_netns_cookie(NULL));
+}
+
+/* Counts the outcome; 0 refuses the call, 1 lets it go on. Where the call cannot carry the error, the packet will. */
+static __always_inline int socket_verdict(enum sl_reason why)
+{
+	if (why == SL_REASON_NOT_SERVICE)
+		return 1;
+	count(why, SL_HOOK_SOCKET, 0);
+	if (sl_consts.set_retval && (why == SL_REASON_NO_ENDPOINT || why == SL_REASON_UNKNOWN_PORT)) {
+		bpf_set_retval(-ECONNREFUSED);
+		return 0;
+	}
+	return 1;
+}
+#endif
+
+static __always_inline __u32 V(socket_tag)(const struct V(socket_key) *key)
+{
+	const sl_word *w = (const sl_word *)(const void *)key;
+	__u64 h = sl_consts.seed;
+
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*key) / 8; i++)
+		h = sl_mix(h, w[i]);
+	return sl_hash_end(h);
+}
+
+static __always_inline void V(socket_key)(struct bpf_sock_addr *ctx, const void *addr, __u16 port,
+					 enum sl_flow_kind kind, struct V(socket_key) *ret_key)
+{
+	__builtin_memset(ret_key, 0, sizeof(*ret_key));
+	ret_key->cookie = bpf_get_socket_cookie(ctx);
+	V(addr_copy)(ret_key->addr, addr);
+	ret_key->port = port;
+	ret_key->proto = ctx->protocol;
+	ret_key->kind = kind;
+}
+
+/* Remembers that this socket's peer `addr:port` stands for `to`. */
+static __always_inline void V(socket_remember)(struct bpf_sock_addr *ctx, const void *addr, __u16 port,
+					      enum sl_flow_kind kind, const void *to_addr, __u16 to_port,
+					      const struct V(flow) *choice, __u64 now)
+{
+	struct V(socket_key) key;
+	struct V(socket) value = {};
+
+	V(socket_key)(ctx, addr, port, kind, &key);
+	V(addr_copy)(value.addr, to_addr);
+	value.port = to_port;
+	value.service = choice->service;
+	value.backend = choice->backend;
+	value.backend_gen = choice->backend_gen;
+	value.tag = V(socket_tag)(&key);
+	value.seen_ns = now;
+	bpf_map_update_elem(&V(sockets), &key, &value, BPF_ANY);
+}
+
+/* UDP without connect(): datagrams of one socket to one service stay with their backend while it serves. */
+static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const void *vip, __u16 port, __u64 now,
+					   struct V(flow) *ret_choice)
+{
+	struct V(socket_key) key;
+	struct V(socket) *s;
+	struct V(socket) copy;
+
+	V(socket_key)(ctx, vip, port, SL_FLOW_REQUEST, &key);
+	s = bpf_map_lookup_elem(&V(sockets), &key);
+	if (!s)
+		return false;
+	copy = *s;
+	barrier();
+	if (*(volatile __u32 *)&s->tag != V(socket_tag)(&key) || copy.tag != s->tag)
+		return false;
+	if ((__s64)(now - copy.seen_ns) >= (__s64)(SL_IDLE_UDP_S * NS_PER_S) ||
+	    !V(backend_is)(copy.backend, copy.backend_gen, SL_BACKEND_SERVING))
+		return false;
+	s->seen_ns = now;
+	V(addr_copy)(ret_choice->daddr, copy.addr);
+	ret_choice->dport = copy.port;
+	return true;
+}
+
+/*
+ * A call that names a peer. SOCKET: the peer is to be ret_choice->daddr:dport. Other reasons: the call is refused or goes on
+ * as it is. `datagram`: sendmsg, whose peer may change with every call.
+ */
+static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void *vip, bool datagram,
+					 struct V(flow) *ret_choice)
+{
+	const struct sl_config *config;
+	struct V(service) s;
+	struct V(flow_key) tuple = {};
+	__u16 port = bpf_ntohs(ctx->user_port);
+	__u8 proto = ctx->protocol;
+	__u64 now;
+	bool node;
+	int why = SL_REASON_TORN;
+
+	if (!V(filter_has)(vip, FILTER_VIPS))
+		return SL_REASON_NOT_SERVICE;
+	config = config_get();
+	if (!config)
+		return SL_REASON_NOT_SERVICE;
+	node = is_node(ctx, config);
+	if (!node && (proto != IPPROTO_TCP || !(config->flags & SL_CONFIG_SOCKET_PODS)))
+		return SL_REASON_NOT_SERVICE;
+	now = now_ns();
+	if (datagram && V(socket_again)(ctx, vip, port, now, ret_choice))
+		return SL_REASON_SOCKET;
+
+	/* The source is not known yet: affinity goes by "the node", Maglev by chance. */
+	V(addr_copy)(tuple.daddr, vip);
+	tuple.dport = port;
+	tuple.sport = bpf_get_prandom_u32();
+	tuple.proto = proto;
+	tuple.kind = SL_FLOW_REQUEST;
+	for (int i = 0; i < 2 && why == SL_REASON_TORN; i++) {
+		why = V(service_find)(vip, port, proto, &s);
+		if (why == SL_REASON_UNALLOCATED)
+			return V(is_vip)(vip) ? SL_REASON_UNKNOWN_PORT : SL_REASON_NOT_SERVICE;
+		if (why)
+			continue;
+		if (!node && s.affinity_s)
+			return SL_REASON_NOT_SERVICE;
+		why = V(is_unusable)(&s);
+		if (why) {
+			V(count_refused)(s.service);
+			return why;
+		}
+		why = V(select)(&s, &tuple, tuple.saddr, now, ret_choice);
+	}
+	if (why)
+		return why;
+	V(socket_remember)(ctx, ret_choice->daddr, ret_choice->dport, SL_FLOW_REPLY, vip, port, ret_choice, now);
+	if (datagram)
+		V(socket_remember)(ctx, vip, port, SL_FLOW_REQUEST, ret_choice->daddr, ret_choice->dport, ret_choice,
+				   now);
+	V(count_new_flow)(ret_choice);
+	return SL_REASON_SOCKET;
+}
+
+/* Does this peer stand for a service? Then *ret_vip:*ret_port is what the process called. */
+static __always_inline bool V(socket_peer)(struct bpf_sock_addr *ctx, const void *addr, void *ret_vip, __u16 *ret_port)
+{
+	struct V(socket_key) key;
+	struct V(socket) *s;
+
+	if (!V(filter_has)(addr, FILTER_BACKENDS))
+		return false;
+	V(socket_key)(ctx, addr, bpf_ntohs(ctx->user_port), SL_FLOW_REPLY, &key);
+	s = bpf_map_lookup_elem(&V(sockets), &key);
+	if (!s)
+		return false;
+	V(addr_copy)(ret_vip, s->addr);
+	*ret_port = s->port;
+	barrier();
+	return *(volatile __u32 *)&s->tag == V(socket_tag)(&key);
+}
