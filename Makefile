@@ -178,8 +178,11 @@ if [ "$$(id -u)" != 0 ]; then
 	sudo="sudo env DEBIAN_FRONTEND=noninteractive"
 fi
 export DEBIAN_FRONTEND=noninteractive
-$$sudo apt-get -o DPkg::Lock::Timeout=600 -qq update
-$$sudo apt-get -o DPkg::Lock::Timeout=600 -qq -y --no-install-recommends install $$missing
+mkdir -p $(O)
+{
+	$$sudo apt-get -o DPkg::Lock::Timeout=600 update &&
+	$$sudo apt-get -o DPkg::Lock::Timeout=600 -y --no-install-recommends install $$missing
+} >$(O)/deps.log 2>&1 || { cat $(O)/deps.log >&2; exit 1; }
 endef
 export deps_script
 
