@@ -87,6 +87,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
+.PRECIOUS: $(O)/obj/%.o $(O)/san/obj/%.o $(O)/fuzz/%
 .SUFFIXES:
 .PHONY: FORCE
 FORCE:
