@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The data path on a table: real programs, real maps, no interface. Packets are run through one program after another
+ * with BPF_PROG_TEST_RUN, and what comes out is compared to what bpf/README.md says.
+ *
+ *	start(state);                                                    family and programs of this test, maps empty
+ *	service(AT(VIP, 80), IPPROTO_TCP, { AT(BACKEND1, 8080) });
+ *	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B1, SYN));
+ *	expect_flow(REQUEST, IPPROTO_TCP, C, V, IN_NEW, NEW, C, B1);
+ *
+ * Every run is checked for what must always hold: exactly one reason is counted, once, at the hook of the program, with
+ * the bytes of the frame; the packet mark stays. A failed expectation names file, line, packet and program.
+ */
+#ifndef PROG_HARNESS_H
+#define PROG_HARNESS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "dp/objects.h"
+#include "prog/packet.h"
+#include "sluice_abi.h"
+
+/* ---- loading -------------------------------------------------------------------------------------------------------- */
+
+enum program { POD_IN, POD_OUT, UP_IN, UP_OUT, L3_IN, L3_OUT, XDP, PROGRAMS };
+
+/* Where a flow entry lies. */
+enum table { IN_TCP, IN_UDP, IN_NEW, TABLES };
+
+#define HARNESS_RECORDS 1024
+#define HARNESS_BACKENDS 1024
+#define HARNESS_LINES 8192
+#define HARNESS_SHARDS 4
+#define HARNESS_SHARD_ENTRIES 2048
+
+/* What to load; zero = the usual. */
+struct harness_options {
+	struct sl_consts consts; /* shards 0: HARNESS_SHARDS */
+	uint32_t shard_entries;
+};
+
+/* Every test of a group: family and tc object. */
+struct variant {
+	int family;
+	enum dp_object tc;
+	const char *name;
+};
+extern const struct variant variants[];
+#define VARIANTS 4
+
+/* A test per variant: "name v4", "name v4 fast", … A variant the kernel does not take is skipped. */
+#define FOR_ALL(test_)                                                                             \
+	{ #test_ " v4", test_, NULL, NULL, (void *)&variants[0] }, { #test_ " v6", test_, NULL, NULL, (void *)&variants[1] }, \
+	{ #test_ " v4 fast", test_, NULL, NULL, (void *)&variants[2] },                            \
+	{ #test_ " v6 fast", test_, NULL, NULL, (void *)&variants[3] }
+#define FOR_V4(test_) \
+	{ #test_ " v4", test_, NULL, NULL, (void *)&variants[0] }, { #test_ " v4 fast", test_, NULL, NULL, (void *)&variants[2] }
+#define FOR_V6(test_) \
+	{ #test_ " v6", test_, NULL, NULL, (void *)&variants[1] }, { #test_ " v6 fast", test_, NULL, NULL, (void *)&variants[3] }
+
+/* What this test runs with. */
+extern int family;
+
+/* First line of each test: programs of the variant (loaded once a process), empty maps, default configuration. */
+void start(void **state);
+/*
+ * Loads sluice_tc, sluice_xdp and, if the kernel takes it, sluice_tc_fast over one set of maps; replaces what was loaded. 0, or
+ * -errno with a sentence in *ret_why. start() loads with the usual options if nothing is loaded.
+ */
+int harness_load(const struct harness_options *options, const char **ret_why);
+void harness_unload(void);
+int harness_map(const char *name); /* fd; fails the test where there is none */
+/* Looks up in a map of the family under test: harness_lookup("be_stats", …). 0 or a negative number. */
+int harness_lookup(const char *name, const void *key, void *ret_value);
+int harness_shard(int family_, enum table table, uint32_t shard);
+int harness_program(enum program program);
+uint64_t harness_now_ns(void); /* CLOCK_MONOTONIC */
+/* Opens an object and gives it the maps that are loaded (for objects beside tc and XDP). Caller closes. */
+struct bpf_object *harness_open(enum dp_object object);
+
+/* ---- control maps --------------------------------------------------------------------------------------------------- */
+
+#define SERVICE_BACKENDS 16
+
+struct backend_spec {
+	struct end at;
+	uint16_t flags; /* SL_BACKEND_; 0 = a ready endpoint of another node */
+};
+#define LOCAL_ENDPOINT (SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL | SL_BACKEND_SERVING | SL_BACKEND_LOCAL)
+#define TERMINATING_ENDPOINT (SL_BACKEND_SERVING | SL_BACKEND_TERMINATING)
+
+struct service_spec {
+	struct end at;
+	uint8_t proto;
+	enum sl_kind kind; /* 0 = SL_KIND_CLUSTER_IP */
+	enum sl_algorithm algorithm;
+	uint32_t affinity_s;
+	uint16_t flags;    /* SL_SERVICE_ */
+	struct backend_spec backends[SERVICE_BACKENDS]; /* up to the first NOBODY */
+};
+
+/*
+ * Publishes a service, or what became of it: a new record, a new ring; service and backend ids stay where port and endpoint
+ * stay, and endpoints that are no longer named have left (flags 0). A cluster IP also gets its address record.
+ */
+void service_publish(const struct service_spec *spec);
+void service_delete(struct end at, uint8_t proto);
+/* service(at, proto, { AT(BACKEND1, 8080) }, …) and the same with fields of service_spec. */
+#define service(at_, proto_, ...) \
+	service_publish(&(struct service_spec){ .at = at_, .proto = (proto_), .backends = { __VA_ARGS__ } })
+#define service_with(at_, proto_, ...) service_publish(&(struct service_spec){ .at = at_, .proto = (proto_), ##__VA_ARGS__ })
+/* Ids as published; 0 = none. */
+uint32_t service_id(struct end at, uint8_t proto);
+uint32_t backend_id(struct end vip, uint8_t proto, struct end backend);
+/* The id gets a new owner: another generation, other content. */
+void backend_recycle(uint32_t id, struct end new_owner, uint32_t new_service);
+struct sl_config *config_edit(void);
+void config_publish(void);
+
+/* ---- running -------------------------------------------------------------------------------------------------------- */
+
+struct outcome {
+	int verdict;           /* as the program returned it */
+	enum sl_reason reason; /* what was counted */
+	struct frame out;
+};
+
+/* Runs and checks what always holds. where: for messages. */
+struct outcome harness_run(enum program program, const struct packet *in, const char *file, int line);
+struct outcome harness_run_frame(enum program program, const struct frame *in, const char *file, int line);
+/* The bare call, unchecked: for threads. out may be in. */
+int harness_run_raw(int fd, const void *in, size_t len, void *out, size_t *len_out);
+
+void harness_forwards(enum program program, struct packet in, enum sl_reason reason, struct packet out, const char *file,
+		      int line);
+uint16_t harness_forwards_new_port(enum program program, struct packet in, enum sl_reason reason, struct packet out,
+				   const char *file, int line);
+void harness_passes(enum program program, struct packet in, enum sl_reason reason, const char *file, int line);
+void harness_drops(enum program program, struct packet in, enum sl_reason reason, const char *file, int line);
+void harness_refuses(enum program program, struct packet in, enum sl_reason reason, const char *file, int line);
+void harness_resets(enum program program, struct packet in, const char *file, int line);
+/* The backend that a packet was sent to: index into candidates; fails if it is none of them. */
+int harness_picks(enum program program, struct packet in, enum sl_reason reason, const struct end *candidates, int n,
+		  const char *file, int line);
+
+/* Goes on, changed into exactly out. */
+#define forwards(program, in, reason, out) \
+	harness_forwards(program, in, SL_REASON_##reason, out, __FILE__, __LINE__)
+/* The same where the source port may be any other one; it is returned. */
+#define forwards_new_port(program, in, reason, out) \
+	harness_forwards_new_port(program, in, SL_REASON_##reason, out, __FILE__, __LINE__)
+/* Goes on as it came, to the byte. */
+#define passes(program, in, reason) harness_passes(program, in, SL_REASON_##reason, __FILE__, __LINE__)
+#define drops(program, in, reason) harness_drops(program, in, SL_REASON_##reason, __FILE__, __LINE__)
+/* Comes back as an ICMP port unreachable from the address it was sent to, with every byte of it right. */
+#define refuses(program, in, reason) harness_refuses(program, in, SL_REASON_##reason, __FILE__, __LINE__)
+/* Comes back as the RST of RFC 9293 3.10.7.1. */
+#define resets(program, in) harness_resets(program, in, __FILE__, __LINE__)
+#define picks(program, in, reason, candidates, n) \
+	harness_picks(program, in, SL_REASON_##reason, candidates, n, __FILE__, __LINE__)
+
+/* Any reason that means "translated and sent on". */
+#define SL_REASON_ANY_FORWARD SL_REASON_COUNT
+
+/* sl_counters summed over hooks and CPUs. */
+uint64_t counted(enum sl_reason reason);
+uint64_t counted_all(void);
+
+/* ---- flow entries --------------------------------------------------------------------------------------------------- */
+
+/* Both families in one shape. */
+struct flow_seen {
+	int copies; /* in how many tables and shards the key was found */
+	enum table table;
+	uint32_t shard;
+	struct end from, to; /* after translation; host HOST_COUNT: not of the plan */
+	struct sl6_flow value; /* addresses: first bytes; other fields as they are */
+};
+
+struct flow_seen flow_find(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
+/* Writes into an entry that is there. */
+enum flow_field { SEEN_NS, TWIN_TICK, STATE, TAG, BACKEND_GEN };
+void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum flow_field field, uint64_t value);
+/* Moves an entry's last packet into the past (and with it the touch of its twin). */
+void flow_age(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, uint32_t age_s);
+void flow_remove(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
+size_t flow_count(enum table table);
+
+void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum table table,
+			 enum sl_flow_state state, struct end new_from, struct end new_to, const char *file, int line);
+void harness_expect_no_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, const char *file,
+			    int line);
+#define expect_flow(kind, proto, from, to, table, state, new_from, new_to)                                            \
+	harness_expect_flow(SL_FLOW_##kind, proto, from, to, table, SL_STATE_##state, new_from, new_to, __FILE__, \
+			    __LINE__)
+#define expect_no_flow(kind, proto, from, to) harness_expect_no_flow(SL_FLOW_##kind, proto, from, to, __FILE__, __LINE__)
+
+/* Runs a cmocka group and unloads. */
+#define run_group(name_, tests_) (cmocka_run_group_tests_name(name_, tests_, NULL, harness_teardown))
+int harness_teardown(void **state);
+
+#endif
