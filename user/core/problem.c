@@ -30,6 +30,7 @@ struct problems {
 	problem_change_fn *on_change;
 	void *ctx;
 	const char *teller, *current;
+	int error; /* since problem_begin() */
 };
 
 struct problems *problems_new(problem_change_fn *on_change, void *ctx)
@@ -107,6 +108,7 @@ void problem_begin(struct problems *p, const char *teller, const char *object)
 
 	p->teller = teller;
 	p->current = object;
+	p->error = 0;
 	o = find(p);
 	if (!o)
 		return;
@@ -114,7 +116,7 @@ void problem_begin(struct problems *p, const char *teller, const char *object)
 		r->said = false;
 }
 
-static int add_text(struct problems *p, const char *text)
+static int try_text(struct problems *p, const char *text)
 {
 	struct object *o = find_or_add(p);
 	struct reason *r;
@@ -139,6 +141,15 @@ static int add_text(struct problems *p, const char *text)
 	return 0;
 }
 
+static int add_text(struct problems *p, const char *text)
+{
+	int rc = try_text(p, text);
+
+	if (rc < 0)
+		p->error = rc;
+	return rc;
+}
+
 int problem_add(struct problems *p, const char *fmt, ...)
 {
 	char text[REASON_LEN];
@@ -150,13 +161,13 @@ int problem_add(struct problems *p, const char *fmt, ...)
 	return add_text(p, text);
 }
 
-void problem_end(struct problems *p)
+int problem_end(struct problems *p)
 {
 	struct object *o = find(p);
 	char key[REASON_LEN];
 
 	if (!o)
-		return;
+		return p->error;
 	for (size_t i = 0; i < o->reasons.len;) {
 		struct reason *r = &o->reasons.data[i];
 
@@ -173,17 +184,15 @@ void problem_end(struct problems *p)
 	}
 	if (!o->reasons.len)
 		object_free(table_remove(&p->objects, key, make_key(p, key)));
+	return p->error;
 }
 
 int problem_set(struct problems *p, const char *teller, const char *object, const char *reason)
 {
-	int rc = 0;
-
 	problem_begin(p, teller, object);
 	if (reason)
-		rc = add_text(p, reason);
-	problem_end(p);
-	return rc;
+		add_text(p, reason);
+	return problem_end(p);
 }
 
 size_t problem_count(const struct problems *p)

@@ -28,7 +28,8 @@ void problems_free(struct problems *p);
 /* Between begin and end, of one teller and object. Both are borrowed until the end; reasons are copied. */
 void problem_begin(struct problems *p, const char *teller, const char *object);
 int problem_add(struct problems *p, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* 0 or -ENOMEM */
-void problem_end(struct problems *p);
+/* 0, or -ENOMEM if a problem since the beginning was lost for want of memory. */
+int problem_end(struct problems *p);
 
 /* One reason, or none (NULL): begin, add, end. 0 or -ENOMEM. */
 int problem_set(struct problems *p, const char *teller, const char *object, const char *reason);

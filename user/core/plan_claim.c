@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Who wants which service address and port, and who gets it when several do. */
+/* Must not know: endpoints, lists, records; only ports and the rows they want. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/plan_state.h"
+
+/* ---- rows --------------------------------------------------------------------------------------------------------- */
+
+static size_t encode(const struct plan_family *f, const struct row_service_key *key, unsigned char bytes[ROW_KEY_MAX])
+{
+	row_encode_key(f->family, key, bytes);
+	return row_tables[plan_table(f, ROW4_SERVICES)].key_len;
+}
+
+struct plan_row *plan_row_find(const struct plan_family *f, const struct row_service_key *key)
+{
+	unsigned char bytes[ROW_KEY_MAX];
+	size_t len = encode(f, key, bytes);
+
+	return table_get(&f->rows, bytes, len);
+}
+
+struct plan_row *plan_row_get(struct plan_family *f, const struct row_service_key *key)
+{
+	unsigned char bytes[ROW_KEY_MAX];
+	size_t len = encode(f, key, bytes);
+	struct plan_row *row = table_get(&f->rows, bytes, len);
+
+	if (row)
+		return row;
+	row = calloc(1, sizeof(*row));
+	if (!row)
+		return NULL;
+	row->key = *key;
+	if (table_put(&f->rows, bytes, len, row, NULL) < 0) {
+		free(row);
+		return NULL;
+	}
+	return row;
+}
+
+void plan_row_drop(struct plan_family *f, struct plan_row *row)
+{
+	unsigned char bytes[ROW_KEY_MAX];
+	size_t len;
+
+	if (row->claims.len || row->n_known || row->n_refs || row->published)
+		return;
+	len = encode(f, &row->key, bytes);
+	table_remove(&f->rows, bytes, len);
+	vec_done(&row->claims);
+	free(row->parting);
+	free(row);
+}
+
+/* ---- whose claim counts ------------------------------------------------------------------------------------------- */
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static int64_t age_of(const struct service *s)
+{
+	return s->created_s ? s->created_s : INT64_MAX;
+}
+
+/* The oldest object first; then by UID, by name, by port name, so that every node decides alike. */
+static int compare_claims(const struct plan_port *a, const struct plan_port *b)
+{
+	const struct store_entry *x = a->service->entry, *y = b->service->entry;
+	int cmp;
+
+	if (!x->service || !y->service)
+		return (x->service == NULL) - (y->service == NULL);
+	if (age_of(x->service) != age_of(y->service))
+		return age_of(x->service) < age_of(y->service) ? -1 : 1;
+	cmp = strcmp(or_empty(x->service->meta.uid), or_empty(y->service->meta.uid));
+	if (!cmp)
+		cmp = strcmp(x->namespace, y->namespace);
+	if (!cmp)
+		cmp = strcmp(x->name, y->name);
+	return cmp ? cmp : strcmp(a->name, b->name);
+}
+
+struct plan_port *plan_row_winner(const struct plan_row *row)
+{
+	struct plan_port *winner = NULL;
+
+	for (size_t i = 0; i < row->claims.len; i++)
+		if (!winner || compare_claims(row->claims.data[i], winner) < 0)
+			winner = row->claims.data[i];
+	return winner;
+}
+
+/* Who else claims the row may win or lose by what happens to it. */
+static void wake_others(struct plan *plan, struct plan_row *row, const struct plan_service *but)
+{
+	for (size_t i = 0; i < row->claims.len; i++)
+		if (row->claims.data[i]->service != but)
+			store_mark_dirty(plan->store, row->claims.data[i]->service->entry);
+}
+
+static void unclaim(struct plan *plan, struct plan_port *p)
+{
+	struct plan_row *row = p->claim;
+
+	if (!row)
+		return;
+	for (size_t i = 0; i < row->claims.len; i++) {
+		if (row->claims.data[i] == p) {
+			vec_remove(&row->claims, i);
+			break;
+		}
+	}
+	p->claim = NULL;
+	wake_others(plan, row, p->service);
+	plan_row_drop(p->family, row);
+}
+
+static int claim(struct plan *plan, struct plan_port *p, const struct row_service_key *key)
+{
+	struct plan_row *row = plan_row_get(p->family, key);
+
+	if (!row)
+		return -ENOMEM;
+	if (p->claim == row)
+		return 0;
+	if (vec_reserve(&row->claims, 1) < 0) {
+		plan_row_drop(p->family, row);
+		return -ENOMEM;
+	}
+	unclaim(plan, p);
+	row->claims.data[row->claims.len++] = p;
+	p->claim = row;
+	wake_others(plan, row, p->service);
+	return 0;
+}
+
+/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+
+static struct row_service_key address_key(const struct address *addr)
+{
+	return (struct row_service_key){ .vip = *addr };
+}
+
+bool plan_is_service_address(const struct plan_family *f, const struct address *addr)
+{
+	struct row_service_key key = address_key(addr);
+	struct plan_row *row = plan_row_find(f, &key);
+
+	return row && row->n_known;
+}
+
+const struct address *plan_service_address(const struct plan *plan, const struct service *s, int family)
+{
+	const struct address *found = NULL;
+
+	if (!s || s->skip || s->type == SERVICE_EXTERNAL_NAME)
+		return NULL;
+	for (size_t i = 0; i < s->n_cluster_ips && !found; i++)
+		if (s->cluster_ips[i].family == family)
+			found = &s->cluster_ips[i];
+	for (size_t i = 0; found && i < plan->config.n_exclude_vips; i++)
+		if (address_cmp(&plan->config.exclude_vips[i], found) == 0)
+			return NULL;
+	return found;
+}
+
+static bool uses_backend(const struct plan_service *s, const struct address *addr)
+{
+	for (size_t i = 0; i < s->ports.len; i++) {
+		const struct plan_backend *b;
+
+		vec_for_each (b, &s->ports.data[i]->backends)
+			if (address_cmp(&b->addr, addr) == 0)
+				return true;
+	}
+	return false;
+}
+
+struct loop_search {
+	struct plan *plan;
+	const struct address *addr; /* NULL: whoever was refused because of a loop */
+};
+
+static int wake_looping(void *ctx, struct store_entry *entry)
+{
+	struct loop_search *search = ctx;
+	struct plan_service *s = entry->user;
+
+	if (s && (search->addr ? uses_backend(s, search->addr) : s->loops))
+		store_mark_dirty(search->plan->store, entry);
+	return 0;
+}
+
+/*
+ * An address became a service's, or ceased to be one: services with that endpoint have to be looked at again. Rare: the
+ * address filter says at once that no backend ever had it.
+ */
+static void address_changed(struct plan *plan, struct plan_family *f, const struct address *addr, bool known)
+{
+	struct loop_search search = { plan, known ? addr : NULL };
+
+	if (known && !plan_filter_has(f, addr, true))
+		return;
+	if (!known && !plan->n_loops)
+		return;
+	store_each_entry(plan->store, wake_looping, &search);
+}
+
+static void leave_address(struct plan *plan, struct plan_service *s, int i)
+{
+	struct plan_row *row = s->address[i];
+	struct address addr;
+
+	if (!row)
+		return;
+	addr = row->key.vip;
+	s->address[i] = NULL;
+	row->n_known--;
+	if (s->address_used[i])
+		row->n_users--;
+	s->address_used[i] = false;
+	if (!row->n_users)
+		plan_address_withdraw(plan, &plan->families[i], row);
+	if (!row->n_known)
+		address_changed(plan, &plan->families[i], &addr, false);
+	plan_row_drop(&plan->families[i], row);
+}
+
+static int join_address(struct plan *plan, struct plan_service *s, int i, const struct address *addr)
+{
+	struct row_service_key key = address_key(addr);
+	struct plan_row *row = plan_row_get(&plan->families[i], &key);
+
+	if (!row)
+		return -ENOMEM;
+	if (s->address[i] == row)
+		return 0;
+	leave_address(plan, s, i);
+	s->address[i] = row;
+	if (row->n_known++ == 0)
+		address_changed(plan, &plan->families[i], addr, true);
+	return 0;
+}
+
+/* ---- ports of a service ------------------------------------------------------------------------------------------- */
+
+const char *plan_port_format(const struct plan_port *p, char *buf, size_t len)
+{
+	const struct store_entry *e = p->service->entry;
+
+	snprintf(buf, len, "Service %s/%s port %s", e->namespace, e->name, p->name[0] ? p->name : "(unnamed)");
+	return buf;
+}
+
+static struct plan_port *find_port(const struct plan_service *s, const struct plan_family *f, const struct service_port *sp)
+{
+	for (size_t i = 0; i < s->ports.len; i++) {
+		struct plan_port *p = s->ports.data[i];
+
+		if (!p->stale && p->family == f && p->proto == sp->proto && strcmp(p->name, or_empty(sp->name)) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+static struct plan_port *port_new(struct plan_service *s, struct plan_family *f, const struct service_port *sp)
+{
+	struct plan_port *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->name = strdup(or_empty(sp->name));
+	if (!p->name) {
+		free(p);
+		return NULL;
+	}
+	p->family = f;
+	p->proto = sp->proto;
+	p->service = s;
+	return p;
+}
+
+/* The port as it is, as it was in a former life, or a new one. */
+static struct plan_port *get_port(struct plan_service *s, struct plan_family *f, const struct service_port *sp)
+{
+	struct plan_port *p = find_port(s, f, sp);
+
+	if (p)
+		return p;
+	if (vec_reserve(&s->ports, 1) < 0)
+		return NULL;
+	p = plan_claim_restored(f, s->entry, or_empty(sp->name), sp->proto);
+	if (p)
+		p->service = s;
+	else
+		p = port_new(s, f, sp);
+	if (p)
+		s->ports.data[s->ports.len++] = p;
+	return p;
+}
+
+static int register_port(struct plan *plan, struct plan_service *s, struct plan_family *f, const struct address *vip,
+			 const struct service_port *sp)
+{
+	struct row_service_key key = { *vip, sp->port, sp->proto };
+	struct plan_port *p = get_port(s, f, sp);
+
+	if (!p)
+		return -ENOMEM;
+	if (p->wanted) /* two ports of one name and protocol: the first one counts */
+		return 0;
+	p->wanted = true;
+	p->port = sp->port;
+	return claim(plan, p, &key);
+}
+
+static void make_stale(struct plan *plan, struct plan_port *p)
+{
+	unclaim(plan, p);
+	p->stale = true;
+	p->wanted = false;
+}
+
+static struct plan_service *service_new(struct store_entry *entry)
+{
+	struct plan_service *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->entry = entry;
+	s->incarnation = entry->incarnation;
+	entry->user = s;
+	return s;
+}
+
+static int register_family(struct plan *plan, struct plan_service *s, int i)
+{
+	const struct service *object = s->entry->service;
+	const struct address *vip = plan_service_address(plan, object, i ? 6 : 4);
+
+	if (!vip) {
+		leave_address(plan, s, i);
+		return 0;
+	}
+	if (join_address(plan, s, i, vip) < 0)
+		return -ENOMEM;
+	for (size_t k = 0; k < object->n_ports; k++)
+		if (register_port(plan, s, &plan->families[i], vip, &object->ports[k]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+int plan_register(struct plan *plan, struct store_entry *entry)
+{
+	struct plan_service *s = entry->user;
+
+	if (!s)
+		s = service_new(entry);
+	if (!s)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->ports.len; i++) {
+		if (s->incarnation != entry->incarnation) /* another object under the same name */
+			make_stale(plan, s->ports.data[i]);
+		s->ports.data[i]->wanted = false;
+	}
+	s->incarnation = entry->incarnation;
+	for (int i = 0; i < 2; i++)
+		if (register_family(plan, s, i) < 0)
+			return -ENOMEM;
+	for (size_t i = 0; i < s->ports.len; i++)
+		if (!s->ports.data[i]->wanted)
+			make_stale(plan, s->ports.data[i]);
+	return 0;
+}

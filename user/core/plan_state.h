@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inside of plan: what its files share. Nobody else includes this.
+ *
+ *   plan.c          the run: which services, in which order; node, configuration, filter; the public functions
+ *   plan_claim.c    who wants which service address and port, and who gets it
+ *   plan_port.c     one service port: draft (may fail, changes nothing), then commit (cannot fail)
+ *   plan_rest.c     numbers that were given back, until the kernel has let go of them
+ *   plan_restore.c  from the kernel's rows back to the state a plan would have
+ *
+ * Words: a *service* is one Service object; a *port* is one of its ports in one family, and owns an id, backends and two lists;
+ * a *row* is one entry of sl4_services with the record it points to. Several ports may claim a row, one owns it.
+ */
+#ifndef CORE_PLAN_STATE_H
+#define CORE_PLAN_STATE_H
+
+#include "base/table.h"
+#include "base/vec.h"
+#include "core/diff.h"
+#include "core/ids.h"
+#include "core/plan.h"
+#include "core/policy.h"
+#include "core/problem.h"
+#include "core/store.h"
+
+struct plan_service;
+
+struct plan_backend {
+	struct address addr;
+	uint16_t port;
+	uint16_t flags;
+	uint32_t id;
+	uint32_t gen;
+};
+
+struct plan_backends VEC_OF(struct plan_backend); /* sorted by address, port */
+
+/* A published list: a range of ring lines. lines 0 = empty. */
+struct plan_list {
+	uint32_t line, lines;
+	uint32_t len;        /* elements */
+	uint32_t n_backends; /* distinct */
+	uint64_t hash;       /* of algorithm and ids; 0 = not known (restored) */
+	enum sl_algorithm algorithm;
+};
+
+struct plan_row {
+	struct row_service_key key;
+	struct VEC_OF(struct plan_port *) claims; /* who wants it */
+	struct plan_port *owner;                  /* whose record is published; NULL for addresses and before a claim */
+	uint32_t n_known; /* address rows: services that have this address … */
+	uint32_t n_users; /* … and those of them that have a port programmed */
+	uint32_t n_refs;  /* ports that remember this row */
+	struct plan_rest *parting; /* address rows that are published: set aside, so that withdrawing cannot fail */
+	bool published;
+	uint32_t slot;
+	struct row_service record; /* valid while published */
+};
+
+struct plan_port {
+	struct plan_service *service; /* NULL: restored, and nobody asked for it yet */
+	struct plan_family *family;
+	char *name;
+	uint8_t proto;
+	uint16_t port;
+	uint32_t id; /* 0: not programmed */
+	bool wanted; /* by the object as it is now */
+	bool stale;  /* to be released */
+	struct plan_row *claim; /* NULL = none */
+	struct VEC_OF(struct plan_row *) rows; /* published from this port, now or before the last change */
+	struct plan_backends backends;
+	struct plan_list cluster, local;
+	uint32_t n_refused; /* what of it did not fit */
+};
+
+struct plan_service {
+	struct store_entry *entry;
+	uint64_t incarnation;
+	struct VEC_OF(struct plan_port *) ports;
+	struct plan_row *address[2]; /* by family; NULL = none */
+	bool address_used[2];
+	bool waiting; /* for room */
+	bool loops;   /* an endpoint was refused because it is a service's address */
+};
+
+/* ---- resting ------------------------------------------------------------------------------------------------------ */
+
+enum plan_rest_kind {
+	REST_SERVICE,
+	REST_BACKEND,
+	REST_SLOT,
+	REST_LINES,
+};
+
+struct plan_rest_item {
+	enum plan_rest_kind kind;
+	uint32_t start, len;
+};
+
+/* Numbers of one port that rest until none of these rows is pending, and then until a barrier has passed. */
+struct plan_rest {
+	struct plan_rest *next;
+	struct plan_family *family;
+	bool barrier; /* only the barrier is missing */
+	size_t n_keys, n_items, max_keys, max_items;
+	struct row_service_key *keys;
+	struct plan_rest_item items[];
+};
+
+/* ---- all of it ---------------------------------------------------------------------------------------------------- */
+
+struct plan_family {
+	int family; /* 4 or 6 */
+	struct ids services, backends, slots;
+	struct extents lines;
+	struct table rows; /* bytes of the key → struct plan_row */
+	uint32_t n_services, n_backends, n_rows; /* in use: what the limits are about */
+	uint32_t n_maglev_lines, max_maglev_lines;
+	uint32_t n_refused;
+	uint64_t filter[2 * SL_FILTER_WORDS];
+	uint32_t n_filter[2]; /* bits set: addresses of services, of backends */
+	struct VEC_OF(uint32_t) new_services, new_backends;
+	/* restored ports that no service has claimed yet: "namespace\nname\nport name\nprotocol" → struct plan_port */
+	struct table restored;
+	struct VEC_OF(struct plan_port *) nameless; /* restored, and nobody can claim them */
+};
+
+enum cidr_state {
+	CIDR_OFF,
+	CIDR_WRITTEN,  /* there, but its mask is off: waits for a barrier */
+	CIDR_READY,    /* … which has passed */
+	CIDR_ON,
+	CIDR_CLEARED,  /* switched off: waits for a barrier */
+};
+
+struct cidr_slot {
+	enum cidr_state state;
+	struct cidr cidr;
+};
+
+struct plan {
+	struct plan_config config; /* pointers are ours */
+	struct store *store;
+	struct diff *diff;
+	struct problems *problems;
+	struct policy_node node; /* borrowed: name from config, zone is ours */
+	char *zone;
+	struct plan_family families[2];
+	struct cidr_slot cidrs[2][SL_CIDRS];
+	struct plan_rest *resting;
+	struct VEC_OF(struct store_entry *) work;
+	bool config_dirty, node_dirty;
+	bool restored; /* rows of a former life are there, and not yet swept */
+	bool room;     /* something became free: those who wait may try */
+	size_t n_waiting; /* services that wait for room */
+	size_t n_loops;   /* services of which an endpoint was refused as a service's address */
+	uint64_t runs, planned;
+};
+
+static inline int plan_family_index(int family)
+{
+	return family == 6;
+}
+
+static inline enum row_table plan_table(const struct plan_family *f, enum row_table table4)
+{
+	return row_table_of(table4, f->family);
+}
+
+/* plan_claim.c */
+/* Makes or finds the row of a key; NULL if there is no memory. */
+struct plan_row *plan_row_get(struct plan_family *f, const struct row_service_key *key);
+struct plan_row *plan_row_find(const struct plan_family *f, const struct row_service_key *key);
+/* Frees it if nobody knows it any more. */
+void plan_row_drop(struct plan_family *f, struct plan_row *row);
+/* The claim that counts: the oldest service's. NULL = none. */
+struct plan_port *plan_row_winner(const struct plan_row *row);
+/* Brings ports, claims and addresses of a service in line with its object. 0 or -ENOMEM. Idempotent. */
+int plan_register(struct plan *plan, struct store_entry *entry);
+bool plan_is_service_address(const struct plan_family *f, const struct address *addr);
+/* Would this service object be programmed at all in this family? Its address, or NULL. */
+const struct address *plan_service_address(const struct plan *plan, const struct service *s, int family);
+const char *plan_port_format(const struct plan_port *p, char *buf, size_t len);
+
+/* plan_port.c */
+/* 0, -ENOMEM (nothing changed), -ENOSPC (told as a problem; a port that was programmed stays as it was). */
+int plan_port_update(struct plan *plan, struct plan_port *p, const struct service_port *sp);
+/* Everything it holds is given back. 0 or -ENOMEM (nothing changed). */
+int plan_port_release(struct plan *plan, struct plan_port *p);
+void plan_port_free(struct plan_port *p);
+/* Publishes or takes away the row that makes all other ports of an address reject. 0, -ENOMEM, -ENOSPC; does nothing twice. */
+int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_row *row);
+void plan_address_withdraw(struct plan *plan, struct plan_family *f, struct plan_row *row);
+void plan_retire_record(struct plan *plan, struct plan_family *f, uint32_t slot, uint32_t gen);
+void plan_retire_backend(struct plan *plan, struct plan_family *f, uint32_t id, uint32_t gen);
+/* Sets the bit of an address, of a service or (backend) of a backend. 0 or -ENOMEM. */
+int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr, bool backend);
+bool plan_filter_has(const struct plan_family *f, const struct address *addr, bool backend);
+
+/* plan_rest.c */
+/* NULL if there is no memory. */
+struct plan_rest *plan_rest_new(struct plan_family *f, size_t max_keys, size_t max_items);
+void plan_rest_add_key(struct plan_rest *r, const struct row_service_key *key);
+void plan_rest_add(struct plan_rest *r, enum plan_rest_kind kind, uint32_t start, uint32_t len);
+/* Hands it to the plan; an empty one is freed. */
+void plan_rest_commit(struct plan *plan, struct plan_rest *r);
+void plan_rest_free_all(struct plan *plan);
+
+/* plan_restore.c */
+/* Restored rows and ports that no service claimed. 0 or -ENOMEM (the rest is done in the next run). */
+int plan_sweep(struct plan *plan);
+/* The restored port of this name, which leaves the set; NULL = none. */
+struct plan_port *plan_claim_restored(struct plan_family *f, const struct store_entry *entry, const char *port_name,
+				      uint8_t proto);
+
+#endif

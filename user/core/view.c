@@ -1,0 +1,723 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Rows of the control maps as services with names and endpoints, and what differs between two such views. */
+/* Must not know: maps, output formats, the store. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/vec.h"
+#include "core/diff.h"
+#include "core/view.h"
+
+/* ---- reading: rows by index ----------------------------------------------------------------------------------------- */
+
+/* Values of one table by its index; NULL = no such row. */
+struct index {
+	void **values;
+	uint32_t len;
+};
+
+struct services VEC_OF(struct view_service);
+
+struct owned {
+	uint32_t service, id;
+};
+
+struct reading {
+	struct arena *memory;
+	int family;
+	struct index names, backends, rings, records;
+	struct VEC_OF(struct owned) owned; /* backends by service */
+	struct services services;
+	/* where load_one() puts rows */
+	struct index *target;
+	size_t value_len;
+};
+
+static int index_grow(struct index *x, uint32_t want)
+{
+	uint32_t len = x->len ? x->len : 64;
+	void **grown;
+
+	if (want <= x->len)
+		return 0;
+	while (len < want)
+		len = len > UINT32_MAX / 2 ? UINT32_MAX : len * 2;
+	grown = realloc(x->values, len * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + x->len, 0, (len - x->len) * sizeof(*grown));
+	x->values = grown;
+	x->len = len;
+	return 0;
+}
+
+static const void *index_get(const struct index *x, uint32_t i)
+{
+	return i < x->len ? x->values[i] : NULL;
+}
+
+static int load_one(void *ctx, const void *key, const void *value)
+{
+	struct reading *r = ctx;
+	const unsigned char *bytes = value;
+	uint32_t i;
+	size_t at = 0;
+
+	while (at < r->value_len && !bytes[at])
+		at++;
+	if (at == r->value_len)
+		return 0;
+	memcpy(&i, key, sizeof(i));
+	if (i == UINT32_MAX || index_grow(r->target, i + 1) < 0)
+		return -ENOMEM;
+	r->target->values[i] = arena_memdup(r->memory, value, r->value_len);
+	return r->target->values[i] ? 0 : -ENOMEM;
+}
+
+static int load(struct reading *r, const struct row_reader *rows, enum row_table table4, struct index *ret_index)
+{
+	enum row_table t = row_table_of(table4, r->family);
+
+	r->target = ret_index;
+	r->value_len = row_tables[t].value_len;
+	return rows->each(rows->ctx, t, load_one, r);
+}
+
+/* ---- endpoints ------------------------------------------------------------------------------------------------------ */
+
+static int compare_owned(const void *a, const void *b)
+{
+	const struct owned *x = a, *y = b;
+
+	if (x->service != y->service)
+		return x->service < y->service ? -1 : 1;
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static int index_owners(struct reading *r)
+{
+	for (uint32_t i = 0; i < r->backends.len; i++) {
+		struct row_backend b;
+
+		if (!r->backends.values[i])
+			continue;
+		row_decode_backend(r->family, r->backends.values[i], &b);
+		if (b.flags && vec_push(&r->owned, (struct owned){ b.service, i }) < 0)
+			return -ENOMEM;
+	}
+	vec_sort(&r->owned, compare_owned);
+	return 0;
+}
+
+static struct view_endpoint make_endpoint(const struct reading *r, uint32_t id, uint32_t service)
+{
+	const void *row = index_get(&r->backends, id);
+	struct row_backend b = { .addr.family = (uint8_t)r->family };
+
+	if (row)
+		row_decode_backend(r->family, row, &b);
+	return (struct view_endpoint){
+		.addr = b.addr,
+		.port = b.port,
+		.flags = b.flags,
+		.backend = id,
+		.gen = b.gen,
+		.foreign = b.flags && b.service != service,
+	};
+}
+
+static int compare_endpoints(const void *a, const void *b)
+{
+	const struct view_endpoint *x = a, *y = b;
+	int cmp = address_cmp(&x->addr, &y->addr);
+
+	if (!cmp)
+		cmp = (x->port > y->port) - (x->port < y->port);
+	return cmp ? cmp : (x->backend > y->backend) - (x->backend < y->backend);
+}
+
+static int fill_backends(struct reading *r, struct view_service *s)
+{
+	struct owned key = { s->service, 0 };
+	size_t low = 0, high = r->owned.len, n = 0;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (compare_owned(&r->owned.data[mid], &key) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low + n < r->owned.len && r->owned.data[low + n].service == s->service)
+		n++;
+	if (!n || !s->service)
+		return 0;
+	s->backends = arena_new(r->memory, struct view_endpoint, n);
+	if (!s->backends)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		s->backends[i] = make_endpoint(r, r->owned.data[low + i].id, s->service);
+	s->n_backends = n;
+	qsort(s->backends, n, sizeof(*s->backends), compare_endpoints);
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void read_ring(const struct reading *r, uint32_t line, uint32_t len, uint32_t *ret_ids)
+{
+	for (uint32_t i = 0; i < len; i++) {
+		const struct sl_ring_line *l = index_get(&r->rings, line + i / SL_RING_LINE_IDS);
+
+		ret_ids[i] = l ? l->backend[i % SL_RING_LINE_IDS] : 0;
+	}
+}
+
+/* Distinct endpoints of a ring, with how often each is in it. */
+static int fill_list(struct reading *r, const struct view_service *s, uint32_t line, uint32_t len,
+		     struct view_endpoint **ret_list, size_t *ret_n)
+{
+	struct view_endpoint *list;
+	uint32_t *ids;
+	size_t n = 0;
+
+	if (!len)
+		return 0;
+	ids = malloc(len * sizeof(*ids));
+	list = arena_new(r->memory, struct view_endpoint, len < r->backends.len + 1 ? len : r->backends.len + 1);
+	if (!ids || !list) {
+		free(ids);
+		return -ENOMEM;
+	}
+	read_ring(r, line, len, ids);
+	qsort(ids, len, sizeof(*ids), compare_ids);
+	for (uint32_t i = 0; i < len; i++) {
+		if (n > 0 && list[n - 1].backend == ids[i]) {
+			list[n - 1].share++;
+			continue;
+		}
+		if (n > 0 && n > r->backends.len) /* more unknown ids than there are backends: enough is told */
+			break;
+		list[n] = make_endpoint(r, ids[i], s->service);
+		list[n++].share = 1;
+	}
+	free(ids);
+	qsort(list, n, sizeof(*list), compare_endpoints);
+	*ret_list = list;
+	*ret_n = n;
+	return 0;
+}
+
+/* ---- services ------------------------------------------------------------------------------------------------------- */
+
+static const char *find_damage(const void *held, const struct row_service *record, const struct row_service_key *key,
+			       const struct sl_slot_ref *ref)
+{
+	if (!held)
+		return "there is no record in its slot";
+	if (record->gen != ref->gen)
+		return "the record in its slot is of another generation";
+	if (record->key.port != key->port || record->key.proto != key->proto || address_cmp(&record->key.vip, &key->vip))
+		return "the record in its slot belongs to another address";
+	return NULL;
+}
+
+static int fill_names(struct reading *r, struct view_service *s)
+{
+	const struct sl_name *name = index_get(&r->names, s->service);
+	static const struct sl_name none;
+
+	if (!name || !s->service)
+		name = &none;
+	s->namespace = arena_strndup(r->memory, name->namespace, sizeof(name->namespace) - 1);
+	s->name = arena_strndup(r->memory, name->name, sizeof(name->name) - 1);
+	s->port_name = arena_strndup(r->memory, name->port_name, sizeof(name->port_name) - 1);
+	return s->namespace && s->name && s->port_name ? 0 : -ENOMEM;
+}
+
+static void fill_record(struct view_service *s, const struct row_service *record)
+{
+	s->kind = record->kind;
+	s->algorithm = record->algorithm;
+	s->flags = record->flags;
+	s->affinity_s = record->affinity_s;
+	s->service = record->service;
+	s->cluster_len = record->cluster_len;
+	s->local_len = record->local_len;
+}
+
+static int add_service(void *ctx, const void *key_bytes, const void *value)
+{
+	struct reading *r = ctx;
+	struct view_service s = { 0 };
+	struct row_service record = { 0 };
+	struct row_service_key key;
+	struct sl_slot_ref ref;
+	const void *held;
+	int rc;
+
+	row_decode_key(r->family, key_bytes, &key);
+	memcpy(&ref, value, sizeof(ref));
+	held = index_get(&r->records, ref.slot);
+	if (held)
+		row_decode_service(r->family, held, &record);
+	s.vip = key.vip;
+	s.port = key.port;
+	s.proto = key.proto;
+	s.slot = ref.slot;
+	s.gen = ref.gen;
+	s.damage = find_damage(held, &record, &key, &ref);
+	if (!s.damage)
+		fill_record(&s, &record);
+	rc = fill_names(r, &s);
+	if (!rc)
+		rc = fill_backends(r, &s);
+	if (!rc && !s.damage)
+		rc = fill_list(r, &s, record.cluster_line, record.cluster_len, &s.cluster, &s.n_cluster);
+	if (!rc && !s.damage)
+		rc = fill_list(r, &s, record.local_line, record.local_len, &s.local, &s.n_local);
+	return rc < 0 ? rc : vec_push(&r->services, s);
+}
+
+/* Addresses have no name of their own: they take that of a service that lives there. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct view_service *x = *(struct view_service *const *)a, *y = *(struct view_service *const *)b;
+	int cmp = address_cmp(&x->vip, &y->vip);
+
+	if (!cmp)
+		cmp = (x->kind == SL_KIND_ADDRESS) - (y->kind == SL_KIND_ADDRESS);
+	if (!cmp)
+		cmp = strcmp(x->namespace, y->namespace);
+	return cmp ? cmp : strcmp(x->name, y->name);
+}
+
+static int name_addresses(struct services *services)
+{
+	struct view_service **sorted = malloc((services->len + 1) * sizeof(*sorted));
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < services->len; i++)
+		sorted[i] = &services->data[i];
+	qsort(sorted, services->len, sizeof(*sorted), compare_places);
+	for (size_t i = 1; i < services->len; i++) {
+		if (sorted[i]->kind != SL_KIND_ADDRESS || address_cmp(&sorted[i]->vip, &sorted[i - 1]->vip) != 0)
+			continue;
+		sorted[i]->namespace = sorted[i - 1]->namespace;
+		sorted[i]->name = sorted[i - 1]->name;
+	}
+	free(sorted);
+	return 0;
+}
+
+/* Who it is, apart from ids. */
+static int compare_identity(const struct view_service *a, const struct view_service *b)
+{
+	int cmp = strcmp(a->namespace, b->namespace);
+
+	if (!cmp)
+		cmp = strcmp(a->name, b->name);
+	if (!cmp)
+		cmp = (a->kind == SL_KIND_ADDRESS) - (b->kind == SL_KIND_ADDRESS);
+	if (!cmp)
+		cmp = strcmp(a->port_name, b->port_name);
+	if (!cmp)
+		cmp = (int)a->proto - b->proto;
+	if (!cmp)
+		cmp = (int)a->kind - (int)b->kind;
+	if (!cmp)
+		cmp = address_cmp(&a->vip, &b->vip);
+	return cmp ? cmp : (int)a->port - b->port;
+}
+
+static int compare_services(const void *a, const void *b)
+{
+	return compare_identity(a, b);
+}
+
+static int read_family(struct reading *r, const struct row_reader *rows)
+{
+	int rc = load(r, rows, ROW4_NAMES, &r->names);
+
+	if (!rc)
+		rc = load(r, rows, ROW4_BACKENDS, &r->backends);
+	if (!rc)
+		rc = load(r, rows, ROW4_RINGS, &r->rings);
+	if (!rc)
+		rc = load(r, rows, ROW4_RECORDS, &r->records);
+	if (!rc)
+		rc = index_owners(r);
+	if (!rc)
+		rc = rows->each(rows->ctx, row_table_of(ROW4_SERVICES, r->family), add_service, r);
+	free(r->names.values);
+	free(r->backends.values);
+	free(r->rings.values);
+	free(r->records.values);
+	vec_done(&r->owned);
+	return rc;
+}
+
+static int read_config(void *ctx, const void *key, const void *value)
+{
+	struct view *v = ctx;
+	uint32_t index;
+
+	memcpy(&index, key, sizeof(index));
+	if (index == 0) {
+		memcpy(&v->config, value, sizeof(v->config));
+		v->has_config = true;
+	}
+	return 0;
+}
+
+int view_from_rows(const struct row_reader *rows, struct view *ret_view)
+{
+	struct view v = { .memory = calloc(1, sizeof(*v.memory)) };
+	struct reading r = { .memory = v.memory };
+	int rc = v.memory ? rows->each(rows->ctx, ROW_CONFIG, read_config, &v) : -ENOMEM;
+
+	for (int family = 4; family <= 6 && !rc; family += 2) {
+		struct services services = r.services;
+
+		r = (struct reading){ .memory = v.memory, .family = family, .services = services };
+		rc = read_family(&r, rows);
+	}
+	if (!rc)
+		rc = name_addresses(&r.services);
+	v.services = r.services.data;
+	v.n_services = r.services.len;
+	if (rc) {
+		view_done(&v);
+		return rc;
+	}
+	vec_sort(&r.services, compare_services);
+	*ret_view = v;
+	return 0;
+}
+
+int view_from_plan(const struct diff *d, struct view *ret_view)
+{
+	struct row_reader rows = diff_desired_reader(d);
+
+	return view_from_rows(&rows, ret_view);
+}
+
+void view_done(struct view *v)
+{
+	if (!v)
+		return;
+	free(v->services);
+	if (v->memory)
+		arena_done(v->memory);
+	free(v->memory);
+	memset(v, 0, sizeof(*v));
+}
+
+/* ---- words ---------------------------------------------------------------------------------------------------------- */
+
+const char *view_kind_name(enum sl_kind kind)
+{
+	switch (kind) {
+	case SL_KIND_NONE:
+		return "none";
+	case SL_KIND_CLUSTER_IP:
+		return "ClusterIP";
+	case SL_KIND_EXTERNAL_IP:
+		return "ExternalIP";
+	case SL_KIND_LOAD_BALANCER:
+		return "LoadBalancer";
+	case SL_KIND_NODE_PORT:
+		return "NodePort";
+	case SL_KIND_ADDRESS:
+		return "address";
+	}
+	return "unknown";
+}
+
+const char *view_proto_name(uint8_t proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return "TCP";
+	case IPPROTO_UDP:
+		return "UDP";
+	case IPPROTO_SCTP:
+		return "SCTP";
+	case 0:
+		return "any";
+	}
+	return "unknown";
+}
+
+const char *view_algorithm_name(enum sl_algorithm algorithm)
+{
+	switch (algorithm) {
+	case SL_ALGORITHM_RANDOM:
+		return "random";
+	case SL_ALGORITHM_MAGLEV:
+		return "maglev";
+	case SL_ALGORITHM_LEAST_CONN:
+		return "least-connections";
+	}
+	return "unknown";
+}
+
+/* ---- differences ---------------------------------------------------------------------------------------------------- */
+
+struct comparison {
+	const char *a_name, *b_name;
+	void (*fn)(void *ctx, const char *sentence);
+	void *ctx;
+	int n;
+	char label[400]; /* the service under comparison */
+};
+
+static void tell(struct comparison *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void tell(struct comparison *c, const char *fmt, ...)
+{
+	char text[900];
+	va_list args;
+	int at = snprintf(text, sizeof(text), "%s: ", c->label);
+
+	va_start(args, fmt);
+	vsnprintf(text + at, sizeof(text) - (size_t)at, fmt, args);
+	va_end(args);
+	c->n++;
+	if (c->fn)
+		c->fn(c->ctx, text);
+}
+
+static void set_label(struct comparison *c, const struct view_service *s)
+{
+	char vip[ADDRESS_TEXT_LEN];
+
+	if (s->kind == SL_KIND_ADDRESS)
+		snprintf(c->label, sizeof(c->label), "%s/%s address %s", s->namespace, s->name,
+			 address_format(&s->vip, vip));
+	else
+		snprintf(c->label, sizeof(c->label), "%s/%s:%s %s %s:%u", s->namespace, s->name, s->port_name,
+			 view_proto_name(s->proto), address_format(&s->vip, vip), s->port);
+}
+
+static int compare_targets(const struct view_endpoint *a, const struct view_endpoint *b)
+{
+	int cmp = address_cmp(&a->addr, &b->addr);
+
+	return cmp ? cmp : (a->port > b->port) - (a->port < b->port);
+}
+
+static void tell_endpoint(struct comparison *c, const struct view_endpoint *e, const char *list, const char *in,
+			  const char *not_in)
+{
+	char addr[ADDRESS_TEXT_LEN];
+
+	tell(c, "%s %s port %u is in %s, not in %s", list, address_format(&e->addr, addr), e->port, in, not_in);
+}
+
+static void compare_one(struct comparison *c, const struct view_endpoint *a, const struct view_endpoint *b, const char *list)
+{
+	char addr[ADDRESS_TEXT_LEN];
+
+	address_format(&a->addr, addr);
+	if (a->flags != b->flags)
+		tell(c, "%s %s port %u has flags 0x%x in %s, 0x%x in %s", list, addr, a->port, a->flags, c->a_name, b->flags,
+		     c->b_name);
+	if (a->share != b->share)
+		tell(c, "%s %s port %u has %u ring elements in %s, %u in %s", list, addr, a->port, a->share, c->a_name,
+		     b->share, c->b_name);
+	if (a->foreign != b->foreign)
+		tell(c, "%s %s port %u belongs to another service in %s", list, addr, a->port,
+		     a->foreign ? c->a_name : c->b_name);
+}
+
+static void compare_lists(struct comparison *c, const char *list, const struct view_endpoint *a, size_t n_a,
+			  const struct view_endpoint *b, size_t n_b)
+{
+	size_t i = 0, k = 0;
+
+	while (i < n_a || k < n_b) {
+		int cmp = i == n_a ? 1 : k == n_b ? -1 : compare_targets(&a[i], &b[k]);
+
+		if (cmp < 0)
+			tell_endpoint(c, &a[i++], list, c->a_name, c->b_name);
+		else if (cmp > 0)
+			tell_endpoint(c, &b[k++], list, c->b_name, c->a_name);
+		else
+			compare_one(c, &a[i++], &b[k++], list);
+	}
+}
+
+static void compare_records(struct comparison *c, const struct view_service *a, const struct view_service *b)
+{
+	if (a->flags != b->flags)
+		tell(c, "flags are 0x%x in %s, 0x%x in %s", a->flags, c->a_name, b->flags, c->b_name);
+	if (a->affinity_s != b->affinity_s)
+		tell(c, "session affinity is %u s in %s, %u s in %s", a->affinity_s, c->a_name, b->affinity_s, c->b_name);
+	if (a->algorithm != b->algorithm)
+		tell(c, "algorithm is %s in %s, %s in %s", view_algorithm_name(a->algorithm), c->a_name,
+		     view_algorithm_name(b->algorithm), c->b_name);
+	if (a->cluster_len != b->cluster_len)
+		tell(c, "cluster ring has %u elements in %s, %u in %s", a->cluster_len, c->a_name, b->cluster_len, c->b_name);
+	if (a->local_len != b->local_len)
+		tell(c, "local ring has %u elements in %s, %u in %s", a->local_len, c->a_name, b->local_len, c->b_name);
+}
+
+static void compare_pair(struct comparison *c, const struct view_service *a, const struct view_service *b)
+{
+	set_label(c, a);
+	if (a->damage || b->damage) {
+		if (a->damage && !b->damage)
+			tell(c, "cannot be used in %s: %s", c->a_name, a->damage);
+		else if (b->damage && !a->damage)
+			tell(c, "cannot be used in %s: %s", c->b_name, b->damage);
+		return;
+	}
+	compare_records(c, a, b);
+	compare_lists(c, "cluster endpoint", a->cluster, a->n_cluster, b->cluster, b->n_cluster);
+	compare_lists(c, "local endpoint", a->local, a->n_local, b->local, b->n_local);
+	compare_lists(c, "backend", a->backends, a->n_backends, b->backends, b->n_backends);
+}
+
+static void tell_missing(struct comparison *c, const struct view_service *s, const char *in, const char *not_in)
+{
+	set_label(c, s);
+	if (s->damage)
+		tell(c, "cannot be used in %s: %s", in, s->damage);
+	else
+		tell(c, "is in %s, not in %s", in, not_in);
+}
+
+static void compare_cidrs(struct comparison *c, int family, const void *a, const void *b, size_t size)
+{
+	const unsigned char *x = a, *y = b;
+
+	for (int i = 0; i < SL_CIDRS; i++)
+		if (memcmp(x + (size_t)i * size, y + (size_t)i * size, size) != 0)
+			tell(c, "IPv%d service CIDR slot %d differs between %s and %s", family, i, c->a_name, c->b_name);
+}
+
+static void compare_config(struct comparison *c, const struct view *a, const struct view *b)
+{
+	const struct sl_config *x = &a->config, *y = &b->config;
+
+	snprintf(c->label, sizeof(c->label), "configuration");
+	if (a->has_config != b->has_config)
+		tell(c, "is in %s, not in %s", a->has_config ? c->a_name : c->b_name, a->has_config ? c->b_name : c->a_name);
+	if (!a->has_config || !b->has_config)
+		return;
+	if (x->host_netns != y->host_netns)
+		tell(c, "network namespace of the node is %llu in %s, %llu in %s", (unsigned long long)x->host_netns,
+		     c->a_name, (unsigned long long)y->host_netns, c->b_name);
+	if (x->flags != y->flags)
+		tell(c, "flags are 0x%x in %s, 0x%x in %s", x->flags, c->a_name, y->flags, c->b_name);
+	if (x->snat_low != y->snat_low || x->snat_high != y->snat_high)
+		tell(c, "SNAT ports are %u-%u in %s, %u-%u in %s", x->snat_low, x->snat_high, c->a_name, y->snat_low,
+		     y->snat_high, c->b_name);
+	if (memcmp(x->node4, y->node4, sizeof(x->node4)) || memcmp(x->node6, y->node6, sizeof(x->node6)))
+		tell(c, "node addresses differ between %s and %s", c->a_name, c->b_name);
+	compare_cidrs(c, 4, x->cidrs4, y->cidrs4, sizeof(x->cidrs4[0]));
+	compare_cidrs(c, 6, x->cidrs6, y->cidrs6, sizeof(x->cidrs6[0]));
+}
+
+int view_diff(const struct view *a, const char *a_name, const struct view *b, const char *b_name,
+	      void (*fn)(void *ctx, const char *sentence), void *ctx)
+{
+	struct comparison c = { .a_name = a_name, .b_name = b_name, .fn = fn, .ctx = ctx };
+	size_t i = 0, k = 0;
+
+	compare_config(&c, a, b);
+	while (i < a->n_services || k < b->n_services) {
+		int cmp = i == a->n_services ? 1 :
+			  k == b->n_services ? -1 : compare_identity(&a->services[i], &b->services[k]);
+
+		if (cmp < 0)
+			tell_missing(&c, &a->services[i++], a_name, b_name);
+		else if (cmp > 0)
+			tell_missing(&c, &b->services[k++], b_name, a_name);
+		else
+			compare_pair(&c, &a->services[i++], &b->services[k++]);
+	}
+	return c.n;
+}
+
+/* ---- what a new flow meets ------------------------------------------------------------------------------------------ */
+
+const struct view_service *view_find(const struct view *v, const struct address *addr, uint16_t port, uint8_t proto)
+{
+	for (size_t i = 0; i < v->n_services; i++) {
+		const struct view_service *s = &v->services[i];
+
+		if (s->port == port && s->proto == proto && address_cmp(&s->vip, addr) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+static bool in_range(const uint8_t *addr, const uint8_t *range, const uint8_t *mask, size_t bytes)
+{
+	if (!mask[0])
+		return false;
+	for (size_t i = 0; i < bytes; i++)
+		if ((addr[i] & mask[i]) != range[i])
+			return false;
+	return true;
+}
+
+static bool is_service_range(const struct view *v, const struct address *addr)
+{
+	for (int i = 0; i < SL_CIDRS; i++) {
+		if (addr->family == 4 && in_range(addr->b, v->config.cidrs4[i].addr, v->config.cidrs4[i].mask, 4))
+			return true;
+		if (addr->family == 6 && in_range(addr->b, v->config.cidrs6[i].addr, v->config.cidrs6[i].mask, 16))
+			return true;
+	}
+	return false;
+}
+
+static struct view_verdict decide_service(const struct view_service *s)
+{
+	struct view_verdict verdict = { .reason = SL_REASON_NEW_FLOW, .service = s };
+
+	if (s->damage) {
+		verdict.reason = SL_REASON_TORN;
+		return verdict;
+	}
+	if (s->flags & SL_SERVICE_SCTP_PORT) {
+		verdict.reason = SL_REASON_SCTP_PORT;
+		return verdict;
+	}
+	verdict.local_list = s->flags & (s->kind == SL_KIND_CLUSTER_IP ? SL_SERVICE_INTERNAL_LOCAL : SL_SERVICE_EXTERNAL_LOCAL);
+	verdict.endpoints = verdict.local_list ? s->local : s->cluster;
+	verdict.n_endpoints = verdict.local_list ? s->n_local : s->n_cluster;
+	if (!verdict.n_endpoints)
+		verdict.reason = verdict.local_list && (s->flags & SL_SERVICE_ANY_ENDPOINT) ? SL_REASON_NO_LOCAL_ENDPOINT :
+											      SL_REASON_NO_ENDPOINT;
+	return verdict;
+}
+
+struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port, uint8_t proto)
+{
+	const struct view_service *s = view_find(v, dst, port, proto);
+
+	if (s)
+		return decide_service(s);
+	s = view_find(v, dst, 0, 0);
+	if (s)
+		return (struct view_verdict){ .reason = SL_REASON_UNKNOWN_PORT, .service = s };
+	return (struct view_verdict){
+		.reason = is_service_range(v, dst) ? SL_REASON_UNALLOCATED : SL_REASON_NOT_SERVICE,
+	};
+}
