@@ -630,6 +630,20 @@ const char *frame_text(const struct frame *frame)
 	return out;
 }
 
+void packet_sum(struct frame *frame)
+{
+	struct parsed p;
+	uint32_t sum;
+	uint16_t value;
+	size_t at;
+
+	packet_parse(frame->bytes, frame->len, frame->l3, true, &p);
+	at = p.l4 + (p.proto == IPPROTO_TCP ? 16u : p.proto == IPPROTO_UDP ? 6u : 2u);
+	sum = p.proto == IPPROTO_ICMP ? 0 : sum_pseudo(p.family, p.saddr, p.daddr, p.proto, p.l4_len);
+	value = sum_end(sum_add(sum, frame->bytes + p.l4, p.l4_len));
+	set16(frame->bytes + at, p.proto == IPPROTO_UDP && !value ? 0xffff : value);
+}
+
 /* ---- comparing --------------------------------------------------------------------------------------------------- */
 
 static const struct frame_field *field_at(const struct frame *frame, size_t at)

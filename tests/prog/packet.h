@@ -120,6 +120,8 @@ const char *host_name(enum host host);
 const char *address_text(int family, const void *address);
 
 void packet_build(const struct packet *packet, struct frame *ret_frame);
+/* Sums the transport checksum of a built frame again, after a test wrote into its bytes (field 0 before). */
+void packet_sum(struct frame *frame);
 /* Replies and errors turn a packet round. */
 struct packet packet_reversed(const struct packet *packet);
 
