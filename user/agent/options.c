@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The option table of sluiced, and the conversion of what was said into what is used.
+ * Must not know what an option does.
+ */
+#include "agent/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/options.h"
+
+CLEANUP_DEFINE(struct options *, options_free);
+
+/* As said, before conversion. */
+struct values {
+	char *config;
+	char *source;
+	char *kubeconfig;
+	char *node_name;
+	struct option_list node_ip;
+	struct option_list api_server;
+	char *state_dir;
+	struct option_list uplink;
+	struct option_list pod_ifaces;
+	struct option_list overlay_ifaces;
+	struct option_list exclude_vip;
+	uint64_t max_services;
+	uint64_t max_backends;
+	uint64_t max_flows;
+	struct option_ports snat_ports;
+	int xdp;
+	int tc;
+	bool socket_lb;
+	int forwarding;
+	char *bpffs;
+	char *cgroup;
+	char *detect_local;
+	struct option_list service_cidr;
+	struct option_list nodeport_addresses;
+	bool masquerade_all;
+	char *metrics_addr;
+	char *healthz_addr;
+	char *admin_socket;
+	bool check;
+	bool cleanup;
+};
+
+static const char *const xdp_words[] = { "native", "generic", "off", NULL };
+static const char *const tc_words[] = { "auto", "tcx", "clsact", NULL };
+static const char *const forwarding_words[] = { "stack", "fast", NULL };
+static const char *const flows_words[] = { "auto", NULL };
+
+#define FORWARDING_FAST 1
+
+#define V struct values
+static const struct option table[] = {
+	{ OPTION_STRING(V, config, "config", NULL, "FILE", "file with options, one \"name: value\" a line") },
+	{ OPTION_STRING(V, source, "source", "kube", "kube|dir:PATH", "where objects come from") },
+	{ OPTION_STRING(V, kubeconfig, "kubeconfig", NULL, "FILE", "how to reach the API server; none: as a pod") },
+	{ OPTION_STRING(V, node_name, "node-name", NULL, "NAME", "this node's name in the API; none: the host name") },
+	{ OPTION_LIST(V, node_ip, "node-ip", NULL, "ADDR[,ADDR]",
+		      "this node's addresses, where no Node object says them") },
+	{ OPTION_LIST(V, api_server, "api-server", NULL, "URL[,URL]", "API servers, tried in turn") },
+	{ OPTION_STRING(V, state_dir, "state-dir", "/var/lib/sluice", "DIR", "what is kept over a reboot") },
+	{ OPTION_LIST(V, uplink, "uplink", "auto", "auto|IF[,IF]", "devices towards other nodes and the world") },
+	{ OPTION_LIST(V, pod_ifaces, "pod-ifaces", "auto", "auto|PATTERN[,PATTERN]",
+		      "host side of the pods' devices; auto: every veth whose other end is elsewhere") },
+	{ OPTION_LIST(V, overlay_ifaces, "overlay-ifaces", "auto", "auto|PATTERN[,PATTERN]",
+		      "tunnels between nodes; auto: vxlan, geneve, wireguard, ipip and the like") },
+	{ OPTION_LIST(V, exclude_vip, "exclude-vip", NULL, "ADDR[,ADDR]",
+		      "service addresses that somebody else serves here") },
+	{ OPTION_UINT(V, max_services, "max-services", "16384", 16, 1 << 20, "N", "service ports there is room for") },
+	{ OPTION_UINT(V, max_backends, "max-backends", "65536", 16, 1 << 21, "N",
+		      "endpoints of service ports there is room for") },
+	{ OPTION_UINT(V, max_flows, "max-flows", "auto", 1024, 1 << 22, "N",
+		      "confirmed TCP flows there is room for; auto: by the node's memory"),
+	  .words = flows_words },
+	{ OPTION_PORTS(V, snat_ports, "snat-ports", "61000-65535", "source ports of the node for changed sources") },
+	{ OPTION_ENUM(V, xdp, "xdp", "native", xdp_words, "XDP on uplinks") },
+	{ OPTION_ENUM(V, tc, "tc", "auto", tc_words, "how to attach to tc") },
+	{ OPTION_BOOL(V, socket_lb, "socket-lb", "on", "translate connect() in pods; off: the node's processes only") },
+	{ OPTION_ENUM(V, forwarding, "forwarding", "stack", forwarding_words, "way of translated packets") },
+	{ OPTION_STRING(V, bpffs, "bpffs", "/sys/fs/bpf", "DIR", "mounted BPF file system") },
+	{ OPTION_STRING(V, cgroup, "cgroup", NULL, "DIR", "mounted cgroup2; none: found") },
+	{ OPTION_STRING(V, detect_local, "detect-local", "none",
+			"cidr:CIDR[,CIDR]|node-cidr|bridge:IF|prefix:IFPREFIX|none", "what traffic comes from pods") },
+	{ OPTION_LIST(V, service_cidr, "service-cidr", NULL, "CIDR[,CIDR]",
+		      "service ranges, where no ServiceCIDR object says them") },
+	{ OPTION_LIST(V, nodeport_addresses, "nodeport-addresses", "primary", "primary|CIDR[,CIDR]",
+		      "addresses of the node that serve node ports") },
+	{ OPTION_BOOL(V, masquerade_all, "masquerade-all", "off", "change the source of all service traffic") },
+	{ OPTION_STRING(V, metrics_addr, "metrics-addr", "127.0.0.1:10249", "ADDR:PORT", "/metrics; off: not served") },
+	{ OPTION_STRING(V, healthz_addr, "healthz-addr", ":10256", "ADDR:PORT", "/healthz and /livez; off: not served") },
+	{ OPTION_STRING(V, admin_socket, "admin-socket", "/run/sluice/admin.sock", "PATH",
+			"what sluicectl asks; off: not served") },
+	{ OPTION_ACTION(V, check, "check", "validate options and source, and exit") },
+	{ OPTION_ACTION(V, cleanup, "cleanup", "remove everything of ours, and exit") },
+	{ 0 },
+};
+#undef V
+
+static const struct options_spec spec = {
+	.program = "sluiced",
+	.synopsis = "[OPTION…]",
+	.about = "Balances service traffic of this node over its endpoints, in the kernel.",
+	.table = table,
+};
+
+int config_write_help(struct buf *buf)
+{
+	return options_write_help(&spec, buf);
+}
+
+/* ---- conversions --------------------------------------------------------------------------------- */
+
+static int parse_port(const char *text, uint16_t *ret_port)
+{
+	unsigned long port;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	port = strtoul(text, &end, 10);
+	if (*end || port == 0 || port > 65535)
+		return -EINVAL;
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+static void fill_sockaddr(const struct address *host, uint16_t port, struct listen_addr *ret_addr)
+{
+	struct sockaddr_in *in4 = (struct sockaddr_in *)&ret_addr->addr;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret_addr->addr;
+
+	memset(ret_addr, 0, sizeof(*ret_addr));
+	if (host->family == 4) {
+		in4->sin_family = AF_INET;
+		in4->sin_port = htons(port);
+		memcpy(&in4->sin_addr, host->b, 4);
+		ret_addr->len = sizeof(*in4);
+	} else { /* family 0: all addresses, by a socket of both families */
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		memcpy(&in6->sin6_addr, host->b, 16);
+		ret_addr->len = sizeof(*in6);
+	}
+}
+
+int listen_addr_parse(const char *text, struct listen_addr *ret_addr)
+{
+	struct address host = { 0 };
+	const char *colon = strrchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	char name[ADDRESS_TEXT_LEN + 2];
+	uint16_t port;
+
+	if (strcmp(text, "off") == 0) {
+		memset(ret_addr, 0, sizeof(*ret_addr));
+		return 0;
+	}
+	if (!colon || parse_port(colon + 1, &port) < 0 || len >= sizeof(name))
+		return -EINVAL;
+	if (len && *text == '[') {
+		if (text[len - 1] != ']')
+			return -EINVAL;
+		text++;
+		len -= 2;
+	} else if (memchr(text, ':', len)) {
+		return -EINVAL;
+	}
+	memcpy(name, text, len);
+	name[len] = 0;
+	if (len && address_parse(name, &host) < 0)
+		return -EINVAL;
+	fill_sockaddr(&host, port, ret_addr);
+	return 0;
+}
+
+static int convert_listen(const char *option, const char *text, struct listen_addr *ret_addr, struct err *err)
+{
+	if (listen_addr_parse(text, ret_addr) == 0)
+		return 0;
+	return err_set(err, -EINVAL, "--%s %s: must be ADDRESS:PORT, [ADDRESS]:PORT, :PORT or off", option, text);
+}
+
+static int convert_addresses(const char *option, const struct option_list *list, struct address **ret, size_t *ret_n,
+			     struct err *err)
+{
+	struct address *out = list->len ? calloc(list->len, sizeof(*out)) : NULL;
+
+	if (list->len && !out)
+		return err_set(err, -ENOMEM, "no memory");
+	*ret = out;
+	for (size_t i = 0; i < list->len; i++)
+		if (address_parse(list->item[i], &out[i]) < 0)
+			return err_set(err, -EINVAL, "--%s %s: not an IPv4 or IPv6 address", option, list->item[i]);
+	*ret_n = list->len;
+	return 0;
+}
+
+static int convert_cidrs(const char *option, const struct option_list *list, struct cidr **ret, size_t *ret_n,
+			 struct err *err)
+{
+	struct cidr *out = list->len ? calloc(list->len, sizeof(*out)) : NULL;
+
+	if (list->len && !out)
+		return err_set(err, -ENOMEM, "no memory");
+	*ret = out;
+	for (size_t i = 0; i < list->len; i++)
+		if (cidr_parse(list->item[i], &out[i]) < 0)
+			return err_set(err, -EINVAL, "--%s %s: not a CIDR such as 10.96.0.0/12", option, list->item[i]);
+	*ret_n = list->len;
+	return 0;
+}
+
+static int join(const struct option_list *list, char **ret_text, struct err *err)
+{
+	struct buf buf = { 0 };
+
+	for (size_t i = 0; i < list->len; i++)
+		buf_printf(&buf, "%s%s", i ? "," : "", list->item[i]);
+	if (!list->len)
+		buf_puts(&buf, "auto");
+	*ret_text = buf_take(&buf);
+	return *ret_text ? 0 : err_set(err, -ENOMEM, "no memory");
+}
+
+static int convert_source(const char *source, struct config *config, struct err *err)
+{
+	if (strncmp(source, "dir:", 4) == 0 && source[4]) {
+		config->source_dir = source + 4;
+		return 0;
+	}
+	if (strcmp(source, "kube") == 0)
+		return err_set(err, -EINVAL,
+			       "--source kube is not in this release yet; read manifests from a folder: --source dir:PATH");
+	return err_set(err, -EINVAL, "--source %s: must be kube or dir:PATH", source);
+}
+
+static int convert_node_name(const char *given, struct config *config, struct err *err)
+{
+	size_t len;
+
+	if (!given) {
+		if (gethostname(config->node_name, sizeof(config->node_name)) < 0 || !config->node_name[0])
+			return err_set(err, -EINVAL, "--node-name is needed: this host has no name");
+		config->node_name[sizeof(config->node_name) - 1] = 0;
+		for (char *c = config->node_name; *c; c++) /* the API knows lower case only */
+			*c = (char)tolower((unsigned char)*c);
+		return 0;
+	}
+	len = strlen(given);
+	if (!len || len >= sizeof(config->node_name))
+		return err_set(err, -EINVAL, "--node-name: must have 1 to 253 characters");
+	memcpy(config->node_name, given, len + 1);
+	return 0;
+}
+
+/* Options of the list that later releases use. Said aloud, so that nobody relies on them. */
+static int note_unused(struct config *config)
+{
+	static const struct {
+		const char *name, *why;
+	} unused[] = {
+		{ "kubeconfig", "it belongs to --source kube" },
+		{ "api-server", "it belongs to --source kube" },
+		{ "state-dir", "nothing is kept yet" },
+		{ "detect-local", "sources are not changed yet" },
+		{ "nodeport-addresses", "node ports are not served yet" },
+		{ "masquerade-all", "sources are not changed yet" },
+	};
+	struct buf buf = { 0 };
+
+	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
+		if (options_origin(config->options, unused[i].name) != OPTION_FROM_DEFAULT)
+			buf_printf(&buf, "--%s has no effect in this release: %s\n", unused[i].name, unused[i].why);
+	if (buf.failed) {
+		buf_done(&buf);
+		return -ENOMEM;
+	}
+	config->notes = buf.len ? buf_take(&buf) : NULL;
+	return 0;
+}
+
+static int convert_lists(const struct values *v, struct config *config, struct err *err)
+{
+	int rc = convert_addresses("node-ip", &v->node_ip, &config->node_ips, &config->n_node_ips, err);
+
+	if (rc == 0)
+		rc = convert_addresses("exclude-vip", &v->exclude_vip, &config->exclude_vips, &config->n_exclude_vips, err);
+	if (rc == 0)
+		rc = convert_cidrs("service-cidr", &v->service_cidr, &config->service_cidrs, &config->n_service_cidrs, err);
+	if (rc == 0)
+		rc = join(&v->uplink, &config->uplink, err);
+	if (rc == 0)
+		rc = join(&v->pod_ifaces, &config->pod_ifaces, err);
+	if (rc == 0)
+		rc = join(&v->overlay_ifaces, &config->overlay_ifaces, err);
+	return rc;
+}
+
+static void convert_plain(const struct values *v, struct config *config)
+{
+	config->max_services = (uint32_t)v->max_services;
+	config->max_backends = (uint32_t)v->max_backends;
+	config->max_flows = (uint32_t)v->max_flows;
+	config->snat_low = v->snat_ports.low;
+	config->snat_high = v->snat_ports.high;
+	config->xdp = (enum config_xdp)v->xdp;
+	config->tc = (enum config_tc)v->tc;
+	config->socket_lb = v->socket_lb;
+	config->bpffs = v->bpffs;
+	config->cgroup = v->cgroup;
+	config->admin_socket = strcmp(v->admin_socket, "off") ? v->admin_socket : NULL;
+	config->check = v->check;
+	config->cleanup = v->cleanup;
+}
+
+static int convert(const struct values *v, struct config *config, struct err *err)
+{
+	int rc;
+
+	convert_plain(v, config);
+	if (v->cleanup) /* works without a source, and whatever else is wrong */
+		return 0;
+	if (v->forwarding == FORWARDING_FAST)
+		return err_set(err, -EINVAL, "--forwarding fast is not in this release yet; use --forwarding stack");
+	rc = convert_source(v->source, config, err);
+	if (rc == 0)
+		rc = convert_node_name(v->node_name, config, err);
+	if (rc == 0)
+		rc = convert_lists(v, config, err);
+	if (rc == 0)
+		rc = convert_listen("metrics-addr", v->metrics_addr, &config->metrics, err);
+	if (rc == 0)
+		rc = convert_listen("healthz-addr", v->healthz_addr, &config->healthz, err);
+	if (rc == 0)
+		rc = note_unused(config);
+	return rc;
+}
+
+int config_load(int argc, char *const argv[], char *const env[], struct config *ret_config, struct err *err)
+{
+	_cleanup_(options_freep) struct options *options = NULL;
+	struct config config = { 0 };
+	struct values values;
+	int rc = options_load(&spec, argc, argv, env, &values, &options, err);
+
+	if (rc)
+		return rc;
+	config.options = options;
+	rc = convert(&values, &config, err);
+	if (rc < 0) {
+		config.options = NULL; /* freed at the end of the scope */
+		config_done(&config);
+		return rc;
+	}
+	*ret_config = config;
+	options = NULL;
+	return 0;
+}
+
+void config_done(struct config *config)
+{
+	free(config->node_ips);
+	free(config->exclude_vips);
+	free(config->service_cidrs);
+	free(config->uplink);
+	free(config->pod_ifaces);
+	free(config->overlay_ifaces);
+	free(config->notes);
+	options_free(config->options);
+	memset(config, 0, sizeof(*config));
+}
