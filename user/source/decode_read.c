@@ -94,7 +94,9 @@ void field_cidrs(struct notes *n, const struct field *list, struct cidr **ret_ci
 		return;
 	cidrs = notes_calloc(n, value_count(list->value), sizeof(*cidrs));
 	for (e = field_first(list); cidrs && e.value.node; field_next(&e)) {
-		text = field_string(n, &e);
+		text = value_string(e.value); /* with white space of any kind around it */
+		if (!text)
+			text = field_string(n, &e);
 		if (!text)
 			continue;
 		trim(text, trimmed, sizeof(trimmed));

@@ -86,7 +86,9 @@ static bool read_endpoint_address(struct notes *n, const struct field *f, uint8_
 	struct address addr;
 	const char *text;
 
-	if (!field_is_list(n, &list) || !value_count(list.value)) {
+	if (!field_is_list(n, &list) && field_is_set(&list))
+		return false;
+	if (!value_count(list.value)) {
 		note(n, &list, "is empty, so the endpoint is ignored: give its address");
 		return false;
 	}

@@ -321,6 +321,7 @@ static int on_key(struct builder *b, const yaml_event_t *event, unsigned line)
 
 static int on_scalar(struct builder *b, const yaml_event_t *event, unsigned line)
 {
+	static const char *const text_tags[] = { YAML_STR_TAG, "!", NULL };
 	const char *text = (const char *)event->data.scalar.value;
 	const yaml_char_t *tag = event->data.scalar.tag;
 	struct node *node = NULL;
@@ -340,10 +341,8 @@ static int on_scalar(struct builder *b, const yaml_event_t *event, unsigned line
 	if (!node->text)
 		return -ENOMEM;
 	node->type = VALUE_STRING;
-	/* "!!int "80"" and the like: the tag overrules the quotes */
-	if (event->data.scalar.plain_implicit ||
-	    (tag && strcmp((const char *)tag, YAML_STR_TAG) != 0 &&
-	     strcmp((const char *)tag, "!") != 0))
+	/* a tag overrules the quotes: !!int "80", !!str 80 */
+	if (tag ? !is_one_of((const char *)tag, text_tags) : event->data.scalar.plain_implicit)
 		resolve_plain(node);
 	attach(b, node);
 	return add_anchor(b, event->data.scalar.anchor, node, false);
@@ -562,6 +561,14 @@ static unsigned count_lines(const char *text, size_t len)
 	return lines;
 }
 
+static unsigned last_line(const struct chunk *chunk)
+{
+	char last = chunk->len ? chunk->text[chunk->len - 1] : '\0';
+	unsigned ended = count_lines(chunk->text, chunk->len);
+
+	return chunk->base_line + ended + (last != '\n' && last != '\r');
+}
+
 /* Does the indentation of a line of the chunk (counted from 1 in the file) hold a tab? */
 static bool has_tab_indent(const struct chunk *chunk, unsigned line)
 {
@@ -599,9 +606,12 @@ static int parser_error(struct builder *b, const yaml_parser_t *parser, const st
 			      problem);
 	}
 	line = line_of(b, &parser->problem_mark);
+	if (line > last_line(chunk)) /* the parser takes the end for a line of its own */
+		line = last_line(chunk);
 	if (has_tab_indent(chunk, line))
 		return refuse(b, line, "%s: indent with spaces, not with tabs", problem);
-	if (parser->context)
+	/* what began behind the last line is the end itself */
+	if (parser->context && line_of(b, &parser->context_mark) <= last_line(chunk))
 		return refuse(b, line, "%s, %s that began on line %u", problem, parser->context,
 			      line_of(b, &parser->context_mark));
 	return refuse(b, line, "%s", problem);
