@@ -66,30 +66,38 @@ static void say_changes(const struct ifaces *i, const struct attach_want *wants,
 	}
 }
 
-static void find_addresses(struct ifaces *i, const struct links_table *table, const struct links_rules *rules)
-{
-	struct address found[2];
-	size_t n = 0;
-
-	for (int family = 4; family <= 6; family += 2)
-		if (links_node_address(table, rules, family, &found[n]) == 0)
-			n++;
-	sync_set_found_ips(i->sync, found, n);
-}
-
-static int choose(struct ifaces *i, const struct links_table *table)
+static struct links_rules rules_of(const struct ifaces *i)
 {
 	struct links_rules rules = {
 		.uplink = i->config->uplink,
 		.pod_ifaces = i->config->pod_ifaces,
 		.overlay_ifaces = i->config->overlay_ifaces,
 	};
+
+	rules.n_node_ips = sync_node_ips(i->sync, &rules.node_ips);
+	return rules;
+}
+
+static void find_addresses(struct ifaces *i, const struct links_table *table)
+{
+	struct links_rules rules = rules_of(i);
+	struct address found[2];
+	size_t n = 0;
+
+	for (int family = 4; family <= 6; family += 2)
+		if (links_node_address(table, &rules, family, &found[n]) == 0)
+			n++;
+	sync_set_found_ips(i->sync, found, n);
+}
+
+static int choose(struct ifaces *i, const struct links_table *table)
+{
+	struct links_rules rules = rules_of(i);
 	struct attach_want *wants = NULL;
 	struct err err = { 0 };
 	size_t n = 0;
 	int rc;
 
-	rules.n_node_ips = sync_node_ips(i->sync, &rules.node_ips);
 	if (links_check_pods(table, rules.pod_ifaces, &err) < 0)
 		problem_add(i->problems, "%s", err.what);
 	rc = links_choose(table, &rules, add_note, i->problems, &wants, &n);
@@ -99,7 +107,6 @@ static int choose(struct ifaces *i, const struct links_table *table)
 	free(i->wants);
 	i->wants = wants;
 	i->n_wants = n;
-	find_addresses(i, table, &rules);
 	return 0;
 }
 
@@ -113,12 +120,13 @@ static int look(struct ifaces *i)
 		return -EAGAIN;
 	}
 	i->scans++;
-	problem_begin(i->problems, "interfaces");
+	problem_begin(i->problems, "agent", "interfaces");
 	rc = choose(i, &table);
 	if (rc == 0)
 		rc = attach_sync(i->attach, i->wants, i->n_wants);
 	report_rows(i);
 	problem_end(i->problems);
+	find_addresses(i, &table);
 	links_table_done(&table);
 	return rc;
 }
