@@ -165,6 +165,8 @@ __noinline int V(reply_slow)(void)
 		result = V(track)();
 		if (result >= TRACK_FOUND)
 			return SL_REASON_FLOW;
+		if (result == TRACK_TORN)
+			return SL_REASON_TORN;
 		w->p.key.kind = SL_FLOW_REPLY;
 		w->p.client = 0;
 	}
