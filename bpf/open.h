@@ -187,7 +187,7 @@ static __always_inline int V(choose)(struct V(work) *w)
 		why = V(is_unusable)(&w->service);
 		if (why)
 			return why;
-		if (w->p.key.proto == IPPROTO_TCP && !(w->p.tcp_flags & TCP_SYN) &&
+		if (w->p.key.proto == IPPROTO_TCP && (w->p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN &&
 		    w->service.algorithm != SL_ALGORITHM_MAGLEV)
 			return SL_REASON_UNKNOWN_TCP_FLOW;
 		why = V(select)(&w->service, &w->p.key, w->p.key.saddr, w->p.now, &w->hit);
@@ -223,7 +223,7 @@ __noinline int V(open)(void)
 	if (w->hit.flags & SL_FLOW_HAIRPIN) {
 		why = V(open_hairpin)(w);
 		if (why) {
-			V(forget)();
+			V(forget)(true);
 			return why;
 		}
 	}

@@ -279,8 +279,8 @@ read:
 	return result;
 }
 
-/* Both entries of a flow that must not be used any more: p.key's and, by work.hit, its twin. */
-__noinline int V(forget)(void)
+/* The entry of p.key, which must not be used any more, and with `both` its twin, by work.hit. */
+__noinline int V(forget)(__u32 both)
 {
 	struct V(work) *w = V(work_get)();
 	void *shard;
@@ -295,7 +295,7 @@ __noinline int V(forget)(void)
 	shard = NEW_SHARD(tag);
 	if (shard)
 		bpf_map_delete_elem(shard, &w->p.key);
-	if (!V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag))
+	if (!both || !V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag))
 		return 0;
 	shard = V(flow_confirmed_shard)(w->p.key.proto, tag);
 	if (shard)

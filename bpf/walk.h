@@ -75,8 +75,9 @@ __noinline int V(request_slow)(struct __sk_buff *skb)
 	else if (w->p.marks & PKT_LATER_FRAGMENT)
 		return SL_REASON_FRAGMENT;
 	else {
+		/* The last answers of a UDP endpoint that left are still the service's; a late SYN-ACK is not. */
 		if (w->p.stale)
-			V(forget)();
+			V(forget)(w->p.key.proto == IPPROTO_TCP);
 		why = V(open)();
 	}
 	if ((w->p.marks & PKT_FIRST_FRAGMENT) && is_translated(why))
