@@ -251,16 +251,18 @@ static bool masked_equal(const uint8_t *addr, const uint8_t *net, const uint8_t 
 	return true;
 }
 
+/* Slots in use come first: one that is off ends the list. */
 static bool in_service_range(struct walk *w, const struct address *addr)
 {
 	const struct sl_config *c = &w->maps->config;
 
 	for (size_t i = 0; i < SL_CIDRS; i++) {
-		if (w->family == 4 && c->cidrs4[i].mask[0] &&
-		    masked_equal(addr->b, c->cidrs4[i].addr, c->cidrs4[i].mask, 4))
-			return true;
-		if (w->family == 6 && c->cidrs6[i].mask[0] &&
-		    masked_equal(addr->b, c->cidrs6[i].addr, c->cidrs6[i].mask, 16))
+		const uint8_t *net = w->family == 4 ? c->cidrs4[i].addr : c->cidrs6[i].addr;
+		const uint8_t *mask = w->family == 4 ? c->cidrs4[i].mask : c->cidrs6[i].mask;
+
+		if (!mask[0])
+			break;
+		if (masked_equal(addr->b, net, mask, w->family == 4 ? 4 : 16))
 			return true;
 	}
 	return false;
@@ -414,29 +416,34 @@ static void answer_flow_backend(struct walk *w, const struct flow *flow, const s
 	w->answer.service = flow->service;
 }
 
-/* Ingress writes the destination, egress the source; ports are written both. */
-static void rewrite_destination(struct walk *w, const struct flow *flow)
+/* Both ports are written, wherever; SCTP's never are, as its CRC covers them. */
+static void rewrite_ports(struct walk *w, uint16_t sport, uint16_t dport)
 {
 	w->answer.rewritten = true;
+	if (w->packet->tuple.proto == IPPROTO_SCTP)
+		return;
+	w->answer.after.sport = sport;
+	w->answer.after.dport = dport;
+}
+
+/* Ingress writes the destination, egress the source. */
+static void rewrite_destination(struct walk *w, const struct flow *flow)
+{
 	w->answer.after.daddr = flow->to.daddr;
-	w->answer.after.sport = flow->to.sport;
-	w->answer.after.dport = flow->to.dport;
+	rewrite_ports(w, flow->to.sport, flow->to.dport);
 }
 
 static void rewrite_source(struct walk *w, const struct flow *flow)
 {
-	w->answer.rewritten = true;
 	w->answer.after.saddr = flow->to.saddr;
-	w->answer.after.sport = flow->to.sport;
-	w->answer.after.dport = flow->to.dport;
+	rewrite_ports(w, flow->to.sport, flow->to.dport);
 }
 
 /* ---- choosing a backend --------------------------------------------------------------------------------------------------- */
 
 struct choice {
 	struct row_service service;
-	bool local;
-	uint16_t list;
+	uint16_t list; /* SL_BACKEND_IN_LOCAL or _CLUSTER */
 	uint32_t line, len;
 };
 
@@ -536,28 +543,43 @@ static bool pick_affinity(struct walk *w, const struct choice *c, const struct a
 	return true;
 }
 
-/* Fills w->backends. 0, or why there is none. */
-static int choose(struct walk *w, const struct row_service *s, const struct explain_tuple *tuple,
-		  const struct address *client)
+static bool is_local(const struct row_service *s)
 {
-	struct choice c = { .service = *s };
+	return s->flags & SL_SERVICE_INTERNAL_LOCAL;
+}
+
+/* Why nobody can be chosen, whatever the packet; 0 if somebody can. */
+static int why_unusable(struct walk *w, const struct row_service *s)
+{
+	bool elsewhere = is_local(s) && s->flags & SL_SERVICE_ANY_ENDPOINT;
 
 	if (s->flags & SL_SERVICE_SCTP_PORT)
 		return SL_REASON_SCTP_PORT;
-	c.local = s->flags & SL_SERVICE_INTERNAL_LOCAL;
-	c.list = c.local ? SL_BACKEND_IN_LOCAL : SL_BACKEND_IN_CLUSTER;
-	c.line = c.local ? s->local_line : s->cluster_line;
-	c.len = c.local ? s->local_len : s->cluster_len;
-	if (c.local)
+	if (is_local(s))
 		step(w, "policy: internalTrafficPolicy Local, only endpoints of this node");
-	if (!c.len) {
-		step(w, "endpoints: none usable%s", c.local && s->flags & SL_SERVICE_ANY_ENDPOINT ? " here" : "");
-		return c.local && s->flags & SL_SERVICE_ANY_ENDPOINT ? SL_REASON_NO_LOCAL_ENDPOINT :
-								       SL_REASON_NO_ENDPOINT;
-	}
+	if (is_local(s) ? s->local_len : s->cluster_len)
+		return 0;
+	step(w, "endpoints: none usable%s", elsewhere ? " here" : "");
+	return elsewhere ? SL_REASON_NO_LOCAL_ENDPOINT : SL_REASON_NO_ENDPOINT;
+}
+
+/*
+ * Fills w->backends of a usable service. 0, or TORN. tuple is what Maglev goes by: NULL where the source port is not yet known,
+ * which makes it random; client is what affinity goes by.
+ */
+static int choose(struct walk *w, const struct row_service *s, const struct explain_tuple *tuple,
+		  const struct address *client)
+{
+	struct choice c = {
+		.service = *s,
+		.list = is_local(s) ? SL_BACKEND_IN_LOCAL : SL_BACKEND_IN_CLUSTER,
+		.line = is_local(s) ? s->local_line : s->cluster_line,
+		.len = is_local(s) ? s->local_len : s->cluster_len,
+	};
+
 	if (s->affinity_s && pick_affinity(w, &c, client))
 		return 0;
-	if (s->algorithm == SL_ALGORITHM_MAGLEV) {
+	if (s->algorithm == SL_ALGORITHM_MAGLEV && tuple) {
 		pick_maglev(w, &c, tuple);
 	} else {
 		collect_ring(w, &c);
@@ -581,8 +603,8 @@ static int no_record(struct walk *w, const struct explain_tuple *t)
 	return SL_REASON_NOT_SERVICE;
 }
 
-/* 0 with the record, or the reason. Services have ports: a packet without matches none. */
-static int find_record(struct walk *w, const struct explain_tuple *t, struct row_service *ret_service)
+/* The record of a destination. False: there is none, and *ret_why says what that means. */
+static bool find_record(struct walk *w, const struct explain_tuple *t, struct row_service *ret_service, int *ret_why)
 {
 	const struct row_service_key key = { t->daddr, t->dport, t->proto };
 	char name[SL_NAMESPACE_LEN + SL_NAME_LEN + SL_PORT_NAME_LEN + 8];
@@ -590,22 +612,30 @@ static int find_record(struct walk *w, const struct explain_tuple *t, struct row
 
 	switch (find_service(w, &key, ret_service, &slot)) {
 	case RECORD_NONE:
-		return no_record(w, t);
+		*ret_why = no_record(w, t);
+		return false;
 	case RECORD_TORN:
 		step(w, "service: the record in its slot is another's");
-		return SL_REASON_TORN;
+		*ret_why = SL_REASON_TORN;
+		return false;
 	case RECORD_FOUND:
 		break;
 	}
 	w->answer.service = ret_service->service;
 	name_of(w, ret_service->service, name, sizeof(name));
 	step(w, "service: %s, record %u", name, slot);
-	return 0;
+	return true;
 }
 
 /* ---- new flows ------------------------------------------------------------------------------------------------------------- */
 
-/* Another live flow holds this key, so the new one has to use another port. */
+/* Alive by its own time, and not about to end. */
+static bool holds(const struct walk *w, uint8_t proto, const struct flow *flow)
+{
+	return flow->state != SL_STATE_CLOSING && is_fresh(w, proto, flow);
+}
+
+/* Another flow holds this key, so the new one has to use another port. The same flow's own former entry (`to`) does not count. */
 static bool is_taken(struct walk *w, const struct flow_id *id, const struct explain_tuple *to)
 {
 	enum explain_map maps[] = {
@@ -616,8 +646,7 @@ static bool is_taken(struct walk *w, const struct flow_id *id, const struct expl
 	for (size_t i = 0; i < 2; i++) {
 		struct flow f;
 
-		if (read_flow(w, maps[i], id, &f) && !tuple_eq(&f.to, to) && f.state != SL_STATE_CLOSING &&
-		    is_fresh(w, id->tuple.proto, &f))
+		if (read_flow(w, maps[i], id, &f) && !(to && tuple_eq(&f.to, to)) && holds(w, id->tuple.proto, &f))
 			return true;
 	}
 	return false;
@@ -628,8 +657,33 @@ static bool is_hairpin(const struct explain_tuple *t, const struct row_backend *
 	return !address_cmp(&t->saddr, &b->addr);
 }
 
+/*
+ * Would the translated packet be taken for a reply on its way out? Only where the client is an endpoint too: it has a flow the
+ * other way round, or speaks to itself from its own service port.
+ */
+static bool is_ambiguous(struct walk *w, const struct explain_tuple *t, const struct row_backend *b)
+{
+	const struct flow_id out = { SL_FLOW_REPLY, { t->saddr, b->addr, t->sport, b->port, t->proto } };
+	struct flow f;
+
+	if (!filter_has(w, &t->saddr, true))
+		return false;
+	if (is_hairpin(t, b) && t->sport == b->port)
+		return true;
+	return find_flow(w, &out, &f) && holds(w, t->proto, &f);
+}
+
+/* Must this flow have another source port than the client's? */
+static bool collides(struct walk *w, const struct explain_tuple *t, const struct row_backend *b)
+{
+	const struct flow_id reply = { SL_FLOW_REPLY, { b->addr, t->saddr, b->port, t->sport, t->proto } };
+	const struct explain_tuple back_to = turned(t);
+
+	return is_ambiguous(w, t, b) || is_taken(w, &reply, &back_to);
+}
+
 /* A pod that reaches itself needs an address and a port of the node. */
-static int check_hairpin(struct walk *w, const struct explain_tuple *t, const struct row_backend *b)
+static enum sl_reason hairpin_reason(struct walk *w, const struct explain_tuple *t, const struct row_backend *b, bool other_port)
 {
 	const struct address node = node_address(w);
 	const struct sl_config *c = &w->maps->config;
@@ -637,71 +691,70 @@ static int check_hairpin(struct walk *w, const struct explain_tuple *t, const st
 	const struct explain_tuple back = turned(&inside);
 	struct flow_id id = { SL_FLOW_UNSNAT, { b->addr, node, b->port, 0, t->proto } };
 
+	if (t->proto == IPPROTO_SCTP)
+		return SL_REASON_SCTP_PORT;
 	if (address_is_zero(&node))
 		return SL_REASON_NO_NODE_ADDRESS;
 	for (uint32_t port = c->snat_low; port <= c->snat_high; port++) {
 		id.tuple.dport = (uint16_t)port;
-		if (!is_taken(w, &id, &back))
+		if (!is_taken(w, &id, other_port ? NULL : &back))
 			return SL_REASON_HAIRPIN;
 	}
 	return SL_REASON_PORT_COLLISION;
 }
 
-/* Packet, exact as far as the choice is. */
-static void rewrite_to_backends(struct walk *w, const struct explain_tuple *t)
+/* What the new flow meets if this backend is drawn. SCTP's CRC covers the ports, so it cannot get another one. */
+static enum sl_reason backend_reason(struct walk *w, const struct explain_tuple *t, const struct row_backend *b)
 {
-	const struct explain_tuple back_to = turned(t);
+	bool other_port = collides(w, t, b);
 
-	w->answer.rewritten = true;
-	for (size_t i = 0; i < w->backends.len; i++) {
-		const struct row_backend *b = &w->backends.data[i].row;
-		const struct flow_id reply = { SL_FLOW_REPLY, { b->addr, t->saddr, b->port, t->sport, t->proto } };
-
-		if (is_taken(w, &reply, &back_to)) {
-			step(w, "reply: another flow of this client has this tuple; a random source port instead");
-			w->answer.after_any_port = true;
-		}
+	if (other_port && t->proto == IPPROTO_SCTP)
+		return SL_REASON_PORT_COLLISION;
+	if (other_port) {
+		step(w, "reply: its tuple is another flow's; a random source port instead");
+		w->answer.after_any_port = true;
 	}
-	if (w->backends.len > 1) {
-		w->answer.after_any_backend = true;
-	} else if (w->backends.len) {
-		w->answer.after.daddr = w->backends.data[0].row.addr;
-		w->answer.after.dport = w->backends.data[0].row.port;
-	}
+	return is_hairpin(t, b) ? hairpin_reason(w, t, b, other_port) : SL_REASON_NEW_FLOW;
 }
 
 /* The reason of a new flow whose possible backends are in w->backends. */
 static int open_flow(struct walk *w, const struct explain_tuple *t)
 {
-	struct explain_backend *b;
+	struct explain_backend *b, *first = w->backends.data;
 	size_t n_hairpin = 0;
 	bool same = true;
 
 	vec_for_each (b, &w->backends) {
-		bool itself = is_hairpin(t, &b->row);
-
-		b->reason = itself ? (enum sl_reason)check_hairpin(w, t, &b->row) : SL_REASON_NEW_FLOW;
-		n_hairpin += itself;
-		same = same && b->reason == w->backends.data[0].reason;
+		b->reason = backend_reason(w, t, &b->row);
+		n_hairpin += is_hairpin(t, &b->row);
+		same = same && b->reason == first->reason;
 	}
 	if (n_hairpin)
 		step(w, "hairpin: %sthe client itself, so its source becomes the node's address",
 		     n_hairpin == w->backends.len ? "the endpoint is " : "if the draw gives ");
-	if (same && format_reason_verdict(w->backends.data[0].reason) != SL_VERDICT_FORWARD)
-		return w->backends.data[0].reason;
-	rewrite_to_backends(w, t);
-	return same ? w->backends.data[0].reason : SL_REASON_NEW_FLOW;
+	if (same && format_reason_verdict(first->reason) != SL_VERDICT_FORWARD)
+		return first->reason;
+	w->answer.rewritten = true;
+	if (w->backends.len > 1) {
+		w->answer.after_any_backend = true;
+	} else {
+		w->answer.after.daddr = first->row.addr;
+		rewrite_ports(w, t->sport, first->row.port);
+	}
+	return same ? first->reason : SL_REASON_NEW_FLOW;
 }
 
 static int walk_new(struct walk *w, const struct explain_tuple *t)
 {
 	struct row_service s;
-	int why = find_record(w, t, &s);
+	int why;
 
+	if (!find_record(w, t, &s, &why))
+		return why;
+	why = why_unusable(w, &s);
 	if (why)
 		return why;
-	if (t->proto == IPPROTO_TCP && !(w->packet->tcp_flags & EXPLAIN_SYN) && s.algorithm != SL_ALGORITHM_MAGLEV &&
-	    !(s.flags & SL_SERVICE_SCTP_PORT)) {
+	if (t->proto == IPPROTO_TCP && !(w->packet->tcp_flags & EXPLAIN_SYN) && s.algorithm != SL_ALGORITHM_MAGLEV) {
 		step(w, "TCP: no SYN, and a random choice cannot be made again");
 		return SL_REASON_UNKNOWN_TCP_FLOW;
 	}
@@ -713,29 +766,31 @@ static int walk_new(struct walk *w, const struct explain_tuple *t)
 
 /*
  * The packet quoted went the other way, so its flow is that of the tuple turned round. What is quoted becomes what its
- * sender had sent: the entry's tuple turned round.
+ * sender had sent: the entry's tuple turned round. An entry counts by its own time only.
  */
-static int walk_icmp_error(struct walk *w, bool ingress)
+static int walk_icmp_error(struct walk *w, enum sl_flow_kind kind)
 {
 	const struct explain_packet *p = w->packet;
-	struct flow_id id = { ingress ? SL_FLOW_REQUEST : SL_FLOW_REPLY, turned(&p->quoted) };
+	const struct flow_id id = { kind, turned(&p->quoted) };
 	struct explain_tuple sent;
 	struct flow flow;
 
-	if (!p->has_quoted || !find_flow(w, &id, &flow) || !is_live(w, &id, &flow) ||
+	if (!p->has_quoted || !find_flow(w, &id, &flow) || !is_fresh(w, id.tuple.proto, &flow) ||
 	    flow.tag != flow_hash(w->family, &id, w->maps->seed)) {
 		step(w, "ICMP: about no flow");
 		return SL_REASON_NOT_SERVICE;
 	}
 	sent = turned(&flow.to);
-	step(w, "ICMP: about a %s of a flow, both headers are translated", ingress ? "reply" : "request");
+	step(w, "ICMP: about a packet of a flow (%s entry), both headers are translated", format_flow_kind(kind));
 	w->answer.rewritten = true;
-	if (ingress)
+	if (kind != SL_FLOW_REPLY)
 		w->answer.after.daddr = sent.saddr;
 	else if (!address_cmp(&p->tuple.saddr, &p->quoted.daddr))
 		w->answer.after.saddr = sent.daddr;
-	answer_flow_backend(w, &flow, ingress ? &flow.to.daddr : &id.tuple.saddr,
-			    ingress ? flow.to.dport : id.tuple.sport);
+	if (kind == SL_FLOW_REQUEST)
+		answer_flow_backend(w, &flow, &flow.to.daddr, flow.to.dport);
+	else
+		answer_flow_backend(w, &flow, &id.tuple.saddr, id.tuple.sport);
 	return SL_REASON_ICMP_ERROR;
 }
 
@@ -758,7 +813,7 @@ static bool recall_ports(struct walk *w, enum sl_hook hook, struct explain_tuple
 		memcpy(key.v6.saddr, t->saddr.b, 16);
 		memcpy(key.v6.daddr, t->daddr.b, 16);
 	}
-	if (!get(w, EXPLAIN_FRAGS, &key, &value) ||
+	if (!get(w, EXPLAIN_FRAGS, &key, &value) || value.tag != (w->packet->fragment_id ^ (uint32_t)t->proto << 24) ||
 	    idle_ns(w, value.seen_ns) >= (int64_t)(SL_IDLE_FRAG_S * NS_PER_S)) {
 		step(w, "fragment: its first one was not seen");
 		return false;
@@ -776,6 +831,15 @@ static bool has_ports(uint8_t proto)
 
 /* ---- the walks ---------------------------------------------------------------------------------------------------------------- */
 
+/* Neither port nor flow: ping, and protocols that services do not have. */
+static int walk_portless(struct walk *w, const struct explain_tuple *t)
+{
+	if (!is_cluster_ip(w, &t->daddr))
+		return SL_REASON_NOT_SERVICE;
+	step(w, "service: the address is a cluster IP, the protocol has no ports");
+	return SL_REASON_UNKNOWN_PORT;
+}
+
 /* To what may be a service address. */
 static int walk_request(struct walk *w)
 {
@@ -784,28 +848,26 @@ static int walk_request(struct walk *w)
 	struct flow_id id = { SL_FLOW_REQUEST, p->tuple };
 	struct flow flow;
 
-	if (later && !recall_ports(w, SL_HOOK_INGRESS, &id.tuple))
-		return is_cluster_ip(w, &p->tuple.daddr) ? SL_REASON_FRAGMENT : SL_REASON_NOT_SERVICE;
-	if (has_ports(id.tuple.proto)) {
-		switch (look_up_flow(w, &id, true, &flow)) {
-		case FLOW_TORN:
-			return SL_REASON_TORN;
-		case FLOW_FOUND:
-			answer_flow_backend(w, &flow, &flow.to.daddr, flow.to.dport);
-			rewrite_destination(w, &flow);
-			return SL_REASON_FLOW;
-		case FLOW_NONE:
-			break;
-		}
-	}
-	if (later)
-		return SL_REASON_FRAGMENT;
 	if (p->icmp_error) {
-		int why = walk_icmp_error(w, true);
+		int why = walk_icmp_error(w, SL_FLOW_REQUEST);
 
 		return why == SL_REASON_NOT_SERVICE && is_cluster_ip(w, &p->tuple.daddr) ? SL_REASON_ICMP_NO_FLOW : why;
 	}
-	return walk_new(w, &id.tuple);
+	if (later && !recall_ports(w, SL_HOOK_INGRESS, &id.tuple))
+		return is_cluster_ip(w, &p->tuple.daddr) ? SL_REASON_FRAGMENT : SL_REASON_NOT_SERVICE;
+	if (!has_ports(id.tuple.proto))
+		return walk_portless(w, &id.tuple);
+	switch (look_up_flow(w, &id, true, &flow)) {
+	case FLOW_TORN:
+		return SL_REASON_TORN;
+	case FLOW_FOUND:
+		answer_flow_backend(w, &flow, &flow.to.daddr, flow.to.dport);
+		rewrite_destination(w, &flow);
+		return SL_REASON_FLOW;
+	case FLOW_NONE:
+		break;
+	}
+	return later ? SL_REASON_FRAGMENT : walk_new(w, &id.tuple);
 }
 
 /* The answer of a hairpin flow comes to the node's address. */
@@ -814,6 +876,8 @@ static int walk_unsnat(struct walk *w)
 	const struct flow_id id = { SL_FLOW_UNSNAT, w->packet->tuple };
 	struct flow flow;
 
+	if (w->packet->icmp_error)
+		return walk_icmp_error(w, SL_FLOW_UNSNAT);
 	step(w, "SNAT: to the node's address and a port of its SNAT range");
 	switch (look_up_flow(w, &id, false, &flow)) {
 	case FLOW_TORN:
@@ -830,10 +894,12 @@ static int walk_unsnat(struct walk *w)
 
 static bool is_snat_reply(struct walk *w, const struct explain_tuple *t)
 {
+	const struct sl_config *c = &w->maps->config;
 	const struct address node = node_address(w);
 
-	return has_ports(t->proto) && t->dport >= w->maps->config.snat_low && t->dport <= w->maps->config.snat_high &&
-	       !address_is_zero(&node) && !address_cmp(&t->daddr, &node);
+	if (address_is_zero(&node) || address_cmp(&t->daddr, &node) != 0)
+		return false;
+	return w->packet->icmp_error || (has_ports(t->proto) && t->dport >= c->snat_low && t->dport <= c->snat_high);
 }
 
 static int walk_ingress(struct walk *w)
@@ -888,31 +954,41 @@ static int walk_hairpin(struct walk *w, const struct explain_tuple *t)
 	return SL_REASON_REPLY;
 }
 
-/* From what may be a backend. FLOW_NONE leaves the packet to the rest of the walk. */
-static enum standing walk_reply(struct walk *w, const struct explain_tuple *t)
+/* From what may be a backend. NOT_SERVICE leaves the packet to the rest of the walk; *t has the ports of a later fragment. */
+static int walk_reply(struct walk *w, struct explain_tuple *t)
 {
-	const struct flow_id id = { SL_FLOW_REPLY, *t };
+	struct flow_id id = { SL_FLOW_REPLY, *t };
 	struct flow flow;
-	enum standing standing = look_up_flow(w, &id, false, &flow);
 
-	if (standing != FLOW_FOUND)
-		return standing;
-	answer_flow_backend(w, &flow, &t->saddr, t->sport);
-	rewrite_source(w, &flow);
-	return FLOW_FOUND;
+	if (!has_ports(t->proto))
+		return SL_REASON_NOT_SERVICE;
+	if (w->packet->fragment == EXPLAIN_LATER_FRAGMENT && !recall_ports(w, SL_HOOK_EGRESS, t))
+		return SL_REASON_NOT_SERVICE;
+	if (!address_cmp(&t->saddr, &t->daddr))
+		return walk_hairpin(w, t);
+	id.tuple = *t;
+	switch (look_up_flow(w, &id, false, &flow)) {
+	case FLOW_TORN:
+		return SL_REASON_TORN;
+	case FLOW_FOUND:
+		answer_flow_backend(w, &flow, &t->saddr, t->sport);
+		rewrite_source(w, &flow);
+		return SL_REASON_REPLY;
+	case FLOW_NONE:
+		break;
+	}
+	return SL_REASON_NOT_SERVICE;
 }
 
 /* A process of the node speaks to a service address, and no socket call was there to serve it. */
 static int walk_unserved(struct walk *w, const struct explain_tuple *t)
 {
 	struct row_service s;
-	int why = find_record(w, t, &s);
+	int why;
 
-	if (why)
+	if (!find_record(w, t, &s, &why))
 		return why;
-	if (s.flags & SL_SERVICE_INTERNAL_LOCAL && !s.local_len && s.flags & SL_SERVICE_ANY_ENDPOINT)
-		return SL_REASON_NO_LOCAL_ENDPOINT;
-	return s.cluster_len ? SL_REASON_NOT_SERVICE : SL_REASON_NO_ENDPOINT;
+	return why_unusable(w, &s); /* 0 is NOT_SERVICE: it goes where its sender wants */
 }
 
 static int walk_uplink_out(struct walk *w, const struct explain_tuple *t)
@@ -931,30 +1007,66 @@ static int walk_egress(struct walk *w)
 	if (p->malformed)
 		return SL_REASON_NOT_SERVICE;
 	if (p->icmp_error)
-		return walk_icmp_error(w, false);
+		return walk_icmp_error(w, SL_FLOW_REPLY);
 	if (filter_has(w, &t.saddr, true)) {
+		int why;
+
 		step(w, "filter: %s may be an endpoint", address_format(&t.saddr, src));
-		if (p->fragment == EXPLAIN_LATER_FRAGMENT && !recall_ports(w, SL_HOOK_EGRESS, &t))
-			return SL_REASON_NOT_SERVICE;
-		if (!has_ports(t.proto))
-			return SL_REASON_NOT_SERVICE;
-		if (!address_cmp(&t.saddr, &t.daddr))
-			return walk_hairpin(w, &t);
-		switch (walk_reply(w, &t)) {
-		case FLOW_TORN:
-			return SL_REASON_TORN;
-		case FLOW_FOUND:
-			return SL_REASON_REPLY;
-		case FLOW_NONE:
-			break;
-		}
+		why = walk_reply(w, &t);
+		if (why != SL_REASON_NOT_SERVICE)
+			return why;
 	} else {
 		step(w, "filter: %s is no endpoint", address_format(&t.saddr, src));
 	}
 	return p->hook == EXPLAIN_UPLINK_OUT ? walk_uplink_out(w, &t) : SL_REASON_NOT_SERVICE;
 }
 
+/* A new socket's call. The source is not known yet: affinity goes by "the node". */
+static int walk_call(struct walk *w)
+{
+	const struct address nobody = { .family = (uint8_t)w->family };
+	const struct explain_tuple *t = &w->packet->tuple;
+	const struct explain_tuple by = { nobody, t->daddr, 0, t->dport, t->proto };
+	bool pod = w->packet->hook == EXPLAIN_POD_CALL;
+	struct row_service s;
+	struct explain_backend *b;
+	int why;
+
+	if (!filter_has(w, &t->daddr, false))
+		return SL_REASON_NOT_SERVICE;
+	if (pod && (t->proto != IPPROTO_TCP || !(w->maps->config.flags & SL_CONFIG_SOCKET_PODS))) {
+		step(w, "call: left to the packets");
+		return SL_REASON_NOT_SERVICE;
+	}
+	if (!find_record(w, t, &s, &why))
+		return why == SL_REASON_UNALLOCATED ? SL_REASON_NOT_SERVICE : why;
+	if (pod && s.affinity_s) {
+		step(w, "call: affinity goes by the source, which is not known yet; left to the packets");
+		return SL_REASON_NOT_SERVICE;
+	}
+	why = why_unusable(w, &s);
+	if (!why)
+		why = choose(w, &s, s.affinity_s ? &by : NULL, &nobody);
+	if (why)
+		return why;
+	vec_for_each (b, &w->backends)
+		b->reason = SL_REASON_SOCKET;
+	w->answer.rewritten = true;
+	w->answer.after_any_backend = w->backends.len > 1;
+	if (w->backends.len == 1) {
+		w->answer.after.daddr = w->backends.data[0].row.addr;
+		w->answer.after.dport = w->backends.data[0].row.port;
+	}
+	return SL_REASON_SOCKET;
+}
+
 /* ---- answer --------------------------------------------------------------------------------------------------------------------- */
+
+/* Unspecified or multicast: no one host. */
+static bool is_no_host(const struct address *addr)
+{
+	return address_is_zero(addr) || (addr->family == 4 ? (addr->b[0] & 0xf0) == 0xe0 : addr->b[0] == 0xff);
+}
 
 static bool is_answered(const struct explain_packet *p, enum sl_reason reason)
 {
@@ -962,7 +1074,7 @@ static bool is_answered(const struct explain_packet *p, enum sl_reason reason)
 		return false;
 	if (reason == SL_REASON_UNKNOWN_TCP_FLOW)
 		return !(p->tcp_flags & EXPLAIN_RST);
-	return !p->icmp_error && p->fragment != EXPLAIN_LATER_FRAGMENT;
+	return !p->icmp_error && p->fragment != EXPLAIN_LATER_FRAGMENT && !is_no_host(&p->tuple.saddr);
 }
 
 int explain(const struct explain_maps *maps, const struct explain_packet *packet, struct explain_answer *ret_answer)
@@ -976,8 +1088,12 @@ int explain(const struct explain_maps *maps, const struct explain_packet *packet
 	case EXPLAIN_UPLINK_IN:
 		reason = walk_ingress(&w);
 		break;
-	default:
+	case EXPLAIN_POD_OUT:
+	case EXPLAIN_UPLINK_OUT:
 		reason = walk_egress(&w);
+		break;
+	default:
+		reason = walk_call(&w);
 		break;
 	}
 	if (w.rc) {

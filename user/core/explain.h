@@ -95,7 +95,9 @@ struct explain_backend {
 struct explain_answer {
 	enum sl_reason reason; /* where it depends on the draw: NEW_FLOW, and each backend's own in backends */
 	enum sl_verdict verdict;
-	bool answered;  /* REJECT: an answer is sent. Nothing answers a RST, an ICMP error or a later fragment (RFC 1122 3.2.2) */
+	/* REJECT: an answer is sent (calls: ECONNREFUSED, where the kernel can). Nothing answers a RST, an ICMP error, a later
+	 * fragment, or what comes from no one host (RFC 1122 3.2.2) */
+	bool answered;
 	bool may_tear;  /* some elements of the ring cannot be used: the packet may also be dropped as TORN */
 	uint32_t service; /* id of the service port; 0 = none */
 	/* Who may get the packet: distinct; exactly one where a flow, affinity or Maglev decides. Owned. */
