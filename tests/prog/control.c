@@ -254,6 +254,14 @@ static void address_publish(enum host vip)
 		record_publish(&spec, 0, (struct list){ 0 }, (struct list){ 0 });
 }
 
+void address_delete(enum host vip)
+{
+	uint8_t key[sizeof(struct sl6_service_key)];
+
+	service_key(AT(vip, 0), 0, key);
+	assert_int_equal(bpf_map_delete_elem(map_of("services"), key), 0);
+}
+
 void service_publish(const struct service_spec *given)
 {
 	struct service_spec wanted = *given, *spec = &wanted;

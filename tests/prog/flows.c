@@ -267,6 +267,21 @@ size_t flow_count(enum table table)
 	return n;
 }
 
+void fragments_age(uint32_t age_s)
+{
+	uint8_t key[sizeof(struct sl6_frag_key)], keys[64][sizeof(struct sl6_frag_key)];
+	int fd = map_of("frags"), n = 0;
+	struct sl_frag frag;
+
+	while (n < 64 && !bpf_map_get_next_key(fd, n ? keys[n - 1] : NULL, key))
+		memcpy(keys[n++], key, sizeof(key));
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(bpf_map_lookup_elem(fd, keys[i], &frag), 0);
+		frag.seen_ns -= age_s * 1000000000ull;
+		assert_int_equal(bpf_map_update_elem(fd, keys[i], &frag, BPF_EXIST), 0);
+	}
+}
+
 void flows_reset(void)
 {
 	for (int f = 4; f <= 6; f += 2)

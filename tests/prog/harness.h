@@ -111,6 +111,8 @@ struct service_spec {
  */
 void service_publish(const struct service_spec *spec);
 void service_delete(struct end at, uint8_t proto);
+/* The address record: after the last port of a cluster IP. */
+void address_delete(enum host vip);
 /* service(at, proto, { AT(BACKEND1, 8080) }, …) and the same with fields of service_spec. */
 #define service(at_, proto_, ...) \
 	service_publish(&(struct service_spec){ .at = at_, .proto = (proto_), .backends = { __VA_ARGS__ } })
@@ -191,6 +193,8 @@ void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct e
 void flow_age(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, uint32_t age_s);
 void flow_remove(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
 size_t flow_count(enum table table);
+/* Moves what is known of fragmented datagrams into the past. */
+void fragments_age(uint32_t age_s);
 
 void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum table table,
 			 enum sl_flow_state state, struct end new_from, struct end new_to, const char *file, int line);

@@ -279,16 +279,12 @@ static void none_anywhere(void **state)
 	refuses(POD_IN, TCP(family, client(0), V, SYN), NO_ENDPOINT);
 }
 
-/* The external policy is not for cluster IPs, and the internal one for nothing else. */
-static void policy_of_the_kind(void **state)
+/* The external policy is not for cluster IPs. */
+static void external_policy_is_another(void **state)
 {
 	start(state);
 	service_with(V, IPPROTO_TCP, .flags = SL_SERVICE_EXTERNAL_LOCAL | SL_SERVICE_ANY_ENDPOINT, .backends = { { .at = B1 } });
 	forwards(POD_IN, TCP(family, client(0), V, SYN), NEW_FLOW, TCP(family, client(0), B1, SYN));
-	/* a pod goes to external addresses as if by the load balancer and back: the cluster list */
-	service_with(V2, IPPROTO_TCP, .kind = SL_KIND_EXTERNAL_IP,
-		     .flags = LOCAL_POLICY | SL_SERVICE_EXTERNAL_LOCAL | SL_SERVICE_ANY_ENDPOINT, .backends = { { .at = B1 } });
-	forwards(POD_IN, TCP(family, AT(CLIENT2, 1), V2, SYN), NEW_FLOW, TCP(family, AT(CLIENT2, 1), B1, SYN));
 }
 
 /* A remembered backend must be in the list that holds now. */
@@ -340,7 +336,7 @@ int main(void)
 		FOR_ALL(local_list_only),
 		FOR_ALL(none_here_some_elsewhere),
 		FOR_ALL(none_anywhere),
-		FOR_ALL(policy_of_the_kind),
+		FOR_ALL(external_policy_is_another),
 		FOR_ALL(affinity_and_local_list),
 		FOR_ALL(service_counts),
 	};
