@@ -573,6 +573,16 @@ int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n)
 	return rc;
 }
 
+int dp_count_shard(struct dp *dp, enum dp_map map, uint32_t shard, uint64_t *ret_n)
+{
+	uint64_t n = 0;
+	int rc = walk_shard(dp, map, shard, count_row, &n);
+
+	if (rc == 0)
+		*ret_n = n;
+	return rc;
+}
+
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map)
 {
 	struct dp_map_info info = { 0 };

@@ -119,6 +119,8 @@ int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx);
 
 /* Entries in use, counted; for flow tables over all shards. Arrays: their length. */
 int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n);
+/* Entries in use in one shard of a flow table. */
+int dp_count_shard(struct dp *dp, enum dp_map map, uint32_t shard, uint64_t *ret_n);
 /* Entries there is room for; for flow tables over all shards. */
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map);
 

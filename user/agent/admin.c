@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The admin socket: lines in, lines out, none of which can make the agent wait.
+ * Must not know what answers say (admin_answer.c).
+ */
+#include "agent/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/loop.h"
+
+#define CLIENTS 16
+#define LINE_MAX_LEN 4096
+
+struct client {
+	struct admin *admin;
+	int fd; /* -1: the place is free */
+	struct loop_event *event;
+	struct buf in, out;
+};
+
+struct admin {
+	struct loop *loop;
+	struct admin_view view;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int fd;
+	struct loop_event *event;
+	struct client clients[CLIENTS];
+};
+
+/* ---- clients ------------------------------------------------------------------------------------- */
+
+static void drop_client(struct client *c)
+{
+	loop_remove(c->event);
+	c->event = NULL;
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	buf_done(&c->in);
+	buf_done(&c->out);
+}
+
+static void answer_lines(struct client *c)
+{
+	char *end;
+
+	while (c->in.len && (end = memchr(c->in.data, '\n', c->in.len))) {
+		size_t len = (size_t)(end - c->in.data) + 1;
+
+		*end = 0;
+		admin_answer(&c->admin->view, c->in.data, &c->out);
+		buf_consume(&c->in, len);
+	}
+}
+
+/* False: the client is done with. */
+static bool read_some(struct client *c)
+{
+	char bytes[1024];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (n == 0 || c->in.len + (size_t)n > LINE_MAX_LEN || buf_put(&c->in, bytes, (size_t)n) < 0)
+		return false;
+	answer_lines(c);
+	return !c->out.failed;
+}
+
+static bool write_some(struct client *c)
+{
+	ssize_t n = c->out.len ? send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL) : 0;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	buf_consume(&c->out, (size_t)n);
+	/* no new question while an answer waits to be fetched */
+	return loop_set_fd_events(c->event, c->out.len ? EPOLLOUT : EPOLLIN) == 0;
+}
+
+static void on_client(void *arg, int fd, uint32_t events)
+{
+	struct client *c = arg;
+	bool go_on = true;
+
+	(void)fd;
+	if (events & EPOLLIN)
+		go_on = read_some(c);
+	if (go_on)
+		go_on = write_some(c);
+	if (!go_on || (events & (EPOLLHUP | EPOLLERR) && !c->out.len))
+		drop_client(c);
+}
+
+static void on_connect(void *arg, int fd, uint32_t events)
+{
+	struct admin *admin = arg;
+	struct client *c = admin->clients;
+	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	while (c < admin->clients + CLIENTS && c->fd >= 0)
+		c++;
+	if (client < 0)
+		return;
+	if (c == admin->clients + CLIENTS || loop_add_fd(admin->loop, client, EPOLLIN, on_client, c, &c->event) < 0) {
+		close(client);
+		return;
+	}
+	c->fd = client;
+}
+
+/* ---- listening ----------------------------------------------------------------------------------- */
+
+static void make_parent(const char *path)
+{
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash && slash != dir) {
+		*slash = 0;
+		mkdir(dir, 0755); /* that it cannot be made shows when the socket is bound */
+	}
+}
+
+static bool somebody_answers(const struct sockaddr_un *addr)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
+}
+
+static int listen_at(const char *path, struct err *err)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t old;
+	int rc;
+
+	if (fd < 0)
+		return err_set(err, -errno, "--admin-socket: %s", strerror(errno));
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return err_set(err, -ENAMETOOLONG, "--admin-socket %s: longer than %zu characters", path,
+			       sizeof(addr.sun_path) - 1);
+	strcpy(addr.sun_path, path);
+	make_parent(path);
+	if (somebody_answers(&addr))
+		return err_set(err, -EADDRINUSE, "--admin-socket %s: another sluiced answers there; give this one another",
+			       path);
+	unlink(path);
+	old = umask(0117); /* owner and group may ask */
+	rc = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	umask(old);
+	if (rc == 0 && listen(fd, CLIENTS) < 0)
+		rc = -errno;
+	if (rc < 0)
+		return err_set(err, rc, "--admin-socket %s: %s", path, strerror(-rc));
+	return TAKE_FD(fd);
+}
+
+int admin_new(struct loop *loop, const char *path, const struct admin_view *view, struct err *err,
+	      struct admin **ret_admin)
+{
+	struct admin *admin;
+	int rc, fd = listen_at(path, err);
+
+	if (fd < 0)
+		return fd;
+	admin = calloc(1, sizeof(*admin));
+	if (!admin) {
+		close(fd);
+		unlink(path);
+		return err_set(err, -ENOMEM, "no memory");
+	}
+	admin->loop = loop;
+	admin->view = *view;
+	admin->fd = fd;
+	snprintf(admin->path, sizeof(admin->path), "%s", path);
+	for (size_t i = 0; i < CLIENTS; i++)
+		admin->clients[i] = (struct client){ .admin = admin, .fd = -1 };
+	rc = loop_add_fd(loop, fd, EPOLLIN, on_connect, admin, &admin->event);
+	if (rc < 0) {
+		admin_free(admin);
+		return err_set(err, rc, "--admin-socket %s: %s", path, strerror(-rc));
+	}
+	*ret_admin = admin;
+	return 0;
+}
+
+void admin_free(struct admin *admin)
+{
+	if (!admin)
+		return;
+	for (size_t i = 0; i < CLIENTS; i++)
+		drop_client(&admin->clients[i]);
+	loop_remove(admin->event);
+	close(admin->fd);
+	unlink(admin->path);
+	free(admin);
+}

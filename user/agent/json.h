@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Pieces of JSON text. Pure. */
+#ifndef AGENT_JSON_H
+#define AGENT_JSON_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+
+/* A string in quotes, escaped as RFC 8259 asks. Bytes that are no UTF-8 are passed as they are. */
+void json_string(struct buf *out, const char *text);
+/* "key": — with a comma before it unless it is the first. */
+void json_key(struct buf *out, const char *key, bool first);
+static inline const char *json_bool(bool value)
+{
+	return value ? "true" : "false";
+}
+
+#endif
