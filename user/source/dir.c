@@ -807,6 +807,12 @@ void dir_relist(struct dir *dir)
 	begin_batch(dir);
 }
 
+void dir_rescan(struct dir *dir)
+{
+	dir->rescan = true;
+	begin_batch(dir);
+}
+
 void dir_count(const struct dir *dir, struct dir_stats *ret_stats)
 {
 	struct catalog_stats stats;

@@ -38,6 +38,9 @@ void dir_free(struct dir *dir);
 /* Puts everything and says `listed` once more, soon: for a sink that lost something. */
 void dir_relist(struct dir *dir);
 
+/* Compares the folder with what is known of it, soon, instead of at the next DIR_CHECK_NS. */
+void dir_rescan(struct dir *dir);
+
 struct dir_stats {
 	size_t files;
 	size_t objects; /* served */
