@@ -754,7 +754,7 @@ static int walk_new(struct walk *w, const struct explain_tuple *t)
 	why = why_unusable(w, &s);
 	if (why)
 		return why;
-	if (t->proto == IPPROTO_TCP && !(w->packet->tcp_flags & EXPLAIN_SYN) && s.algorithm != SL_ALGORITHM_MAGLEV) {
+	if (t->proto == IPPROTO_TCP && !is_syn(w->packet) && s.algorithm != SL_ALGORITHM_MAGLEV) {
 		step(w, "TCP: no SYN, and a random choice cannot be made again");
 		return SL_REASON_UNKNOWN_TCP_FLOW;
 	}
