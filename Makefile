@@ -319,6 +319,16 @@ $(PROG_TESTS): $(B)/test/%: $(B)/obj/tests/%.o $(PROG_SHARED:%.c=$(B)/obj/%.o) $
 	$(Q)mkdir -p $(@D); $(CC) $(if $(filter $(SANB),$(B)),$(SANFLAGS)) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed \
 		-o $@ $^ $(call pkg_libs,$(PKGS_prog)) $(call libs_of,tests/$*.c) -lcmocka -lm -lpthread
 
+# Programs that make traffic: each is one file, linked with libc alone.
+TRAFFIC := $(patsubst tests/%.c,$(B)/test/%,$(sort $(wildcard tests/e2e/*.c))) \
+	$(patsubst deploy/%.c,$(B)/%,$(sort $(wildcard deploy/demo/*.c)))
+$(B)/test/e2e/%: tests/e2e/%.c $(O)/.flags | $(O)/.tools
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D); $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $<
+$(B)/demo/%: deploy/demo/%.c $(O)/.flags | $(O)/.tools
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D); $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $<
+
 # Explore with libFuzzer: new inputs are kept in $(O)/fuzz/<x>; a crash worth keeping goes to tests/fuzz/corpus/<x>.
 FUZZ_SECONDS ?= 60
 fuzz-%: $(O)/fuzz/fuzz_%
@@ -348,7 +358,7 @@ test: deps ## install, build, run every suite; ends with "N passed, N failed, N 
 	$(Q)$(MAKE) all test-programs
 	$(call run_items,$(foreach s,$(SUITES),$(ITEMS_$(s))))
 
-test-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(PROG_TESTS)
+test-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC)
 
 test-unit: $(filter $(O)/test/unit/%,$(UNIT_TESTS)) ## pure code under ASan and UBSan; no root
 	$(call run_items,$(ITEMS_unit))
@@ -358,7 +368,7 @@ test-fuzz: $(FUZZ_TESTS) ## replay the fuzz corpus; no root
 	$(call run_items,$(ITEMS_fuzz))
 test-prog: bpf $(PROG_TESTS) ## verifier and packet fixtures by BPF_PROG_TEST_RUN; root
 	$(call run_items,$(ITEMS_prog))
-test-e2e: all ## real sockets in network namespaces; root
+test-e2e: all $(TRAFFIC) ## real sockets in network namespaces; root
 	$(call run_items,$(ITEMS_e2e))
 test-kube: all ## against a real API server; root
 	$(call run_items,$(ITEMS_kube))
@@ -370,7 +380,7 @@ bench: deps ## measurements; ratios, never part of a test
 	$(Q)$(MAKE) all test-programs
 	$(Q)$(TEST_ENV) tests/bench/run
 demo: deps ## balance real requests over three pods, in namespaces of its own; root
-	$(Q)$(MAKE) all
+	$(Q)$(MAKE) all $(TRAFFIC)
 	$(Q)$(TEST_ENV) deploy/demo/run
 
 # ---------------------------------------------------------------------------------------------- code quality
@@ -429,4 +439,4 @@ uninstall: ## remove what install put there
 
 # What the compilers noted about headers.
 -include $(BPF_ALL:%=$(O)/bpf/%.full.d) $(patsubst %.c,$(O)/obj/%.d,$(USER_SRCS) $(wildcard tests/*/*.c)) \
-	$(patsubst %.c,$(SANB)/obj/%.d,$(USER_SRCS) $(wildcard tests/*/*.c))
+	$(patsubst %.c,$(SANB)/obj/%.d,$(USER_SRCS) $(wildcard tests/*/*.c)) $(TRAFFIC:=.d)

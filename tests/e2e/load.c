@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many clients of one service at once, counted: who answered, what failed, how long the slowest took.
+ * Must not know what stands behind the address, or what is being done to it meanwhile.
+ *
+ *   load ADDRESS PORT [OPTION…]
+ *     --long N       N TCP connections that stay, each with a request every --think ms
+ *     --tcp N        N short TCP connections, one request each; 0: without end
+ *     --udp N        N UDP sockets with one datagram each; 0: without end
+ *     --streams N    N UDP sockets that stay, each with a datagram every --think ms
+ *     --rate N       short ones started a second, of both protocols together (100)
+ *     --think MS     (100)
+ *     --unconnected  UDP by sendto() and recvfrom()
+ *     --timeout MS   a request that took longer has failed (3000)
+ *     --seconds S    ends after S seconds, whatever was asked for (30)
+ *     --expect A,B   any other name is a wrong pod
+ *     --log FILE     a line for each end of a request but those of --long: start_us kind outcome latency_us
+ *                    (start_us: CLOCK_REALTIME; kind: tcp, udp, stream, long; outcome: name or error)
+ *
+ * Ends by itself when all short ones are done and no other was asked for, else at SIGTERM or after --seconds; then prints
+ * lines of "key value". Exit status 0 when nothing failed and nobody wrong answered; refusals are counted apart.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "endpoint.h"
+
+#define PODS_MAX 64
+#define ACTORS_MAX 4096
+#define NAME_LEN 32
+
+enum kind { LONG, TCP, UDP, STREAM, KINDS };
+static const char *const kind_names[] = { "long", "tcp", "udp", "stream" };
+
+enum state { FREE, CONNECTING, WAITING, THINKING, DEAD };
+
+/* One client: at most one request on its way. */
+struct actor {
+	enum kind kind;
+	enum state state;
+	int fd;
+	uint32_t turn;
+	uint64_t start_us, due_us; /* CLOCK_MONOTONIC; due: answer or next request */
+	uint64_t start_wall_us;
+	char pod[NAME_LEN];        /* a long connection's: it must stay the same */
+	char in[512];
+	size_t in_len;
+};
+
+struct tally {
+	uint64_t started, answered, failed, refused, wrong, foreign;
+	uint64_t worst_us, worst_refused_us;
+};
+
+static struct load {
+	struct endpoint to;
+	unsigned int n_long, n_streams, rate, think_ms, timeout_ms, seconds;
+	int64_t n[KINDS];          /* short ones asked for: -1 none, 0 without end */
+	bool unconnected;
+	char *expect;
+	FILE *log;
+	int epoll_fd;
+	struct tally tally[KINDS];
+	struct {
+		char name[NAME_LEN];
+		uint64_t answers[KINDS];
+	} pods[PODS_MAX];
+	unsigned int n_pods;
+	struct actor actors[ACTORS_MAX];
+	unsigned int n_actors;     /* highest in use */
+	unsigned int busy;         /* short ones on their way */
+	uint64_t now_us;
+	char first_error[128];
+} load;
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stop = 1;
+}
+
+/* ---- counting ------------------------------------------------------------------------------------------------ */
+
+static void log_line(const struct actor *a, const char *outcome)
+{
+	if (load.log && (a->kind != LONG || strcmp(outcome, a->pod)))
+		fprintf(load.log, "%llu %s %s %llu\n", (unsigned long long)a->start_wall_us, kind_names[a->kind], outcome,
+			(unsigned long long)(load.now_us - a->start_us));
+}
+
+static bool is_expected(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (!load.expect)
+		return true;
+	for (const char *p = load.expect; *p; p += strcspn(p, ","), p += *p == ',')
+		if (strcspn(p, ",") == len && !memcmp(p, name, len))
+			return true;
+	return false;
+}
+
+static void count_pod(enum kind kind, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < load.n_pods; i++)
+		if (!strcmp(load.pods[i].name, name))
+			break;
+	if (i == PODS_MAX)
+		return;
+	if (i == load.n_pods)
+		snprintf(load.pods[load.n_pods++].name, NAME_LEN, "%s", name);
+	load.pods[i].answers[kind]++;
+}
+
+static void actor_close(struct actor *a, enum state state)
+{
+	if (a->kind == TCP || a->kind == UDP)
+		load.busy--;
+	close(a->fd);
+	a->state = state;
+}
+
+/* The request is over without an answer. A stream goes on with its socket; the others are over too. */
+static void actor_fail(struct actor *a, int error)
+{
+	struct tally *t = &load.tally[a->kind];
+	uint64_t took_us = load.now_us - a->start_us;
+
+	if (error == ECONNREFUSED && a->kind != LONG) {
+		t->refused++;
+		if (took_us > t->worst_refused_us)
+			t->worst_refused_us = took_us;
+	} else {
+		t->failed++;
+		if (!load.first_error[0])
+			snprintf(load.first_error, sizeof(load.first_error), "%s %s after %llu us", kind_names[a->kind],
+				 strerrorname_np(error), (unsigned long long)took_us);
+	}
+	log_line(a, strerrorname_np(error));
+	if (a->kind == STREAM) {
+		a->state = THINKING;
+		a->due_us = load.now_us + load.think_ms * 1000ull;
+		return;
+	}
+	actor_close(a, a->kind == LONG ? DEAD : FREE);
+}
+
+static void actor_answered(struct actor *a, const char *name)
+{
+	struct tally *t = &load.tally[a->kind];
+	uint64_t took_us = load.now_us - a->start_us;
+
+	t->answered++;
+	if (took_us > t->worst_us)
+		t->worst_us = took_us;
+	if (!is_expected(name) || (a->kind == LONG && a->pod[0] && strcmp(a->pod, name)))
+		t->wrong++;
+	count_pod(a->kind, name);
+	log_line(a, name);
+	snprintf(a->pod, sizeof(a->pod), "%s", name);
+	a->in_len = 0;
+	if (a->kind == TCP || a->kind == UDP) {
+		actor_close(a, FREE);
+		return;
+	}
+	a->state = THINKING;
+	a->due_us = load.now_us + load.think_ms * 1000ull;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------ */
+
+static bool is_datagram(const struct actor *a)
+{
+	return a->kind == UDP || a->kind == STREAM;
+}
+
+static void actor_send(struct actor *a)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: load\r\n\r\n";
+	char datagram[16];
+	ssize_t n;
+
+	if (a->state != CONNECTING) { /* else the request began with connect() */
+		a->start_us = load.now_us;
+		a->start_wall_us = clock_now_us(CLOCK_REALTIME);
+		load.tally[a->kind].started++;
+	}
+	a->state = WAITING;
+	a->due_us = a->start_us + load.timeout_ms * 1000ull;
+	if (!is_datagram(a)) {
+		n = send(a->fd, request, sizeof(request) - 1, MSG_NOSIGNAL);
+	} else {
+		snprintf(datagram, sizeof(datagram), "%010u", ++a->turn);
+		if (load.unconnected)
+			n = sendto(a->fd, datagram, 10, 0, (struct sockaddr *)&load.to.addr, load.to.len);
+		else
+			n = send(a->fd, datagram, 10, 0);
+	}
+	if (n < 0)
+		actor_fail(a, errno);
+}
+
+static void actor_start(enum kind kind)
+{
+	struct actor *a = load.actors;
+	struct epoll_event event = { .events = EPOLLIN };
+	bool datagram = kind == UDP || kind == STREAM;
+
+	while (a < load.actors + ACTORS_MAX && a->state != FREE)
+		a++;
+	if (a == load.actors + ACTORS_MAX)
+		return; /* so many are waiting already */
+	if (a >= load.actors + load.n_actors)
+		load.n_actors = (unsigned int)(a - load.actors) + 1;
+	memset(a, 0, sizeof(*a));
+	a->kind = kind;
+	a->fd = socket(load.to.addr.ss_family, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (a->fd < 0) {
+		perror("load: socket");
+		exit(2);
+	}
+	if (kind == TCP || kind == UDP)
+		load.busy++;
+	if (!datagram) {
+		a->state = CONNECTING;
+		a->start_us = load.now_us;
+		a->start_wall_us = clock_now_us(CLOCK_REALTIME);
+		a->due_us = load.now_us + load.timeout_ms * 1000ull;
+		load.tally[kind].started++;
+		event.events = EPOLLOUT;
+	}
+	event.data.ptr = a;
+	epoll_ctl(load.epoll_fd, EPOLL_CTL_ADD, a->fd, &event);
+	if (!(datagram && load.unconnected) && connect(a->fd, (struct sockaddr *)&load.to.addr, load.to.len) < 0 &&
+	    errno != EINPROGRESS) {
+		if (datagram) { /* socket translation refuses here already */
+			a->start_us = load.now_us;
+			a->start_wall_us = clock_now_us(CLOCK_REALTIME);
+			load.tally[kind].started++;
+		}
+		actor_fail(a, errno);
+		if (a->kind == STREAM) { /* without a peer it is of no use; it is opened again */
+			close(a->fd);
+			a->fd = -1;
+		}
+		return;
+	}
+	if (datagram)
+		actor_send(a);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------- */
+
+static void take_connected(struct actor *a)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = a };
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (error) {
+		actor_fail(a, error);
+		return;
+	}
+	epoll_ctl(load.epoll_fd, EPOLL_CTL_MOD, a->fd, &event);
+	actor_send(a);
+}
+
+static void take_stream_bytes(struct actor *a)
+{
+	ssize_t n = recv(a->fd, a->in + a->in_len, sizeof(a->in) - 1 - a->in_len, 0);
+	char name[NAME_LEN], *body;
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		actor_fail(a, n ? errno : ECONNRESET);
+		return;
+	}
+	a->in_len += (size_t)n;
+	a->in[a->in_len] = 0;
+	body = strstr(a->in, "\r\n\r\n");
+	if (!body || !strchr(body + 4, '\n'))
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(body + 4, "\n"), body + 4);
+	actor_answered(a, name);
+}
+
+static void take_datagram(struct actor *a)
+{
+	struct endpoint from = { .len = sizeof(from.addr) };
+	char in[256], name[NAME_LEN];
+	ssize_t n = recvfrom(a->fd, in, sizeof(in) - 1, 0, (struct sockaddr *)&from.addr, &from.len);
+	unsigned int turn;
+
+	if (n < 0) {
+		if (errno != EAGAIN && a->state == WAITING)
+			actor_fail(a, errno);
+		return;
+	}
+	in[n] = 0;
+	if (!endpoint_equal(&from, &load.to))
+		load.tally[a->kind].foreign++;
+	if (sscanf(in, "%31s %u", name, &turn) == 2 && turn == a->turn && a->state == WAITING)
+		actor_answered(a, name);
+}
+
+static void actor_ready(struct actor *a)
+{
+	if (a->state == FREE || a->state == DEAD)
+		return;
+	if (a->state == CONNECTING)
+		take_connected(a);
+	else if (is_datagram(a))
+		take_datagram(a);
+	else
+		take_stream_bytes(a);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------------- */
+
+static void actor_tick(struct actor *a)
+{
+	if (a->state == FREE || a->state == DEAD || load.now_us < a->due_us)
+		return;
+	if (a->state != THINKING) {
+		actor_fail(a, ETIMEDOUT);
+	} else if (stop) {
+		actor_close(a, FREE);
+	} else if (a->fd < 0) {
+		a->state = FREE;
+		actor_start(STREAM);
+	} else {
+		actor_send(a);
+	}
+}
+
+static bool wants(enum kind kind)
+{
+	return load.n[kind] == 0 || (load.n[kind] > 0 && load.tally[kind].started < (uint64_t)load.n[kind]);
+}
+
+/* Short ones that should have been started by now. */
+static void start_short(uint64_t begin_us)
+{
+	uint64_t should = (load.now_us - begin_us) * load.rate / 1000000 + 1;
+	static enum kind next = TCP;
+
+	while (!stop && load.tally[TCP].started + load.tally[UDP].started < should && (wants(TCP) || wants(UDP))) {
+		next = next == TCP ? UDP : TCP;
+		if (!wants(next))
+			continue;
+		if (load.busy >= ACTORS_MAX - load.n_long - load.n_streams)
+			return;
+		actor_start(next);
+	}
+}
+
+static bool is_done(void)
+{
+	unsigned int waiting = 0;
+
+	for (unsigned int i = 0; i < load.n_actors; i++)
+		waiting += load.actors[i].state == CONNECTING || load.actors[i].state == WAITING;
+	if (waiting)
+		return false;
+	return stop || (!wants(TCP) && !wants(UDP) && !load.n_long && !load.n_streams);
+}
+
+static void run(void)
+{
+	struct epoll_event events[256];
+	uint64_t begin_us = clock_now_us(CLOCK_MONOTONIC);
+
+	load.now_us = begin_us;
+	for (unsigned int i = 0; i < load.n_long; i++)
+		actor_start(LONG);
+	for (unsigned int i = 0; i < load.n_streams; i++)
+		actor_start(STREAM);
+	while (!is_done()) {
+		int n;
+
+		start_short(begin_us);
+		n = epoll_wait(load.epoll_fd, events, 256, 1);
+		load.now_us = clock_now_us(CLOCK_MONOTONIC);
+		for (int i = 0; i < n; i++)
+			actor_ready(events[i].data.ptr);
+		for (unsigned int i = 0; i < load.n_actors; i++)
+			actor_tick(&load.actors[i]);
+		if (load.now_us - begin_us > load.seconds * 1000000ull)
+			stop = 1;
+	}
+	printf("seconds %.1f\n", (double)(load.now_us - begin_us) / 1e6);
+}
+
+/* ---- report and options -------------------------------------------------------------------------------------- */
+
+static int report(void)
+{
+	uint64_t bad = 0;
+
+	for (enum kind k = 0; k < KINDS; k++) {
+		const struct tally *t = &load.tally[k];
+
+		if (!t->started)
+			continue;
+		printf("%s.started %llu\n%s.answered %llu\n%s.failed %llu\n%s.refused %llu\n%s.wrong %llu\n", kind_names[k],
+		       (unsigned long long)t->started, kind_names[k], (unsigned long long)t->answered, kind_names[k],
+		       (unsigned long long)t->failed, kind_names[k], (unsigned long long)t->refused, kind_names[k],
+		       (unsigned long long)t->wrong);
+		if (k == UDP || k == STREAM)
+			printf("%s.foreign %llu\n", kind_names[k], (unsigned long long)t->foreign);
+		printf("%s.worst_ms %.1f\n%s.worst_refused_ms %.1f\n", kind_names[k], (double)t->worst_us / 1000,
+		       kind_names[k], (double)t->worst_refused_us / 1000);
+		bad += t->failed + t->wrong + t->foreign;
+	}
+	for (unsigned int i = 0; i < load.n_pods; i++) {
+		uint64_t sum = 0;
+
+		for (enum kind k = 0; k < KINDS; k++)
+			sum += load.pods[i].answers[k];
+		printf("pod.%s %llu\n", load.pods[i].name, (unsigned long long)sum);
+	}
+	if (load.first_error[0])
+		printf("first_error %s\n", load.first_error);
+	printf("bad %llu\n", (unsigned long long)bad);
+	if (load.log)
+		fclose(load.log);
+	return bad ? 1 : 0;
+}
+
+static const struct option long_options[] = {
+	{ "long", required_argument, NULL, 'l' },	{ "tcp", required_argument, NULL, 't' },
+	{ "udp", required_argument, NULL, 'u' },	{ "streams", required_argument, NULL, 's' },
+	{ "rate", required_argument, NULL, 'r' },	{ "think", required_argument, NULL, 'k' },
+	{ "unconnected", no_argument, NULL, 'n' },	{ "timeout", required_argument, NULL, 'o' },
+	{ "seconds", required_argument, NULL, 'e' },	{ "expect", required_argument, NULL, 'x' },
+	{ "log", required_argument, NULL, 'g' },	{ 0 },
+};
+
+static bool parse(int argc, char *argv[])
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'l': load.n_long = (unsigned int)atoi(optarg); break;
+		case 't': load.n[TCP] = atoi(optarg); break;
+		case 'u': load.n[UDP] = atoi(optarg); break;
+		case 's': load.n_streams = (unsigned int)atoi(optarg); break;
+		case 'r': load.rate = (unsigned int)atoi(optarg); break;
+		case 'k': load.think_ms = (unsigned int)atoi(optarg); break;
+		case 'n': load.unconnected = true; break;
+		case 'o': load.timeout_ms = (unsigned int)atoi(optarg); break;
+		case 'e': load.seconds = (unsigned int)atoi(optarg); break;
+		case 'x': load.expect = optarg; break;
+		case 'g':
+			load.log = fopen(optarg, "we");
+			if (!load.log)
+				return perror(optarg), false;
+			break;
+		default: return false;
+		}
+	}
+	return argc - optind == 2 && load.n_long + load.n_streams < ACTORS_MAX / 2 &&
+	       endpoint_parse(argv[optind], (uint16_t)atoi(argv[optind + 1]), false, &load.to);
+}
+
+int main(int argc, char *argv[])
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct rlimit files = { 2 * ACTORS_MAX, 2 * ACTORS_MAX };
+
+	load.rate = 100;
+	load.think_ms = 100;
+	load.timeout_ms = 3000;
+	load.seconds = 30;
+	for (enum kind k = 0; k < KINDS; k++)
+		load.n[k] = -1;
+	if (!parse(argc, argv)) {
+		fputs("usage: load ADDRESS PORT [OPTION…]\n", stderr);
+		return 2;
+	}
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	setrlimit(RLIMIT_NOFILE, &files);
+	load.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	run();
+	return report();
+}
