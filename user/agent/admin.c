@@ -140,6 +140,15 @@ static bool somebody_answers(const struct sockaddr_un *addr)
 	return fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
 }
 
+/* What a killed agent left; never a file that is something else. */
+static void remove_stale(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+		unlink(path);
+}
+
 static int listen_at(const char *path, struct err *err)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -157,7 +166,7 @@ static int listen_at(const char *path, struct err *err)
 	if (somebody_answers(&addr))
 		return err_set(err, -EADDRINUSE, "--admin-socket %s: another sluiced answers there; give this one another",
 			       path);
-	unlink(path);
+	remove_stale(path);
 	old = umask(0117); /* owner and group may ask */
 	rc = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
 	umask(old);

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Puts the parts together: who is made of what, in which order, and what happens at which time.
+ * Must not know how any part does its work.
+ */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "agent/admin.h"
+#include "agent/drops.h"
+#include "agent/exit.h"
+#include "agent/health.h"
+#include "agent/http.h"
+#include "agent/ifaces.h"
+#include "agent/metrics.h"
+#include "agent/notify.h"
+#include "agent/sync.h"
+#include "agent/usage.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "core/problem.h"
+#include "dp/attach.h"
+#include "dp/gc.h"
+#include "dp/load.h"
+#include "source/dir.h"
+#include "sluice_version.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+#define TICK_NS	       CLOCK_NS_PER_S
+#define GC_BUDGET_NS   (50 * CLOCK_NS_PER_MS) /* of a tick: 5 % of one core */
+#define USAGE_BUDGET_NS (5 * CLOCK_NS_PER_MS)
+
+struct agent {
+	const struct config *config;
+	struct pin_dir pins;
+	struct loop *loop;
+	struct dp *dp;
+	struct dp_programs programs;
+	struct attach *attach;
+	struct problems *problems;
+	struct sync *sync;
+	struct ifaces *ifaces;
+	struct dir *dir;
+	struct gc gc;
+	struct usage usage;
+	struct drops drops;
+	struct metrics metrics;
+	struct http *http_metrics, *http_healthz;
+	struct admin *admin;
+	struct loop_event *tick, *sigterm, *sigint;
+	uint64_t started_ns;
+	bool attached; /* the first look at interfaces is over */
+};
+
+/* ---- health -------------------------------------------------------------------------------------- */
+
+static bool is_eligible(void *ctx)
+{
+	const struct agent *a = ctx;
+	const struct node *node = store_node(sync_store(a->sync), a->config->node_name);
+
+	/* a folder need not hold a Node object */
+	return !node || (!node->deleting && !node->doomed);
+}
+
+static struct health_family family_health(const struct agent *a, int family)
+{
+	const struct sync_family *f = sync_family(a->sync, family);
+
+	return (struct health_family){ f->waiting_since_ns, f->updated_wall_ns };
+}
+
+static struct health_state health_of(struct agent *a)
+{
+	return (struct health_state){
+		.v4 = family_health(a, 4),
+		.v6 = family_health(a, 6),
+		.eligible = is_eligible(a),
+		.now_ns = clock_now_ns(),
+		.now_wall_ns = clock_wall_ns(),
+	};
+}
+
+static bool is_healthy(void *ctx)
+{
+	struct health_state state = health_of(ctx);
+
+	return health_is_healthy(&state);
+}
+
+static unsigned int serve_health(void *ctx, const char *path, struct http_page *page)
+{
+	struct health_state state = health_of(ctx);
+
+	page->type = "application/json";
+	if (strcmp(path, "/healthz") == 0)
+		return health_write_healthz(&state, &page->body);
+	if (strcmp(path, "/livez") == 0)
+		return health_write_livez(&state, &page->body);
+	page->type = "text/plain; charset=utf-8";
+	return 404;
+}
+
+static unsigned int serve_metrics(void *ctx, const char *path, struct http_page *page)
+{
+	struct agent *a = ctx;
+
+	if (strcmp(path, "/metrics"))
+		return 404;
+	page->type = "text/plain; version=0.0.4; charset=utf-8";
+	a->metrics.events = a->drops.n;
+	metrics_write(&a->metrics, &page->body);
+	return 200;
+}
+
+/* ---- what happens ---------------------------------------------------------------------------------- */
+
+static void say_problem(void *ctx, const char *object, const char *reason, bool solved)
+{
+	(void)ctx;
+	if (solved)
+		log_info("solved: %s: %s", object, reason);
+	else
+		log_warn("problem: %s: %s", object, reason);
+}
+
+/* Programs go on hooks when the maps hold what they shall: at once after a restart, after the first sync else. */
+static void attach_first(struct agent *a)
+{
+	struct err err = { 0 };
+	size_t n;
+
+	if (a->attached)
+		return;
+	a->attached = true;
+	ifaces_look(a->ifaces);
+	if (dp_load_commit(&a->pins, a->dp, &a->programs, &err) < 0)
+		log_err("%s", err.what);
+	attach_rows(a->attach, &n);
+	log_info("hooks are set n=%zu adopted=%llu updated=%llu attached=%llu", n,
+		 (unsigned long long)attach_counts(a->attach)->adopted,
+		 (unsigned long long)attach_counts(a->attach)->updated,
+		 (unsigned long long)attach_counts(a->attach)->attached);
+}
+
+static void on_synced(void *ctx)
+{
+	static bool ready;
+	struct agent *a = ctx;
+
+	attach_first(a);
+	if (!ready)
+		notify_send("READY=1\nSTATUS=service traffic is balanced");
+	ready = true;
+}
+
+static void on_nodes(void *ctx)
+{
+	struct agent *a = ctx;
+
+	if (a->ifaces)
+		ifaces_poke(a->ifaces);
+}
+
+static void on_relist(void *ctx)
+{
+	struct agent *a = ctx;
+
+	dir_relist(a->dir);
+}
+
+static void on_tick(void *ctx)
+{
+	struct agent *a = ctx;
+
+	drops_read(&a->drops);
+	gc_tick(&a->gc, clock_now_ns(), GC_BUDGET_NS);
+	usage_tick(&a->usage, USAGE_BUDGET_NS);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	struct agent *a = ctx;
+
+	log_info("stopping signal=%s; traffic goes on", strsignal(signo));
+	notify_send("STOPPING=1");
+	loop_stop(a->loop, EXIT_CODE_OK);
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
+
+static uint64_t netns_cookie(void)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	/* Linux 5.14; before, programs cannot tell namespaces apart by this number either */
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+		cookie = 0;
+	if (fd >= 0)
+		close(fd);
+	return cookie;
+}
+
+static uint32_t flows_wanted(const struct agent *a)
+{
+	uint32_t flows = a->config->max_flows;
+	struct sysinfo info = { 0 };
+
+	if (!flows)
+		flows = dp_pinned_flows(&a->pins);
+	if (!flows && sysinfo(&info) == 0)
+		flows = sizes_flows_default((uint64_t)info.totalram * info.mem_unit);
+	return flows ? flows : sizes_flows_default(0);
+}
+
+static int load(struct agent *a, struct err *err)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	struct dp_limits limits = {
+		.plan = plan_limits_of(a->config->max_services, a->config->max_backends),
+		.flows = flows_wanted(a),
+		.cpus = cpus > 0 ? (uint32_t)cpus : 1,
+		.ipv4 = true,
+		.ipv6 = access("/proc/net/if_inet6", F_OK) == 0,
+	};
+	const struct dp_features *f = &a->programs.features;
+	int rc = dp_load(&a->pins, &limits, err, &a->dp, &a->programs);
+
+	if (rc == 0)
+		log_info("programs are %s maps=%s max_flows=%u tcx=%d kern_ctx=%d coarse_clock=%d set_retval=%d timers=%d",
+			 a->programs.reloaded ? "loaded" : "adopted", a->programs.maps_made ? "new" : "adopted",
+			 limits.flows, f->tcx, f->fast_tc, f->coarse_clock, f->set_retval, f->timers);
+	return rc;
+}
+
+static int write_meta(struct agent *a)
+{
+	struct sl_meta meta;
+	int rc = dp_meta_read(a->dp, &meta);
+
+	if (rc < 0)
+		return rc;
+	meta.agent_pid = (uint32_t)getpid();
+	meta.started_ns = a->started_ns;
+	meta.max_services = a->config->max_services;
+	meta.max_backends = a->config->max_backends;
+	memset(meta.node_name, 0, sizeof(meta.node_name));
+	memcpy(meta.node_name, a->config->node_name, strnlen(a->config->node_name, sizeof(meta.node_name) - 1));
+	return dp_meta_write(a->dp, &meta);
+}
+
+static int make_attach(struct agent *a, uint64_t cookie, struct err *err)
+{
+	struct sl_config before = { 0 };
+	char cgroup[256];
+	struct attach_options options = {
+		.xdp = (enum attach_xdp)a->config->xdp,
+		.tc = (enum attach_tc)a->config->tc,
+		.cgroup = cgroup,
+	};
+	int rc = attach_find_cgroup(a->config->cgroup, err, cgroup);
+
+	if (rc == 0)
+		rc = attach_new(&a->pins, &a->programs, &options, err, &a->attach);
+	if (rc == 0 && dp_config_read(a->dp, &before) == 0 && before.host_netns && before.host_netns != cookie) {
+		log_warn("the pins come from another network namespace; its hooks are let go");
+		attach_forget(a->attach);
+	}
+	return rc;
+}
+
+static int make_collection(struct agent *a, struct err *err)
+{
+	int rc = gc_start_timers(a->dp, &a->programs);
+
+	if (rc < 0 && rc != -ENOTSUP)
+		log_warn("the kernel's timers do not start error=\"%s\"; the agent collects flows", strerror(-rc));
+	usage_init(&a->usage, a->dp);
+	rc = gc_init(&a->gc, a->dp, rc == 0);
+	if (rc == 0)
+		rc = drops_init(&a->drops, a->dp, sync_diff(a->sync));
+	if (rc == 0)
+		rc = loop_add_timer(a->loop, on_tick, a, &a->tick);
+	if (rc == 0)
+		rc = loop_arm(a->tick, TICK_NS, TICK_NS);
+	return rc < 0 ? err_set(err, rc, "cannot set up collection: %s", strerror(-rc)) : 0;
+}
+
+static int make_pages(struct agent *a, struct err *err)
+{
+	struct admin_view view = {
+		.config = a->config,
+		.metrics = &a->metrics,
+		.drops = &a->drops,
+		.started_ns = a->started_ns,
+		.eligible = is_eligible,
+		.healthy = is_healthy,
+		.ctx = a,
+	};
+	struct err admin = { 0 };
+	int rc;
+
+	a->metrics = (struct metrics){
+		.dp = a->dp,
+		.programs = &a->programs,
+		.sync = a->sync,
+		.attach = a->attach,
+		.ifaces = a->ifaces,
+		.problems = a->problems,
+		.usage = &a->usage,
+		.gc = &a->gc,
+	};
+	rc = http_new(a->loop, &a->config->healthz, "healthz", serve_health, a, &a->http_healthz);
+	if (rc == 0)
+		rc = http_new(a->loop, &a->config->metrics, "metrics", serve_metrics, a, &a->http_metrics);
+	if (rc < 0)
+		return err_set(err, rc, "no memory");
+	/* tools work without it, from the pins */
+	if (a->config->admin_socket && admin_new(a->loop, a->config->admin_socket, &view, &admin, &a->admin) < 0)
+		log_warn("%s", admin.what);
+	return 0;
+}
+
+static int make_loop(struct agent *a, struct err *err)
+{
+	int rc = loop_new(&a->loop);
+
+	signal(SIGPIPE, SIG_IGN);
+	if (rc == 0)
+		rc = loop_add_signal(a->loop, SIGTERM, on_signal, a, &a->sigterm);
+	if (rc == 0)
+		rc = loop_add_signal(a->loop, SIGINT, on_signal, a, &a->sigint);
+	a->problems = problems_new(say_problem, NULL);
+	if (rc < 0 || !a->problems)
+		return err_set(err, rc < 0 ? rc : -ENOMEM, "cannot make an event loop: %s", strerror(rc < 0 ? -rc : ENOMEM));
+	return 0;
+}
+
+static int make_control(struct agent *a, struct err *err)
+{
+	const struct sync_hooks hooks = { .ctx = a, .synced = on_synced, .nodes = on_nodes, .relist = on_relist };
+	uint64_t cookie = netns_cookie();
+	struct source_sink sink;
+	int rc = make_attach(a, cookie, err);
+
+	if (rc == 0)
+		rc = sync_new(a->loop, a->dp, a->config, cookie, a->programs.maps_made, a->problems, &hooks, err, &a->sync);
+	if (rc == 0)
+		rc = ifaces_new(a->loop, a->attach, a->sync, a->config, a->problems, err, &a->ifaces);
+	if (rc == 0)
+		rc = make_collection(a, err);
+	if (rc == 0)
+		rc = make_pages(a, err);
+	if (rc < 0)
+		return rc;
+	sink = sync_sink(a->sync);
+	return dir_new(a->loop, a->config->source_dir, &sink, err, &a->dir);
+}
+
+static int make(struct agent *a, struct err *err)
+{
+	int rc = pin_dir_init(a->config->bpffs, err, &a->pins);
+
+	if (rc == 0)
+		rc = make_loop(a, err);
+	if (rc == 0)
+		rc = pin_lock(&a->pins, err);
+	if (rc == 0)
+		rc = load(a, err);
+	if (rc == 0 && write_meta(a) < 0)
+		rc = err_set(err, -EIO, "cannot write sl_meta");
+	if (rc == 0)
+		rc = make_control(a, err);
+	if (rc == 0 && !a->programs.maps_made)
+		attach_first(a);
+	return rc;
+}
+
+/* ---- taking down ----------------------------------------------------------------------------------- */
+
+static void note_stop(struct agent *a)
+{
+	struct sl_meta meta;
+
+	if (!a->dp || dp_meta_read(a->dp, &meta) < 0)
+		return;
+	meta.agent_pid = 0;
+	dp_meta_write(a->dp, &meta);
+}
+
+static void unmake(struct agent *a)
+{
+	dir_free(a->dir);
+	admin_free(a->admin);
+	http_free(a->http_metrics);
+	http_free(a->http_healthz);
+	loop_remove(a->tick);
+	drops_done(&a->drops);
+	gc_done(&a->gc);
+	ifaces_free(a->ifaces);
+	sync_free(a->sync);
+	attach_free(a->attach);
+	problems_free(a->problems);
+	note_stop(a);
+	if (a->dp)
+		dp_programs_done(&a->programs);
+	dp_free(a->dp);
+	loop_remove(a->sigterm);
+	loop_remove(a->sigint);
+	loop_free(a->loop);
+	pin_dir_done(&a->pins);
+}
+
+static void say_notes(const char *notes)
+{
+	while (notes && *notes) {
+		int len = (int)strcspn(notes, "\n");
+
+		log_warn("%.*s", len, notes);
+		notes += len + (notes[len] == '\n');
+	}
+}
+
+int agent_run(const struct config *config)
+{
+	struct agent agent = { .config = config, .pins.lock_fd = -1, .started_ns = clock_now_ns() };
+	struct err err = { 0 };
+	int code;
+
+	log_info("sluiced %s starts node=%s source=dir:%s", SLUICE_VERSION, config->node_name, config->source_dir);
+	say_notes(config->notes);
+	if (make(&agent, &err) < 0) {
+		log_err("%s", err.what);
+		code = exit_code_of(&err);
+	} else {
+		code = loop_run(agent.loop);
+		if (code < 0) {
+			log_err("event loop failed error=\"%s\"", strerror(-code));
+			code = EXIT_CODE_PROBLEM;
+		}
+	}
+	unmake(&agent);
+	return code;
+}
