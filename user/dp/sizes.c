@@ -7,7 +7,7 @@
 
 #define LRU_PER_CPU 256u /* entries a CPU, below which the kernel's free lists of LRU maps starve each other */
 #define HASH_OVERHEAD 64u /* element header and bucket, about */
-#define FLOW_BYTES 700u   /* a confirmed flow and its share of the other tables, both families */
+#define FLOW_BYTES 1200u  /* a confirmed flow and its share of the other tables, both families */
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
