@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What commands read from the pins: the maps, the view of the services, names by id.
+ * Must not know how anything is printed.
+ */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/format.h"
+
+int cli_open_maps(struct cli *cli)
+{
+	struct err err = { 0 };
+
+	if (cli->dp || !dp_open_read(cli->values.bpffs, &err, &cli->dp))
+		return CLI_OK;
+	return cli_fail(&err);
+}
+
+int cli_kernel_view(struct cli *cli, struct view *ret_view)
+{
+	struct row_reader rows;
+	struct err err;
+	int code = cli_open_maps(cli);
+	int rc;
+
+	if (code)
+		return code;
+	rows = dp_row_reader(cli->dp);
+	rc = view_from_rows(&rows, ret_view);
+	if (!rc)
+		return CLI_OK;
+	err_set(&err, rc, "the maps below %s could not be read: %s", cli->values.bpffs, strerror(-rc));
+	return cli_fail(&err);
+}
+
+int cli_names_read(struct cli *cli, int family, struct cli_names *ret_names)
+{
+	struct cli_names names = { .family = family };
+	struct dp_rows rows;
+	int rc = dp_rows_read(cli->dp, dp_map_of(family, DP_sl4_names), &rows);
+
+	if (rc < 0) {
+		cli_complain("the names of services could not be read: %s", strerror(-rc));
+		return CLI_PROBLEMS;
+	}
+	for (size_t i = 0; i < rows.n; i++) {
+		uint32_t id = ((const uint32_t *)rows.keys)[i];
+
+		if (id >= names.n)
+			names.n = (size_t)id + 1;
+	}
+	names.names = calloc(names.n ? names.n : 1, sizeof(*names.names));
+	for (size_t i = 0; names.names && i < rows.n; i++)
+		names.names[((const uint32_t *)rows.keys)[i]] = ((const struct sl_name *)rows.values)[i];
+	dp_rows_done(&rows);
+	if (!names.names) {
+		cli_complain("no memory");
+		return CLI_PROBLEMS;
+	}
+	*ret_names = names;
+	return CLI_OK;
+}
+
+void cli_names_done(struct cli_names *names)
+{
+	free(names->names);
+	*names = (struct cli_names){ 0 };
+}
+
+const struct sl_name *cli_names_find(const struct cli_names *names, uint32_t service)
+{
+	return service < names->n && names->names[service].namespace[0] ? &names->names[service] : NULL;
+}
+
+const char *cli_service_text(const char *name, const char *port_name, uint16_t port, char buf[CLI_NAME_LEN])
+{
+	if (port_name && *port_name)
+		snprintf(buf, CLI_NAME_LEN, "%s:%s", name, port_name);
+	else
+		snprintf(buf, CLI_NAME_LEN, "%s:%u", name, port);
+	return buf;
+}
+
+bool cli_service_matches(const char *wanted, const char *namespace, const char *name, const char *port_name,
+			 uint16_t port)
+{
+	const char *slash, *colon;
+	char number[8];
+
+	if (!wanted)
+		return true;
+	slash = strchr(wanted, '/');
+	if (slash) {
+		if (strlen(namespace) != (size_t)(slash - wanted) || strncmp(wanted, namespace, (size_t)(slash - wanted)) != 0)
+			return false;
+		wanted = slash + 1;
+	}
+	colon = strchr(wanted, ':');
+	if (!colon)
+		return !strcmp(wanted, name);
+	if (strlen(name) != (size_t)(colon - wanted) || strncmp(wanted, name, (size_t)(colon - wanted)) != 0)
+		return false;
+	snprintf(number, sizeof(number), "%u", port);
+	return !strcmp(colon + 1, number) || (port_name && *port_name && !strcmp(colon + 1, port_name));
+}
