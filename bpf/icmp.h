@@ -12,6 +12,7 @@
 #define ICMP_HEADER 8
 #define ICMP_CHECK 2
 #define INNER_L4_QUOTED 8 /* at least this much is quoted */
+#define INNER_EXT_MAX 3   /* IPv6 extension headers of the quoted packet */
 #endif
 
 #if FAMILY == 4
@@ -53,6 +54,16 @@ static __always_inline bool V(inner_parse)(struct __sk_buff *skb, const struct V
 	ret_in->l4 = ret_in->l3 + (first & 15) * 4;
 #else
 	ret_in->l4 = ret_in->l3 + sizeof(struct ipv6hdr);
+	for (int i = 0; i < INNER_EXT_MAX && is_extension(proto); i++) {
+		__u8 h[4];
+
+		if (bpf_skb_load_bytes(skb, ret_in->l4, h, sizeof(h)))
+			return false;
+		if (proto == IPPROTO_FRAGMENT && (h[2] || h[3] & 0xf8))
+			return false; /* a later fragment: no ports */
+		ret_in->l4 += proto == IPPROTO_FRAGMENT ? 8 : (h[1] + 1) * 8;
+		proto = h[0];
+	}
 #endif
 	ret_in->key->proto = proto;
 	if (ret_in->key->proto != IPPROTO_TCP && ret_in->key->proto != IPPROTO_UDP && ret_in->key->proto != IPPROTO_SCTP)

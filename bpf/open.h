@@ -78,9 +78,20 @@ static __always_inline bool V(is_ambiguous)(struct V(work) *w)
 	return f && f->state != SL_STATE_CLOSING && V(flow_is_fresh)(f, out.proto, w->p.now);
 }
 
+static __always_inline void V(clear)(const struct V(flow_key) *key, __u32 tag)
+{
+	void *shard = V(flow_confirmed_shard)(key->proto, tag);
+
+	if (shard)
+		bpf_map_delete_elem(shard, key);
+	shard = NEW_SHARD(tag);
+	if (shard)
+		bpf_map_delete_elem(shard, key);
+}
+
 /*
  * Writes the entry work.key → work.value and its twin; the twin's key is claimed. The source port after translation is tried
- * as it is first, then at random in [low, low + span). 0, PORT_COLLISION or FLOW_INSERT.
+ * as it is first, then at random in [low, low + span). 0, PORT_COLLISION, SNAT_PORTS or FLOW_INSERT.
  */
 __noinline int V(open_pair)(__u32 low, __u32 span)
 {
@@ -104,10 +115,12 @@ __noinline int V(open_pair)(__u32 low, __u32 span)
 		w->value.flags |= SL_FLOW_PORT;
 		w->value.sport = low + ((__u64)bpf_get_prandom_u32() * span >> 32);
 	}
-	return SL_REASON_PORT_COLLISION;
+	return w->key.kind == SL_FLOW_SNAT ? SL_REASON_SNAT_PORTS : SL_REASON_PORT_COLLISION;
 
 claimed:
 	w->value.tag = V(flow_tag)(&w->key);
+	if (w->key.kind == SL_FLOW_SNAT)
+		V(clear)(&w->key, w->value.tag); /* a former flow's: nobody looked for it on the way here */
 	shard = NEW_SHARD(w->value.tag);
 	if (shard && !bpf_map_update_elem(shard, &w->key, &w->value, BPF_NOEXIST))
 		return 0;

@@ -31,6 +31,12 @@ enum {
 	PKT_LATER_FRAGMENT = 1 << 1,
 	PKT_ICMP_ERROR = 1 << 2,
 };
+
+/* IPv6 extension headers that are walked (RFC 8200 section 4). */
+static __always_inline bool is_extension(__u8 next)
+{
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT;
+}
 #endif
 
 struct V(pkt) {
@@ -86,8 +92,7 @@ static __always_inline enum parse_result V(parse_l3)(void *data, void *end, stru
 	for (int i = 0; i < PARSE_EXT_MAX; i++) {
 		__u8 *h;
 
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT)
+		if (!is_extension(next))
 			break;
 		if (at > PARSE_L4_MAX - 8)
 			return PARSE_MALFORMED;
@@ -111,7 +116,7 @@ static __always_inline enum parse_result V(parse_l3)(void *data, void *end, stru
 		if (p->marks & PKT_LATER_FRAGMENT)
 			break; /* what follows is data */
 	}
-	if (at > PARSE_L4_MAX)
+	if (at > PARSE_L4_MAX || (is_extension(next) && !(p->marks & PKT_LATER_FRAGMENT)))
 		return PARSE_MALFORMED;
 	p->key.proto = next;
 	p->l4 = at;
