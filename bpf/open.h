@@ -78,17 +78,6 @@ static __always_inline bool V(is_ambiguous)(struct V(work) *w)
 	return f && f->state != SL_STATE_CLOSING && V(flow_is_fresh)(f, out.proto, w->p.now);
 }
 
-static __always_inline void V(clear)(const struct V(flow_key) *key, __u32 tag)
-{
-	void *shard = V(flow_confirmed_shard)(key->proto, tag);
-
-	if (shard)
-		bpf_map_delete_elem(shard, key);
-	shard = NEW_SHARD(tag);
-	if (shard)
-		bpf_map_delete_elem(shard, key);
-}
-
 /*
  * Writes the entry work.key → work.value and its twin; the twin's key is claimed. The source port after translation is tried
  * as it is first, then at random in [low, low + span). 0, PORT_COLLISION, SNAT_PORTS or FLOW_INSERT.

@@ -279,29 +279,28 @@ read:
 	return result;
 }
 
+/* Removes an entry from whichever table it is in. */
+static __always_inline void V(clear)(const struct V(flow_key) *key, __u32 tag)
+{
+	void *shard = V(flow_confirmed_shard)(key->proto, tag);
+
+	if (shard)
+		bpf_map_delete_elem(shard, key);
+	shard = NEW_SHARD(tag);
+	if (shard)
+		bpf_map_delete_elem(shard, key);
+}
+
 /* The entry of p.key, which must not be used any more, and with `both` its twin, by work.hit. */
 __noinline int V(forget)(__u32 both)
 {
 	struct V(work) *w = V(work_get)();
-	void *shard;
 	__u32 tag;
 
 	if (!w)
 		return 0;
-	tag = V(flow_tag)(&w->p.key);
-	shard = V(flow_confirmed_shard)(w->p.key.proto, tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->p.key);
-	shard = NEW_SHARD(tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->p.key);
-	if (!both || !V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag))
-		return 0;
-	shard = V(flow_confirmed_shard)(w->p.key.proto, tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->twin);
-	shard = NEW_SHARD(tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->twin);
+	V(clear)(&w->p.key, V(flow_tag)(&w->p.key));
+	if (both && V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag))
+		V(clear)(&w->twin, tag);
 	return 0;
 }
