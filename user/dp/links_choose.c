@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <linux/if_arp.h>
+#include <net/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdarg.h>

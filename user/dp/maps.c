@@ -16,12 +16,6 @@
 #include "base/cleanup.h"
 #include "dp/maps_internal.h"
 
-static const char *const map_names[DP_MAPS] = {
-#define MAP_NAME(name, writer) [DP_##name] = #name,
-	SL_MAPS(MAP_NAME)
-#undef MAP_NAME
-};
-
 /* What each map must look like; 0: not checked (ring buffer, or private to programs). */
 #define LAYOUTS(X)                                                              \
 	X(sl_meta, __u32, struct sl_meta)                                       \
@@ -53,58 +47,6 @@ static const struct {
 #undef LAYOUT
 };
 
-const char *dp_map_name(enum dp_map map)
-{
-	return map_names[map];
-}
-
-enum dp_map dp_map_by_name(const char *name)
-{
-	for (int i = 0; i < DP_MAPS; i++)
-		if (strcmp(map_names[i], name) == 0)
-			return i;
-	return DP_MAPS;
-}
-
-enum dp_map dp_map_of(int family, enum dp_map sl4_map)
-{
-	if (family == 6 && sl4_map >= DP_sl4_services && sl4_map < DP_sl6_services)
-		return sl4_map + (DP_sl6_services - DP_sl4_services);
-	return sl4_map;
-}
-
-_Static_assert(DP_sl6_be_stats - DP_sl6_services == DP_sl4_be_stats - DP_sl4_services,
-	       "both families have the same maps in the same order");
-
-bool dp_map_is_flows(enum dp_map map)
-{
-	return (map >= DP_sl4_flows_tcp && map <= DP_sl4_flows_new) ||
-	       (map >= DP_sl6_flows_tcp && map <= DP_sl6_flows_new);
-}
-
-const char *dp_flow_table_name(enum dp_flow_table table)
-{
-	static const char *const names[] = { "tcp", "udp", "new" };
-
-	return names[table];
-}
-
-enum dp_map dp_flow_map(int family, enum dp_flow_table table)
-{
-	return dp_map_of(family, DP_sl4_flows_tcp) + table;
-}
-
-enum dp_map dp_map_of_row(enum row_table table)
-{
-	static const enum dp_map maps[ROW_TABLE_COUNT] = {
-#define ROW_MAP(id, map, key, value, array) [id] = DP_##map,
-		ROW_TABLES(ROW_MAP)
-#undef ROW_MAP
-	};
-
-	return maps[table];
-}
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
 int dp_map_info_read(int fd, struct dp_map_info *ret_info)
@@ -133,7 +75,7 @@ int dp_map_check(enum dp_map map, const struct dp_map_info *info, const char *di
 	return err_set(err, -EPROTO,
 		       "map %s/maps/%s has keys of %u and values of %u bytes, this version wants %u and %u; "
 		       "remove it with: sluiced --cleanup",
-		       dir, map_names[map], info->key_size, info->value_size, layouts[map].key_size,
+		       dir, dp_map_name(map), info->key_size, info->value_size, layouts[map].key_size,
 		       layouts[map].value_size);
 }
 
@@ -141,7 +83,7 @@ int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "maps/%s_%03u", map_names[map], shard);
+	snprintf(name, sizeof(name), "maps/%s_%03u", dp_map_name(map), shard);
 	return pin_get(&dp->pins, name);
 }
 
@@ -164,7 +106,7 @@ static void count_shards(struct dp *dp, enum dp_map map)
 	while (n < dp->maps[map].max_entries) {
 		char path[512];
 
-		snprintf(path, sizeof(path), "%s/maps/%s_%03u", dp->pins.path, map_names[map], n);
+		snprintf(path, sizeof(path), "%s/maps/%s_%03u", dp->pins.path, dp_map_name(map), n);
 		if (access(path, F_OK) < 0)
 			break;
 		n++;
@@ -177,7 +119,7 @@ static int open_map(struct dp *dp, enum dp_map map, struct err *err)
 	char name[64];
 	int fd, rc;
 
-	snprintf(name, sizeof(name), "maps/%s", map_names[map]);
+	snprintf(name, sizeof(name), "maps/%s", dp_map_name(map));
 	fd = pin_get(&dp->pins, name);
 	if (fd == -ENOENT && map == DP_sl_gc)
 		return 0;
