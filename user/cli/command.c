@@ -74,8 +74,9 @@ const struct cli_command cli_commands[] = {
 	{ "attach", "", "Programs on interfaces and on the cgroup.", NULL, " ", 0, 0,
 	  { "sluicectl attach", "sluicectl attach -o json" }, cli_attach },
 	{ "drops", "", "Refused packets as they happen, with the reason and the remedy.",
-	  "A refusal is told to one reader: those that a running agent or another sluicectl reads are missing\n"
-	  "here. --counters sums up all of them, whoever reads.", " counters all ", 0, 0,
+	  "While an agent runs, its last refusals come first and new ones follow; without one they are read from\n"
+	  "the kernel, where each is told to one reader: run one of these at a time. --counters sums up all.",
+	  " counters all ", 0, 0,
 	  { "sluicectl drops", "sluicectl drops --counters" }, cli_drops },
 	{ "explain", "SRC DST:PORT [PROTO]", "What would become of a packet, and why.",
 	  "SRC is ADDR or ADDR:PORT (without port: a new flow); DST is ADDR:PORT, [ADDR]:PORT or\n"

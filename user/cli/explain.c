@@ -66,25 +66,30 @@ static int open_maps(struct cli *cli, struct source *source, struct explain_maps
 
 /* ---- which packet ----------------------------------------------------------------------------------------------------- */
 
-/* "namespace/service" with ":port" or ":port-name": its first address of the source's family. */
+static bool is_meant(const struct view_service *s, const char *text, const struct explain_tuple *t, bool any_proto)
+{
+	return s->kind != SL_KIND_ADDRESS && s->kind != SL_KIND_NODE_PORT && s->vip.family == t->saddr.family &&
+	       (any_proto || s->proto == t->proto) &&
+	       cli_service_matches(text, s->namespace, s->name, s->port_name, s->port);
+}
+
+/* "namespace/service" with ":port" or ":port-name": its first address of the source's family; TCP where nothing else was said. */
 static int find_service(struct cli *cli, const char *text, struct explain_tuple *t, bool proto_given)
 {
+	const struct view_service *found = NULL;
 	struct view view;
 	int code = cli_kernel_view(cli, &view);
 
 	if (code)
 		return code;
-	for (size_t i = 0; i < view.n_services; i++) {
-		const struct view_service *s = &view.services[i];
-
-		if (s->kind == SL_KIND_ADDRESS || s->kind == SL_KIND_NODE_PORT || s->vip.family != t->saddr.family ||
-		    (proto_given && s->proto != t->proto) ||
-		    !cli_service_matches(text, s->namespace, s->name, s->port_name, s->port))
-			continue;
-		t->daddr = s->vip;
-		t->dport = s->port;
-		t->proto = s->proto;
-		break;
+	for (int any_proto = 0; any_proto <= !proto_given && !found; any_proto++)
+		for (size_t i = 0; i < view.n_services && !found; i++)
+			if (is_meant(&view.services[i], text, t, any_proto))
+				found = &view.services[i];
+	if (found) {
+		t->daddr = found->vip;
+		t->dport = found->port;
+		t->proto = found->proto;
 	}
 	view_done(&view);
 	if (t->daddr.family)

@@ -9,15 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/format.h"
-
 int cli_open_maps(struct cli *cli)
 {
 	struct err err = { 0 };
 
+	int code;
+
 	if (cli->dp || !dp_open_read(cli->values.bpffs, &err, &cli->dp))
 		return CLI_OK;
-	return cli_fail(&err);
+	code = cli_fail(&err);
+	return code == CLI_USAGE ? CLI_UNREACHABLE : code; /* the default folder may be no bpffs, and nobody said it is */
 }
 
 int cli_kernel_view(struct cli *cli, struct view *ret_view)
@@ -69,41 +70,4 @@ void cli_names_done(struct cli_names *names)
 {
 	free(names->names);
 	*names = (struct cli_names){ 0 };
-}
-
-const struct sl_name *cli_names_find(const struct cli_names *names, uint32_t service)
-{
-	return service < names->n && names->names[service].namespace[0] ? &names->names[service] : NULL;
-}
-
-const char *cli_service_text(const char *name, const char *port_name, uint16_t port, char buf[CLI_NAME_LEN])
-{
-	if (port_name && *port_name)
-		snprintf(buf, CLI_NAME_LEN, "%s:%s", name, port_name);
-	else
-		snprintf(buf, CLI_NAME_LEN, "%s:%u", name, port);
-	return buf;
-}
-
-bool cli_service_matches(const char *wanted, const char *namespace, const char *name, const char *port_name,
-			 uint16_t port)
-{
-	const char *slash, *colon;
-	char number[8];
-
-	if (!wanted)
-		return true;
-	slash = strchr(wanted, '/');
-	if (slash) {
-		if (strlen(namespace) != (size_t)(slash - wanted) || strncmp(wanted, namespace, (size_t)(slash - wanted)) != 0)
-			return false;
-		wanted = slash + 1;
-	}
-	colon = strchr(wanted, ':');
-	if (!colon)
-		return !strcmp(wanted, name);
-	if (strlen(name) != (size_t)(colon - wanted) || strncmp(wanted, name, (size_t)(colon - wanted)) != 0)
-		return false;
-	snprintf(number, sizeof(number), "%u", port);
-	return !strcmp(colon + 1, number) || (port_name && *port_name && !strcmp(colon + 1, port_name));
 }

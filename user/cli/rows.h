@@ -41,7 +41,21 @@ void rows_flows_end(struct out *out);
 void rows_counters(struct out *out, const struct sl_counter counters[SL_REASON_COUNT], bool all);
 /* Refusals only, with their advice; what most deserves a look first. */
 void rows_drops(struct out *out, const struct sl_counter counters[SL_REASON_COUNT], bool all);
+
+/* One refusal, in words. */
+struct rows_drop {
+	const char *time; /* RFC 3339 */
+	enum sl_reason reason;
+	const char *hook, *proto;
+	struct address from, to;
+	uint16_t sport, port;
+	uint32_t ifindex;
+	const char *namespace, *name, *port_name; /* NULL or empty: of no service */
+};
+struct cJSON;
 void rows_events_begin(struct out *out);
+/* As the agent tells it (agent/admin.h, "drops"). */
+void rows_agent_drop(struct out *out, const struct cJSON *item);
 void rows_event(struct out *out, const struct sl_event *event, const struct sl_name *name, uint64_t wall_ns);
 
 void rows_attach(struct out *out, const struct attach_row *rows, size_t n);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "cli/agent.h"
@@ -115,9 +116,24 @@ static int read_folder(struct reading *r, const char *path, struct err *err)
 			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s", path);
 		rc = loop_turn(r->loop, 100 * CLOCK_NS_PER_MS);
 	}
-	if (rc >= 0)
-		rc = plan_run(r->plan);
 	return rc < 0 ? err_set(err, rc, "--source dir:%s: %s", path, strerror(-rc)) : 0;
+}
+
+/* As if a kernel took everything at once: some rows (service ranges) are wanted only after others are there. */
+static int plan_to_end(struct reading *r)
+{
+	struct diff_op op;
+	int rc;
+
+	do {
+		rc = plan_run(r->plan);
+		diff_begin(r->diff);
+		while (rc >= 0 && diff_next(r->diff, &op))
+			diff_done(r->diff, &op);
+		if (rc >= 0 && plan_rest_begin(r->plan))
+			plan_rest_end(r->plan);
+	} while (rc >= 0 && plan_wants_run(r->plan));
+	return rc;
 }
 
 static void reading_done(struct reading *r)
@@ -140,9 +156,11 @@ int wanted_from_dir(const char *path, const char *node_name, const struct sl_met
 	if (!rc)
 		rc = read_folder(&r, path, err);
 	if (!rc) {
-		rc = view_from_plan(r.diff, ret_view);
+		rc = plan_to_end(&r);
+		if (rc >= 0)
+			rc = view_from_plan(r.diff, ret_view);
 		if (rc < 0)
-			err_set(err, rc, "no memory");
+			err_set(err, rc, "cannot plan: %s", strerror(-rc));
 		else
 			problem_each(r.problems, complain, ctx);
 	}
@@ -152,10 +170,10 @@ int wanted_from_dir(const char *path, const char *node_name, const struct sl_met
 
 /* ---- from the agent ------------------------------------------------------------------------------------------------- */
 
-static int read_endpoints(const cJSON *list, struct view_endpoint **ret_endpoints, size_t *ret_n)
+static int read_endpoints(struct arena *memory, const cJSON *list, struct view_endpoint **ret_endpoints, size_t *ret_n)
 {
 	int n = cJSON_GetArraySize(list);
-	struct view_endpoint *e = calloc(n > 0 ? (size_t)n : 1, sizeof(*e));
+	struct view_endpoint *e = arena_new(memory, struct view_endpoint, n > 0 ? (size_t)n : 1);
 	const cJSON *item;
 
 	if (!e)
@@ -189,13 +207,13 @@ static enum sl_algorithm algorithm_of(const char *name)
 	return SL_ALGORITHM_RANDOM;
 }
 
-static int read_service(const cJSON *item, struct view_service *s)
+static int read_service(struct arena *memory, const cJSON *item, struct view_service *s)
 {
 	int rc;
 
-	s->namespace = strdup(agent_text(item, "namespace"));
-	s->name = strdup(agent_text(item, "name"));
-	s->port_name = strdup(agent_text(item, "portName"));
+	s->namespace = arena_strdup(memory, agent_text(item, "namespace"));
+	s->name = arena_strdup(memory, agent_text(item, "name"));
+	s->port_name = arena_strdup(memory, agent_text(item, "portName"));
 	if (!s->namespace || !s->name || !s->port_name)
 		return -ENOMEM;
 	if (address_parse(agent_text(item, "address"), &s->vip) < 0)
@@ -207,8 +225,8 @@ static int read_service(const cJSON *item, struct view_service *s)
 	s->algorithm = algorithm_of(agent_text(item, "algorithm"));
 	s->affinity_s = (uint32_t)agent_number(item, "affinitySeconds");
 	s->flags = (uint16_t)agent_number(item, "flags");
-	rc = read_endpoints(cJSON_GetObjectItemCaseSensitive(item, "cluster"), &s->cluster, &s->n_cluster);
-	return rc ? rc : read_endpoints(cJSON_GetObjectItemCaseSensitive(item, "local"), &s->local, &s->n_local);
+	rc = read_endpoints(memory, cJSON_GetObjectItemCaseSensitive(item, "cluster"), &s->cluster, &s->n_cluster);
+	return rc ? rc : read_endpoints(memory, cJSON_GetObjectItemCaseSensitive(item, "local"), &s->local, &s->n_local);
 }
 
 int wanted_from_agent(const struct cJSON *answer, struct view *ret_view)
@@ -220,12 +238,15 @@ int wanted_from_agent(const struct cJSON *answer, struct view *ret_view)
 
 	if (!cJSON_IsArray(services))
 		return -EPROTO;
+	view.memory = calloc(1, sizeof(*view.memory));
 	view.services = calloc(n > 0 ? (size_t)n : 1, sizeof(*view.services));
-	if (!view.services)
+	if (!view.memory || !view.services) {
+		view_done(&view);
 		return -ENOMEM;
+	}
 	cJSON_ArrayForEach(item, services)
 	{
-		rc = read_service(item, &view.services[view.n_services++]);
+		rc = read_service(view.memory, item, &view.services[view.n_services++]);
 		if (rc < 0)
 			break;
 	}
@@ -252,8 +273,6 @@ void wanted_reduce(struct view *view)
 		s->cluster_len = s->local_len = 0;
 		forget_shares(s->cluster, s->n_cluster);
 		forget_shares(s->local, s->n_local);
-		free(s->backends);
-		s->backends = NULL;
 		s->n_backends = 0;
 	}
 }
