@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/membarrier.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -30,7 +34,7 @@ struct published {
 };
 
 static struct published *published[PORTS_MAX];
-static uint32_t n_published, next_slot, next_line, next_backend, next_gen;
+static uint32_t n_published, next_slot, slots_used, next_line, next_backend, next_gen;
 static uint32_t backend_gens[HARNESS_BACKENDS];
 static uint64_t filters[2][2 * SL_FILTER_WORDS];
 static struct sl_config config;
@@ -124,6 +128,12 @@ static uint16_t flags_of(const struct backend_spec *spec)
 	return spec->flags ? spec->flags : SL_BACKEND_IN_CLUSTER | SL_BACKEND_SERVING;
 }
 
+/* Returns when every program that was running has ended: on all kernels this command is a synchronize_rcu(). */
+static void barrier_rcu(void)
+{
+	assert_int_equal(syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0);
+}
+
 /* ---- rings ---------------------------------------------------------------------------------------------------------- */
 
 struct list {
@@ -135,7 +145,7 @@ static struct list list_write(const struct service_spec *spec, struct published 
 	struct ring_backend backends[SERVICE_BACKENDS];
 	uint32_t ids[70000], len = 0;
 	struct sl_ring_line lines[70000 / SL_RING_LINE_IDS + 1];
-	struct list list = { .line = next_line };
+	struct list list = { 0 };
 
 	for (int i = 0; i < SERVICE_BACKENDS && spec->backends[i].at.host; i++) {
 		const struct backend_spec *b = &spec->backends[i];
@@ -155,10 +165,13 @@ static struct list list_write(const struct service_spec *spec, struct published 
 	}
 	list.len = len;
 	ring_lines(ids, len, lines);
-	for (uint32_t i = 0; i * SL_RING_LINE_IDS < len; i++, next_line++) {
-		assert(next_line < HARNESS_LINES);
-		put(map_of("rings"), &next_line, &lines[i]);
+	if (next_line + len / SL_RING_LINE_IDS + 1 > HARNESS_LINES) {
+		barrier_rcu();
+		next_line = 0;
 	}
+	list.line = next_line;
+	for (uint32_t i = 0; i * SL_RING_LINE_IDS < len; i++, next_line++)
+		put(map_of("rings"), &next_line, &lines[i]);
 	return list;
 }
 
@@ -183,6 +196,21 @@ static void service_key(struct end at, uint8_t proto, void *ret_key)
 	}
 }
 
+/*
+ * Slots and lines in turn; before the first is used again, every program that may still read it has ended. They are
+ * many enough that those in force are never met again: tests that publish that often replace the same few services.
+ */
+static uint32_t take_slot(void)
+{
+	if (next_slot == HARNESS_RECORDS) {
+		barrier_rcu();
+		next_slot = 0;
+	}
+	if (next_slot >= slots_used)
+		slots_used = next_slot + 1;
+	return next_slot++;
+}
+
 /* The fields both families have, into a record in a new slot, which is then put into force. */
 #define FILL(record)                                                                                           \
 	do {                                                                                                   \
@@ -205,13 +233,11 @@ static void service_key(struct end at, uint8_t proto, void *ret_key)
 
 static void record_publish(const struct service_spec *spec, uint32_t id, struct list cluster, struct list local)
 {
-	struct sl_slot_ref ref = { .slot = next_slot, .gen = ++next_gen };
+	struct sl_slot_ref ref = { .slot = take_slot(), .gen = ++next_gen };
 	uint8_t key[sizeof(struct sl6_service_key)];
 	struct sl4_service record4 = { 0 };
 	struct sl6_service record6 = { 0 };
 
-	assert(next_slot < HARNESS_RECORDS);
-	next_slot++;
 	if (family == 4)
 		FILL(&record4);
 	else
@@ -252,6 +278,18 @@ static void address_publish(enum host vip)
 	service_key(spec.at, 0, key);
 	if (bpf_map_lookup_elem(map_of("services"), key, &ref) < 0)
 		record_publish(&spec, 0, (struct list){ 0 }, (struct list){ 0 });
+}
+
+void service_cross(struct end at, struct end other, uint8_t proto)
+{
+	uint8_t key[sizeof(struct sl6_service_key)];
+	struct sl_slot_ref ref;
+
+	service_key(other, proto, key);
+	assert_int_equal(bpf_map_lookup_elem(map_of("services"), key, &ref), 0);
+	ref.gen -= same_end(at, other);
+	service_key(at, proto, key);
+	put(map_of("services"), key, &ref);
 }
 
 void address_delete(enum host vip)
@@ -379,7 +417,7 @@ void control_reset(void)
 		empty(map_of("affinity"));
 		empty(map_of("frags"));
 		empty(map_of("sockets"));
-		zero_elements("records", next_slot, sizeof(struct sl6_service));
+		zero_elements("records", slots_used, sizeof(struct sl6_service));
 		zero_elements("backends", next_backend, sizeof(struct sl6_backend));
 		zero_elements("be_stats", next_backend, sizeof(struct sl_backend_stats));
 		zero_elements("svc_stats", n_published + 1, sizeof(struct sl_service_stats));
@@ -388,7 +426,7 @@ void control_reset(void)
 	family = was;
 	for (uint32_t i = 0; i < n_published; i++)
 		free(published[i]);
-	n_published = next_slot = next_line = 0;
+	n_published = next_slot = slots_used = next_line = 0;
 	next_backend = first_backend;
 	config_default();
 }

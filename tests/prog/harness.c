@@ -156,12 +156,7 @@ static struct bpf_object *open_object(enum dp_object which, const struct harness
 
 struct bpf_object *harness_open(enum dp_object which)
 {
-	const char *why = NULL;
-	struct bpf_object *object = open_object(which, &harness.options, &why);
-
-	if (!object)
-		fail_msg("%s: %s", object_name(which), why);
-	return object;
+	return harness_open_with(which, &harness.options);
 }
 
 int harness_find_map(const char *name)
@@ -250,6 +245,20 @@ static void fill_options(struct harness_options *options)
 	c->records = HARNESS_RECORDS;
 	c->backends = HARNESS_BACKENDS;
 	c->lines = HARNESS_LINES;
+}
+
+struct bpf_object *harness_open_with(enum dp_object which, const struct harness_options *given)
+{
+	struct harness_options options = *given;
+	struct bpf_object *object;
+	const char *why = NULL;
+
+	libbpf_set_print(quiet);
+	fill_options(&options);
+	object = open_object(which, &options, &why);
+	if (!object)
+		fail_msg("%s: %s", object_name(which), why);
+	return object;
 }
 
 static int load_object(enum dp_object which, const char **ret_why)

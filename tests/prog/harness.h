@@ -81,8 +81,10 @@ int harness_lookup(const char *name, const void *key, void *ret_value);
 int harness_shard(int family_, enum table table, uint32_t shard);
 int harness_program(enum program program);
 uint64_t harness_now_ns(void); /* CLOCK_MONOTONIC */
-/* Opens an object and gives it the maps that are loaded (for objects beside tc and XDP). Caller closes. */
+/* Opens an object and gives it the maps that are loaded, if any, and the constants. Caller loads and closes. */
 struct bpf_object *harness_open(enum dp_object object);
+/* The same with other constants; maps that are not loaded get small sizes. */
+struct bpf_object *harness_open_with(enum dp_object object, const struct harness_options *options);
 
 /* ---- control maps --------------------------------------------------------------------------------------------------- */
 
@@ -111,6 +113,8 @@ struct service_spec {
  */
 void service_publish(const struct service_spec *spec);
 void service_delete(struct end at, uint8_t proto);
+/* Lets at's entry refer to the record of other's; if they are the same, with a generation that is over. */
+void service_cross(struct end at, struct end other, uint8_t proto);
 /* The address record: after the last port of a cluster IP. */
 void address_delete(enum host vip);
 /* service(at, proto, { AT(BACKEND1, 8080) }, …) and the same with fields of service_spec. */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Every program in every configuration through the verifier; what each costs there is printed. */
+/* Must not know what programs do. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include "prog/harness.h"
+
+#define LOG_SIZE (1 << 20)
+#define BUDGET 50000
+#define LOG_STATS 4 /* BPF_LOG_STATS: a summary, even where all is well */
+
+struct configuration {
+	const char *name;
+	struct harness_options options;
+};
+
+static const struct configuration configurations[] = {
+	{ "plain", { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1 } } },
+	{ "coarse clock", { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1, .coarse_clock = 1 } } },
+	{ "set_retval", { .consts = { .shards_tcp = 32, .shards_udp = 16, .shards_new = 8, .set_retval = 1 } } },
+	{ "all", { .consts = { .shards_tcp = 32, .shards_udp = 16, .shards_new = 8, .set_retval = 1, .coarse_clock = 1 } } },
+};
+#define CONFIGURATIONS (sizeof(configurations) / sizeof(configurations[0]))
+
+static char logs[32][LOG_SIZE];
+
+/* Is there a kernel function that programs may call? (≥ 6.2 for the one that is asked about.) */
+static bool has_kfunc(const char *name)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool found = btf && btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return found;
+}
+
+/* What this kernel lacks for a configuration or an object; NULL = nothing. */
+static const char *missing(enum dp_object object, const struct configuration *c)
+{
+	if (c->options.consts.coarse_clock &&
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_ktime_get_coarse_ns, NULL) != 1)
+		return "bpf_ktime_get_coarse_ns";
+	if (c->options.consts.set_retval && object == OBJECT_SOCK &&
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, NULL) != 1)
+		return "bpf_set_retval";
+	if (object == OBJECT_GC && libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL) != 1)
+		return "bpf_timer";
+	if (object == OBJECT_TC_FAST && !has_kfunc("bpf_cast_to_kern_ctx"))
+		return "bpf_cast_to_kern_ctx";
+	return NULL;
+}
+
+/* "processed 1234 insns …" and "stack depth 144+64+…": the summary of one program; of the stack, the largest frame. */
+static unsigned int read_log(const char *log, unsigned int *ret_stack)
+{
+	const char *processed = strstr(log, "processed "), *stack = strstr(log, "stack depth ");
+
+	*ret_stack = 0;
+	for (char *at = stack ? (char *)stack + 11 : NULL; at && (*at == ' ' || *at == '+');) {
+		unsigned int frame = (unsigned int)strtoul(at + 1, &at, 10);
+
+		if (frame > *ret_stack)
+			*ret_stack = frame;
+	}
+	return processed ? (unsigned int)strtoul(processed + 10, NULL, 10) : 0;
+}
+
+/* The last lines of a log say why a program was refused. */
+static void print_end(const char *name, const char *log)
+{
+	size_t len = strlen(log);
+
+	print_error("%s is refused:\n%s\n", name, len > 3000 ? log + len - 3000 : log);
+}
+
+static void load_object(enum dp_object which, const struct configuration *c)
+{
+	const char *lack = missing(which, c);
+	struct bpf_object *object;
+	struct bpf_program *program;
+	int n = 0, rc;
+
+	if (lack) {
+		print_message("# %s, %s: not loaded, this kernel has no %s\n", object_name(which), c->name, lack);
+		return;
+	}
+	object = harness_open_with(which, &c->options);
+	bpf_object__for_each_program(program, object) {
+		assert_true(n < 32);
+		logs[n][0] = '\0';
+		bpf_program__set_log_buf(program, logs[n++], LOG_SIZE);
+		bpf_program__set_log_level(program, LOG_STATS);
+	}
+	rc = bpf_object__load(object);
+	n = 0;
+	bpf_object__for_each_program(program, object) {
+		unsigned int stack, insns = read_log(logs[n], &stack);
+
+		if (rc < 0 && bpf_program__fd(program) < 0 && logs[n][0])
+			print_end(bpf_program__name(program), logs[n]);
+		else
+			print_message("# %-16s %-14s %-16s %6u instructions verified, largest frame %u bytes\n", object_name(which), c->name,
+				      bpf_program__name(program), insns, stack);
+		if (rc == 0 && (!insns || insns > BUDGET))
+			fail_msg("%s takes %u instructions to verify, budget is %u", bpf_program__name(program), insns, BUDGET);
+		n++;
+	}
+	bpf_object__close(object);
+	if (rc < 0)
+		fail_msg("%s, %s: %s", object_name(which), c->name, strerror(-rc));
+	assert_true(n > 0);
+}
+
+static void load_all(enum dp_object which)
+{
+	for (size_t i = 0; i < CONFIGURATIONS; i++)
+		load_object(which, &configurations[i]);
+}
+
+static void xdp(void **state)
+{
+	(void)state;
+	load_all(OBJECT_XDP);
+}
+
+static void tc(void **state)
+{
+	(void)state;
+	load_all(OBJECT_TC);
+}
+
+static void skip_without(enum dp_object object)
+{
+	const char *lack = missing(object, &configurations[0]);
+
+	if (!lack)
+		return;
+	print_message("# skip: this kernel has no %s\n", lack);
+	skip();
+}
+
+static void tc_fast(void **state)
+{
+	(void)state;
+	skip_without(OBJECT_TC_FAST);
+	load_all(OBJECT_TC_FAST);
+}
+
+static void sock(void **state)
+{
+	(void)state;
+	load_all(OBJECT_SOCK);
+}
+
+static void gc(void **state)
+{
+	(void)state;
+	skip_without(OBJECT_GC);
+	load_all(OBJECT_GC);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(xdp), cmocka_unit_test(tc), cmocka_unit_test(tc_fast), cmocka_unit_test(sock), cmocka_unit_test(gc),
+	};
+
+	return run_group("verifier", tests);
+}
