@@ -808,7 +808,8 @@ TEST(compares_objects)
 		"  ports: [{name: a, port: 80, nodePort: 30080}]}\n"
 		"status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}\n"
 		"---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n"
-		"metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}\n"
+		"metadata: {name: web-1, labels: {kubernetes.io/service-name: web},\n"
+		"  annotations: {endpoints.kubernetes.io/last-change-trigger-time: 2025-01-31T12:00:00.5Z}}\n"
 		"ports: [{name: a, port: 8080}]\n"
 		"endpoints: [{addresses: [10.1.0.1], nodeName: n1, hints: {forZones: [{name: z}], forNodes: [{name: y}]}}]\n"
 		"---\napiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/zone: z}}\n"
@@ -831,6 +832,7 @@ TEST(compares_objects)
 		{ "203.0.113.1", "203.0.113.2", 0 },
 		{ "{name: a, port: 80,", "{name: b, port: 80,", 0 },
 		{ "service-name: web", "service-name: bew", 1 },
+		{ "12:00:00.5Z", "12:00:00.6Z", 1 },
 		{ "port: 8080", "port: 8081", 1 },
 		{ "10.1.0.1]", "10.1.0.2]", 1 },
 		{ "nodeName: n1", "nodeName: n2", 1 },

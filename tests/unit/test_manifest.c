@@ -307,6 +307,8 @@ TEST(joins_surrogate_pairs_of_json)
 	     "1! found invalid Unicode character escape code, while parsing a quoted scalar that began on line 1\n");
 	JSON("{\"a\": \"\\ud83d\\u",
 	     "1! found invalid Unicode character escape code, while parsing a quoted scalar that began on line 1\n");
+	JSON("{\"a\": \"\\",
+	     "1! found unknown escape character, while parsing a quoted scalar that began on line 1\n");
 	YAML("a: '\\ud83d\\ude00'\n", "1:{a=\"\\ud83d\\ude00\"}\n");
 }
 

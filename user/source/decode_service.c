@@ -10,9 +10,9 @@
 #define ANNOTATION_SKIP      "sluice.dev/skip"
 #define ANNOTATION_ALGORITHM "sluice.dev/algorithm"
 
-#define AFFINITY_DEFAULT_S \
-	10800 /* the API's default of sessionAffinityConfig.clientIP.timeoutSeconds */
-#define AFFINITY_MAX_S 86400
+/* The API's default and limit of sessionAffinityConfig.clientIP.timeoutSeconds. */
+#define AFFINITY_DEFAULT_S 10800
+#define AFFINITY_MAX_S     86400
 
 static const char *const policy_words[] = { "Cluster", "Local", NULL };
 
