@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Loading, adopting and writing against the real kernel, in a BPF file system of its own that goes with the process.
+#include "unit/test.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/clock.h"
+#include "dp/gc.h"
+#include "dp/load.h"
+#include "dp/maps.h"
+#include "dp/pin.h"
+
+#define S UINT64_C(1000000000)
+
+static char bpffs[] = "/tmp/sluice-test-dp.XXXXXX";
+static struct pin_dir pins;
+static struct dp *dp;
+static struct dp_programs programs;
+static struct err err;
+
+static struct dp_limits limits_of(uint32_t flows)
+{
+	return (struct dp_limits){
+		.plan = { .rows = 100, .slots = 200, .service_ids = 101, .backend_ids = 501, .lines = 1000 },
+		.flows = flows,
+		.cpus = 2,
+		.ipv4 = true,
+		.ipv6 = true,
+	};
+}
+
+static int load_with(uint32_t flows)
+{
+	struct dp_limits limits = limits_of(flows);
+
+	err.what[0] = 0;
+	return dp_load(&pins, &limits, &err, &dp, &programs);
+}
+
+static void unload(void)
+{
+	dp_programs_done(&programs);
+	dp_free(dp);
+	dp = NULL;
+}
+
+static void load(void)
+{
+	if (load_with(20000) < 0)
+		fail_msg("%s", err.what);
+}
+
+static void load_and_commit(void)
+{
+	load();
+	assert_int_equal(dp_load_commit(&pins, dp, &programs, &err), 0);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	/* private: the mount and every pin in it go with this process, however it ends */
+	if (!mkdtemp(bpffs) || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("bpf", bpffs, "bpf", 0, "mode=0700") < 0)
+		return -1;
+	return pin_dir_init(bpffs, &err, &pins);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	umount2(bpffs, MNT_DETACH);
+	return rmdir(bpffs);
+}
+
+static int forget(void **state)
+{
+	(void)state;
+	if (dp)
+		unload();
+	return dp_unload(&pins, &err);
+}
+
+#define ALONE(name) cmocka_unit_test_teardown(name, forget)
+
+/* ---- loading ------------------------------------------------------------------------------------- */
+
+TEST(a_second_start_changes_nothing)
+{
+	struct dp_map_info maps[DP_MAPS];
+	uint32_t ids[DP_PROG_COUNT];
+	struct sl_meta meta;
+
+	load_and_commit();
+	assert_true(programs.maps_made);
+	memcpy(maps, dp->maps, sizeof(maps));
+	memcpy(ids, programs.id, sizeof(ids));
+	unload();
+
+	load();
+	assert_false(programs.maps_made);
+	assert_false(programs.reloaded);
+	assert_memory_equal(ids, programs.id, sizeof(ids));
+	for (int i = 0; i < DP_MAPS; i++)
+		assert_int_equal(dp->maps[i].id, maps[i].id);
+	assert_int_equal(dp_meta_read(dp, &meta), 0);
+	assert_int_equal(meta.abi, SL_ABI_VERSION);
+	assert_int_equal(meta.max_flows, 20000);
+	assert_int_not_equal(meta.seed, 0);
+	assert_int_equal(dp_pinned_flows(&pins), 20000);
+}
+
+TEST(an_uncommitted_start_is_loaded_again)
+{
+	load();
+	unload();
+	load_and_commit();
+	assert_true(programs.left_id[DP_PROG_sl_pod_in] != 0);
+	assert_true(dp_programs_own(&programs, programs.left_id[DP_PROG_sl_pod_in]));
+	unload();
+	load();
+	assert_false(programs.reloaded);
+}
+
+TEST(another_size_is_refused_by_name_and_nothing_changes)
+{
+	struct dp_map_info before;
+
+	load_and_commit();
+	before = dp->maps[DP_sl4_flows_tcp];
+	unload();
+	assert_int_equal(load_with(40000), -EEXIST);
+	assert_non_null(strstr(err.what, "/maps/sl"));
+	assert_non_null(strstr(err.what, "has room for"));
+	assert_non_null(strstr(err.what, "sluiced --cleanup"));
+	load();
+	assert_false(programs.reloaded);
+	assert_int_equal(dp->maps[DP_sl4_flows_tcp].id, before.id);
+}
+
+TEST(a_map_that_was_removed_is_made_and_programs_get_it)
+{
+	load_and_commit();
+	unload();
+	assert_int_equal(pin_drop(&pins, "maps/sl6_frags"), 0);
+	load_and_commit();
+	assert_true(programs.maps_made);
+	assert_true(programs.maps_made && dp->maps[DP_sl6_frags].fd >= 0);
+	unload();
+	load();
+	assert_false(programs.reloaded);
+}
+
+static uint32_t map_id(int fd)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	return info.id;
+}
+
+/* Every slot of a flow table holds the shard that is pinned under its number. */
+static void check_shards(void)
+{
+	for (int i = 0; i < DP_MAPS; i++) {
+		if (!dp_map_is_flows(i))
+			continue;
+		assert_int_equal(dp->n_shards[i], dp->maps[i].max_entries);
+		for (__u32 slot = 0; slot < dp->n_shards[i]; slot++) {
+			int fd = dp_shard_open(dp, i, slot);
+			__u32 id = 0;
+
+			assert_true(fd >= 0);
+			assert_int_equal(dp_lookup(dp, i, &slot, &id), 0);
+			assert_int_equal(id, map_id(fd));
+			close(fd);
+		}
+	}
+}
+
+TEST(a_shard_that_was_removed_is_made)
+{
+	load_and_commit();
+	check_shards();
+	unload();
+	assert_int_equal(pin_drop(&pins, "maps/sl4_flows_tcp_002"), 0);
+	load_and_commit();
+	check_shards();
+}
+
+TEST(killed_anywhere_the_next_start_completes)
+{
+	for (unsigned int us = 0; us < 400000; us = us * 8 / 5 + 3000) {
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			load();
+			_exit(dp_load_commit(&pins, dp, &programs, &err) < 0);
+		}
+		usleep(us); /* not waiting for anything: a random moment */
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		load_and_commit();
+		check_shards();
+		for (int i = 0; i < DP_MAPS; i++)
+			assert_true(i == DP_sl_gc || dp->maps[i].fd >= 0);
+		unload();
+		load();
+		assert_false(programs.reloaded);
+		unload();
+		if (us > 100000) /* sometimes over what is complete, sometimes from nothing */
+			assert_int_equal(dp_unload(&pins, &err), 0);
+	}
+}
+
+TEST(unloading_leaves_an_empty_file_system)
+{
+	struct stat st;
+
+	load_and_commit();
+	unload();
+	assert_int_equal(stat(pins.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(dp_unload(&pins, &err), 0);
+	assert_int_equal(stat(pins.path, &st), -1);
+	assert_int_equal(dp_unload(&pins, &err), 0);
+	assert_int_equal(dp_open_read(bpffs, &err, &dp), -ENOENT);
+	assert_non_null(strstr(err.what, "sl_meta"));
+}
+
+TEST(one_lock)
+{
+	struct pin_dir other = pins;
+
+	assert_int_equal(pin_lock(&pins, &err), 0);
+	assert_int_equal(pin_lock(&other, &err), -EBUSY);
+	assert_non_null(strstr(err.what, "another sluiced"));
+	pin_dir_done(&pins);
+	assert_int_equal(pin_lock(&other, &err), 0);
+	pin_dir_done(&other);
+}
+
+TEST(a_directory_that_is_no_bpffs_is_refused)
+{
+	struct pin_dir other;
+
+	assert_int_equal(pin_dir_init("/tmp", &err, &other), -EINVAL);
+	assert_non_null(strstr(err.what, "mount -t bpf"));
+}
+
+/* ---- reading and writing ------------------------------------------------------------------------- */
+
+static struct sl_name name_of(unsigned int i)
+{
+	struct sl_name name = { .port = (__u16)i };
+
+	snprintf(name.name, sizeof(name.name), "service-%u", i);
+	return name;
+}
+
+static void check_names(unsigned int first, unsigned int n)
+{
+	struct dp_rows rows;
+
+	assert_int_equal(dp_rows_read(dp, DP_sl4_names, &rows), 0);
+	assert_int_equal(rows.n, n);
+	for (size_t i = 0; i < rows.n; i++) {
+		uint32_t key = ((const uint32_t *)rows.keys)[i];
+		struct sl_name want = name_of(key);
+
+		assert_in_range(key, first, first + n - 1);
+		assert_memory_equal((const uint8_t *)rows.values + i * sizeof(want), &want, sizeof(want));
+	}
+	dp_rows_done(&rows);
+}
+
+TEST(rows_in_batches_and_one_by_one)
+{
+	uint32_t keys[100], done = 0;
+	struct sl_name names[100];
+
+	load_and_commit();
+	for (uint32_t i = 0; i < 100; i++) {
+		keys[i] = i + 1;
+		names[i] = name_of(i + 1);
+	}
+	assert_int_equal(dp_update(dp, DP_sl4_names, keys, names, 100, &done), 0);
+	assert_int_equal(done, 100);
+	check_names(1, 100);
+	assert_int_equal(dp_delete(dp, DP_sl4_names, keys, 40, &done), 0);
+	assert_int_equal(done, 40);
+	assert_int_equal(dp_delete(dp, DP_sl4_names, keys, 50, NULL), 0); /* those that are gone are no error */
+	check_names(51, 50);
+	dp->no_batch = true;
+	check_names(51, 50);
+	assert_int_equal(dp_update(dp, DP_sl4_names, keys, names, 50, &done), 0);
+	assert_int_equal(done, 50);
+	check_names(1, 100);
+}
+
+TEST(a_write_that_stops_says_how_far_it_came)
+{
+	uint32_t keys[5] = { 1, 2, 99999, 3, 4 }, done = 0;
+	struct sl4_backend rows[5] = { { .port = 1 }, { .port = 2 }, { .port = 9 }, { .port = 3 }, { .port = 4 } }, got;
+
+	load_and_commit();
+	for (int no_batch = 0; no_batch <= 1; no_batch++) {
+		dp->no_batch = no_batch;
+		assert_int_equal(dp_update(dp, DP_sl4_backends, keys, rows, 5, &done), -E2BIG);
+		assert_int_equal(done, 2);
+	}
+	assert_int_equal(dp_lookup(dp, DP_sl4_backends, &keys[1], &got), 0);
+	assert_int_equal(got.port, 2);
+	assert_int_equal(dp_lookup(dp, DP_sl4_backends, &keys[3], &got), 0);
+	assert_int_equal(got.port, 0);
+}
+
+TEST(ring_lines_are_written_through_memory)
+{
+	uint32_t keys[2] = { 7, 8 }, bad = 1000, done = 9;
+	struct sl_ring_line lines[2] = { { { 1, 2, 3 } }, { { 4 } } }, got;
+
+	load_and_commit();
+	for (int family = 4; family <= 6; family += 2) {
+		enum dp_map map = dp_map_of(family, DP_sl4_rings);
+
+		assert_int_equal(dp_update(dp, map, keys, lines, 2, &done), 0);
+		assert_int_equal(done, 2);
+		assert_int_equal(dp_lookup(dp, map, &keys[1], &got), 0);
+		assert_memory_equal(&got, &lines[1], sizeof(got));
+		assert_int_equal(dp_update(dp, map, &bad, lines, 1, &done), -E2BIG);
+		assert_int_equal(done, 0);
+	}
+}
+
+TEST(counters_are_summed_over_cpus_and_zeroed)
+{
+	struct sl_backend_stats per_cpu[64] = { 0 }, sums[20];
+	uint32_t id = 13;
+
+	load_and_commit();
+	assert_in_range(dp->cpus, 1, 64);
+	for (uint32_t cpu = 0; cpu < dp->cpus; cpu++)
+		per_cpu[cpu] = (struct sl_backend_stats){ .packets_to = cpu + 1, .new_flows = 10 };
+	assert_int_equal(bpf_map_update_elem(dp->maps[DP_sl6_be_stats].fd, &id, per_cpu, BPF_ANY), 0);
+	for (int no_batch = 0; no_batch <= 1; no_batch++) {
+		dp->no_batch = no_batch;
+		assert_int_equal(dp_stats_read(dp, DP_sl6_be_stats, 5, 20, sums), 0);
+		assert_int_equal(sums[8].packets_to, dp->cpus * (dp->cpus + 1) / 2);
+		assert_int_equal(sums[8].new_flows, 10 * dp->cpus);
+		assert_int_equal(sums[7].new_flows + sums[9].new_flows, 0);
+	}
+	assert_int_equal(dp_stats_zero(dp, DP_sl6_be_stats, id), 0);
+	assert_int_equal(dp_stats_read(dp, DP_sl6_be_stats, 13, 1, sums), 0);
+	assert_int_equal(sums[0].packets_to + sums[0].new_flows, 0);
+}
+
+TEST(a_barrier_ends)
+{
+	load_and_commit();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(dp_barrier(dp), 0);
+}
+
+/* ---- collection ---------------------------------------------------------------------------------- */
+
+static void put_flow(enum dp_map map, uint16_t sport, uint8_t proto, enum sl_flow_state state, uint64_t seen_ns)
+{
+	struct sl4_flow_key k4 = { .sport = sport, .proto = proto, .kind = SL_FLOW_REQUEST };
+	struct sl6_flow_key k6 = { .sport = sport, .proto = proto, .kind = SL_FLOW_REQUEST };
+	struct sl4_flow f4 = { .state = state, .seen_ns = seen_ns };
+	struct sl6_flow f6 = { .state = state, .seen_ns = seen_ns };
+	bool v6 = map >= DP_sl6_services;
+	int fd = dp_shard_open(dp, map, sport % dp->n_shards[map]);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_map_update_elem(fd, v6 ? (void *)&k6 : &k4, v6 ? (void *)&f6 : &f4, BPF_ANY), 0);
+	close(fd);
+}
+
+static uint64_t count(enum dp_map map)
+{
+	uint64_t n = 0;
+
+	assert_int_equal(dp_count(dp, map, &n), 0);
+	return n;
+}
+
+TEST(collection_removes_the_dead_and_only_them)
+{
+	uint64_t now = 200000 * S;
+	struct gc gc;
+
+	load_and_commit();
+	for (int family = 4; family <= 6; family += 2) {
+		for (uint16_t i = 0; i < 600; i++) {
+			enum dp_map tcp = dp_map_of(family, DP_sl4_flows_tcp);
+
+			put_flow(tcp, i, IPPROTO_TCP, SL_STATE_CONFIRMED, now - (SL_IDLE_TCP_S - (i % 2)) * S);
+			put_flow(dp_map_of(family, DP_sl4_flows_udp), i, IPPROTO_UDP, SL_STATE_CONFIRMED,
+				 now - (SL_IDLE_UDP_S - 1 + i % 3) * S);
+			put_flow(dp_map_of(family, DP_sl4_flows_new), i, IPPROTO_TCP, SL_STATE_NEW, now + i * S);
+		}
+	}
+	assert_int_equal(gc_init(&gc, dp, false), 0);
+	assert_int_equal(gc_tick(&gc, now, 60 * S), 0);
+	for (int family = 4; family <= 6; family += 2) {
+		assert_int_equal(count(dp_map_of(family, DP_sl4_flows_tcp)), 300);
+		assert_int_equal(count(dp_map_of(family, DP_sl4_flows_udp)), 200);
+		assert_int_equal(count(dp_map_of(family, DP_sl4_flows_new)), 600);
+	}
+	assert_int_equal(gc.stats.removed, 2 * (300 + 400));
+	assert_int_equal(gc.stats.walked, 2 * 1800);
+	assert_int_equal(gc.stats.rounds, 1);
+	gc_done(&gc);
+}
+
+TEST(collection_stops_when_its_time_is_up_and_goes_on_there)
+{
+	unsigned int ticks = 0, tables = 0;
+	struct gc gc;
+
+	load_and_commit();
+	for (int i = 0; i < DP_MAPS; i++)
+		tables += dp->n_shards[i];
+	assert_true(tables > 6);
+	assert_int_equal(gc_init(&gc, dp, false), 0);
+	while (gc.stats.rounds == 0) {
+		assert_int_equal(gc_tick(&gc, clock_now_ns(), 0), 0);
+		ticks++;
+	}
+	assert_int_equal(ticks, tables); /* one shard each */
+	gc_done(&gc);
+}
+
+TEST(the_kernels_timers_start_and_start_again)
+{
+	load_and_commit();
+	if (!programs.features.timers)
+		SKIP("kernel without bpf_timer");
+	assert_int_equal(gc_start_timers(dp, &programs), 0);
+	assert_int_equal(gc_start_timers(dp, &programs), 0);
+}
+
+static int run(void)
+{
+	const struct CMUnitTest tests[] = {
+		ALONE(a_second_start_changes_nothing),
+		ALONE(an_uncommitted_start_is_loaded_again),
+		ALONE(another_size_is_refused_by_name_and_nothing_changes),
+		ALONE(a_map_that_was_removed_is_made_and_programs_get_it),
+		ALONE(a_shard_that_was_removed_is_made),
+		ALONE(killed_anywhere_the_next_start_completes),
+		ALONE(unloading_leaves_an_empty_file_system),
+		ALONE(one_lock),
+		ALONE(a_directory_that_is_no_bpffs_is_refused),
+		ALONE(rows_in_batches_and_one_by_one),
+		ALONE(a_write_that_stops_says_how_far_it_came),
+		ALONE(ring_lines_are_written_through_memory),
+		ALONE(counters_are_summed_over_cpus_and_zeroed),
+		ALONE(a_barrier_ends),
+		ALONE(collection_removes_the_dead_and_only_them),
+		ALONE(collection_stops_when_its_time_is_up_and_goes_on_there),
+		ALONE(the_kernels_timers_start_and_start_again),
+	};
+
+	return cmocka_run_group_tests_name(__FILE__, tests, begin, end);
+}
+
+int main(void)
+{
+	return run();
+}
