@@ -68,6 +68,8 @@ DEPS := gcc libc6-dev make pkg-config git clang llvm clang-format clang-tidy \
 # What the two systems call differently.
 DEPS_debian := bpftool libclang-rt-14-dev
 DEPS_ubuntu := linux-tools-common linux-tools-generic libclang-rt-18-dev
+# Only `make vm` needs these.
+DEPS_vm := qemu-system-x86 busybox-static cpio xz-utils debian-archive-keyring
 
 # pkg-config modules of each group, as module:package, so that a missing one can be named with its package.
 MODULES := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcjson:libcjson-dev \
@@ -137,7 +139,7 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 
 # ----------------------------------------------------------------------------------------------------- goals
 
-.PHONY: all bpf deps help clean install uninstall format format-check lint lint-layers vmlinux demo \
+.PHONY: all bpf deps deps-vm help clean install uninstall format format-check lint lint-layers vmlinux demo \
 	test test-unit test-abi test-fuzz test-prog test-kube test-e2e test-programs vm bench
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
@@ -160,10 +162,10 @@ set -eu
 id=unknown
 [ ! -r /etc/os-release ] || . /etc/os-release
 case "$${ID:-unknown}" in
-debian) want="$(DEPS) $(DEPS_debian)" ;;
-ubuntu) want="$(DEPS) $(DEPS_ubuntu)" ;;
+debian) want="$${want:-$(DEPS) $(DEPS_debian)}" ;;
+ubuntu) want="$${want:-$(DEPS) $(DEPS_ubuntu)}" ;;
 *)	echo "make deps: knows Debian 12 and Ubuntu 24.04, not $${PRETTY_NAME:-this system};" >&2
-	echo "           install the counterparts of: $(DEPS) $(DEPS_debian)" >&2
+	echo "           install the counterparts of: $${want:-$(DEPS) $(DEPS_debian)}" >&2
 	echo "           and continue with 'make all' (and 'make test DEPS=skip')" >&2
 	exit 1 ;;
 esac
@@ -189,6 +191,8 @@ export deps_script
 
 deps: ## install the packages that are missing (Debian 12, Ubuntu 24.04)
 	$(Q)$(if $(filter skip,$(DEPS)),:,sh -c "$$deps_script")
+deps-vm: ## install what only `make vm` needs: an emulator, a guest's shell
+	$(Q)$(if $(filter skip,$(DEPS)),:,want="$(DEPS_vm)" sh -c "$$deps_script")
 
 # Names what is missing with its package, once per change of the Makefile; everything built waits for it.
 $(O)/.tools: Makefile
@@ -373,7 +377,7 @@ test-e2e: all $(TRAFFIC) ## real sockets in network namespaces; root
 test-kube: all ## against a real API server; root
 	$(call run_items,$(ITEMS_kube))
 
-vm: deps ## load and packet tests on the kernel matrix, in qemu
+vm: deps deps-vm ## load and packet tests on the kernel matrix, in qemu
 	$(Q)$(MAKE) all test-programs
 	$(Q)$(TEST_ENV) tests/vm/run
 bench: deps ## measurements; ratios, never part of a test
@@ -386,7 +390,7 @@ demo: deps ## balance real requests over three pods, in namespaces of its own; r
 # ---------------------------------------------------------------------------------------------- code quality
 
 C_FILES := $(sort $(wildcard include/*.h bpf/*.[ch] user/*/*.[ch] user/*/*/*.[ch] tests/*/*.[ch]))
-SCRIPTS := $(sort $(wildcard .ci/run tests/run tests/*/run tests/*/*.sh tests/*/*.bats tests/*/*.bash deploy/*/run deploy/*/*.sh))
+SCRIPTS := $(sort $(wildcard .ci/run tests/run tests/*/run tests/vm/init tests/vm/kernels tests/*/*.sh tests/*/*.bats tests/*/*.bash deploy/*/run deploy/*/*.sh))
 
 format: ## rewrite the C files as .clang-format says
 	$(Q)$(CLANG_FORMAT) -i $(C_FILES)
