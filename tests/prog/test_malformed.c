@@ -151,7 +151,7 @@ static void header_lengths(void **state)
 	assert_int_equal(outcome.verdict, DROP);
 }
 
-/* Six extension headers are walked; more, or others, are not. */
+/* Six extension headers are walked; more are not. Any other header (AH) is a protocol that no service has. */
 static void extension_headers(void **state)
 {
 	start(state);
@@ -162,7 +162,7 @@ static void extension_headers(void **state)
 					      IPPROTO_DSTOPTS }));
 	drops(POD_IN, UDP(6, C, V, .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS, IPPROTO_DSTOPTS,
 						   IPPROTO_DSTOPTS, IPPROTO_DSTOPTS }), MALFORMED);
-	drops(POD_IN, UDP(6, C, V, .extensions = { IPPROTO_AH }), MALFORMED);
+	refuses(POD_IN, UDP(6, C, V, .extensions = { IPPROTO_AH }), UNKNOWN_PORT);
 	passes(POD_IN, UDP(6, C, AT(STRANGER, 9), .extensions = { IPPROTO_AH }), NOT_SERVICE);
 	passes(POD_IN, UDP(6, C, AT(STRANGER, 9), .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS,
 								 IPPROTO_DSTOPTS, IPPROTO_DSTOPTS, IPPROTO_DSTOPTS }), NOT_SERVICE);

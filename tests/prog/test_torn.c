@@ -140,6 +140,88 @@ static void replaced_services_with_affinity(void **state)
 	hammer(state, IPPROTO_UDP, 100);
 }
 
+/* ---- two first packets at once -------------------------------------------------------------------------------------- */
+
+#define RACES 1500
+
+struct racer {
+	pthread_t thread;
+	pthread_barrier_t *gun;
+	int fd;
+	uint8_t proto;
+	struct end to[RACES];   /* where each packet went */
+	int verdict[RACES];
+};
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+	uint8_t out[FRAME_MAX];
+	struct frame frame;
+	struct parsed p;
+	size_t len;
+
+	for (unsigned int i = 0; i < RACES; i++) {
+		struct end from = AT(CLIENT, (uint16_t)(10000 + i));
+
+		packet_build(r->proto == IPPROTO_TCP ? &TCP(family, from, V, SYN) : &UDP(family, from, V), &frame);
+		pthread_barrier_wait(r->gun);
+		r->verdict[i] = harness_run_raw(r->fd, frame.bytes, frame.len, out, &len);
+		packet_parse(out, len, frame.l3, true, &p);
+		r->to[i].port = p.dport;
+		r->to[i].host = memcmp(p.daddr, host_address(family, BACKEND1), address_len(family)) ? BACKEND2 : BACKEND1;
+	}
+	return NULL;
+}
+
+/* A and AAAA queries from one socket, a SYN and its repetition, on two CPUs: one choice holds for both. */
+static void two_first_packets(void **state, uint8_t proto)
+{
+	static struct racer racers[2];
+	pthread_barrier_t gun;
+	unsigned int used[2] = { 0 };
+
+	start(state);
+	publish(V, proto, of_v, 2, 0);
+	pthread_barrier_init(&gun, NULL, 2);
+	for (int i = 0; i < 2; i++) {
+		racers[i].gun = &gun;
+		racers[i].proto = proto;
+		racers[i].fd = harness_program(POD_IN);
+		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(racers[i].thread, NULL);
+	pthread_barrier_destroy(&gun);
+	for (unsigned int i = 0; i < RACES; i++) {
+		struct end from = AT(CLIENT, (uint16_t)(10000 + i));
+		struct flow_seen seen = flow_find(SL_FLOW_REQUEST, proto, from, V);
+
+		assert_int_equal(racers[0].verdict[i], -1);
+		assert_int_equal(racers[1].verdict[i], -1);
+		if (racers[0].to[i].host != racers[1].to[i].host)
+			fail_msg("race %u: the packets of one flow went to %s and to %s", i, host_name(racers[0].to[i].host),
+				 host_name(racers[1].to[i].host));
+		assert_int_equal(seen.copies, 1);
+		assert_int_equal(seen.to.host, racers[0].to[i].host);
+		assert_int_equal(flow_find(SL_FLOW_REPLY, proto, seen.to, from).copies, 1);
+		used[seen.to.host == BACKEND2]++;
+	}
+	assert_true(used[0] && used[1]);
+	/* what the losers wrote is gone */
+	assert_int_equal(flow_count(IN_NEW), 2 * RACES);
+}
+
+static void two_first_packets_tcp(void **state)
+{
+	two_first_packets(state, IPPROTO_TCP);
+}
+
+static void two_first_packets_udp(void **state)
+{
+	two_first_packets(state, IPPROTO_UDP);
+}
+
 /* A record that says something else than its key is not believed. */
 static void record_of_another_key(void **state)
 {
@@ -165,6 +247,8 @@ int main(void)
 		{ "replaced_services_udp v4", replaced_services_udp, NULL, NULL, (void *)&variants[0] },
 		{ "replaced_services_with_affinity v6", replaced_services_with_affinity, NULL, NULL, (void *)&variants[1] },
 		FOR_ALL(record_of_another_key),
+		{ "two_first_packets_tcp v4", two_first_packets_tcp, NULL, NULL, (void *)&variants[0] },
+		{ "two_first_packets_udp v6", two_first_packets_udp, NULL, NULL, (void *)&variants[1] },
 	};
 
 	return run_group("torn", tests);
