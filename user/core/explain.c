@@ -700,7 +700,7 @@ static enum sl_reason hairpin_reason(struct walk *w, const struct explain_tuple 
 		if (!is_taken(w, &id, other_port ? NULL : &back))
 			return SL_REASON_HAIRPIN;
 	}
-	return SL_REASON_PORT_COLLISION;
+	return SL_REASON_SNAT_PORTS;
 }
 
 /* What the new flow meets if this backend is drawn. SCTP's CRC covers the ports, so it cannot get another one. */
