@@ -322,34 +322,54 @@ static struct held *last_good(const struct file *file, const struct entry *entry
 	return NULL;
 }
 
-/* Makes the item; takes over object if it is not NULL, also on failure. */
+/* A new item of the reading, which owns it; NULL without memory. */
+static struct item *new_item(struct reading *r, struct entry *entry)
+{
+	struct item *item;
+
+	if (vec_reserve(&r->items, 1) < 0)
+		return NULL;
+	item = calloc(1, sizeof(*item));
+	if (!item)
+		return NULL;
+	item->file = r->file;
+	item->entry = entry;
+	item->order = r->items.len;
+	r->items.data[r->items.len++] = item;
+	return item;
+}
+
+/* Takes over object, which may be NULL; also on failure. */
+static int hold_object(struct item *item, struct object *object)
+{
+	if (!object)
+		return 0;
+	item->held = calloc(1, sizeof(*item->held));
+	if (!item->held) {
+		object_done(object);
+		return -ENOMEM;
+	}
+	item->held->refs = 1;
+	item->held->object = *object;
+	return 0;
+}
+
+/* object: NULL if it is refused. It is taken over, also on failure. */
 static int add_item(struct reading *r, struct entry *entry, struct object *object, unsigned line,
 		    const char *reasons)
 {
-	struct item *item = calloc(1, sizeof(*item));
-	struct held *held = object ? calloc(1, sizeof(*held)) : NULL;
+	struct item *item = new_item(r, entry);
 
-	if (held) {
-		held->refs = 1;
-		held->object = *object;
-	} else if (object) {
+	if (!item) {
 		object_done(object);
-	}
-	if (item) {
-		item->held = held;
-		item->file = r->file;
-		item->entry = entry;
-		item->origin = origin_of(r->file, line);
-		item->reasons = *reasons ? strdup(reasons) : NULL;
-		item->order = r->items.len;
-	} else {
-		held_unref(held);
-	}
-	if (!item || !item->origin || (object && !held) || (*reasons && !item->reasons) ||
-	    vec_push(&r->items, item) < 0) {
-		item_free(item);
 		return -ENOMEM;
 	}
+	if (hold_object(item, object) < 0)
+		return -ENOMEM;
+	item->origin = origin_of(r->file, line);
+	item->reasons = *reasons ? strdup(reasons) : NULL;
+	if (!item->origin || (*reasons && !item->reasons))
+		return -ENOMEM;
 	if (!object) {
 		item->held = held_ref(last_good(r->file, entry));
 		item->stale = item->held != NULL;
@@ -423,18 +443,13 @@ static int keep_unnamed(struct reading *r)
 		old = r->file->items.data[i];
 		if (!old->held || old->entry->mark == r->c->updates)
 			continue;
-		kept = calloc(1, sizeof(*kept));
+		kept = new_item(r, old->entry);
 		if (!kept)
 			return -ENOMEM;
-		kept->file = r->file;
-		kept->entry = old->entry;
-		kept->order = r->items.len;
-		kept->stale = true;
 		kept->origin = strdup(old->origin);
-		if (!kept->origin || vec_push(&r->items, kept) < 0) {
-			item_free(kept);
+		if (!kept->origin)
 			return -ENOMEM;
-		}
+		kept->stale = true;
 		kept->held = held_ref(old->held);
 		old->entry->mark = r->c->updates;
 	}

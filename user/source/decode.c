@@ -227,7 +227,7 @@ int decode_object(struct value v, const struct decode_input *input, struct decod
 	}
 	if (find_kind(n, &root, input, &kind) && !kind)
 		return DECODE_OTHER;
-	if (!n->refused && read_identity(&root, kind, report)) {
+	if (kind && read_identity(&root, kind, report)) {
 		object.kind = kind->object;
 		read_meta(report, &root, input, &object.meta);
 		kind->decode(n, &root, &object);

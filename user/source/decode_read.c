@@ -219,7 +219,7 @@ int decode_time(const char *text, int64_t *ret_ns)
 	if (second < 0 || second > 60 || !parse_fraction(&text, &ns) ||
 	    !parse_zone(text, &offset_s))
 		return -EINVAL;
-	ns += (days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
+	ns += (days_from_date(year, month, day) * 86400 + hour * 3600LL + minute * 60LL + second -
 	       offset_s) *
 	      1000000000LL;
 	*ret_ns = ns;

@@ -231,10 +231,12 @@ static int new_node(struct builder *b, unsigned line, struct node **ret_node)
 {
 	struct node *node;
 
-	if (++b->n_nodes > MANIFEST_NODES_MAX)
-		return refuse(b, line,
-			      "more than %zu values in one document: split it with a line \"---\"",
-			      MANIFEST_NODES_MAX);
+	if (++b->n_nodes > MANIFEST_NODES_MAX) {
+		refuse(b, line,
+		       "more than %zu values in one document: split it with a line \"---\"",
+		       MANIFEST_NODES_MAX);
+		return -EINVAL;
+	}
 	node = arena_new(&b->arena, struct node, 1);
 	if (!node)
 		return -ENOMEM;
@@ -797,7 +799,7 @@ int manifest_read(const char *text, size_t len, bool json, const struct manifest
 		return -EFBIG;
 	if (!json || !len || !memchr(text, '\\', len))
 		return read_chunks(text, len, handler);
-	joined = malloc(len);
+	joined = calloc(1, len);
 	if (!joined)
 		return -ENOMEM;
 	rc = read_chunks(joined, join_surrogates(text, len, joined), handler);
