@@ -176,11 +176,13 @@ int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_r
 	struct draft_row d;
 	int rc;
 
+	if (plan_filter_set(plan, f, &row->key.vip, false) < 0)
+		return -ENOMEM;
 	if (row->published)
 		return 0;
 	if (!row->parting)
 		row->parting = plan_rest_new(f, 1, 1);
-	if (!row->parting || plan_filter_set(plan, f, &row->key.vip, false) < 0)
+	if (!row->parting)
 		return -ENOMEM;
 	rc = draft_row(plan, f, row, &content, &d);
 	if (rc < 0)
@@ -759,10 +761,10 @@ static void part_with_backends(struct plan *plan, struct plan_port *p, const str
 	for (size_t i = 0; i < p->backends.len; i++) {
 		const struct plan_backend *b = &p->backends.data[i];
 
-		if (kept && at < kept->len && kept->data[at].id == b->id) {
+		while (kept && at < kept->len && compare_places(&kept->data[at], b) < 0)
 			at++;
+		if (kept && at < kept->len && kept->data[at].id == b->id)
 			continue;
-		}
 		plan_retire_backend(plan, p->family, b->id, b->gen);
 		plan_rest_add(rest, REST_BACKEND, b->id, 1);
 	}
@@ -798,7 +800,28 @@ static void commit_list(struct draft *d, struct plan_list *old, struct draft_lis
 	*old = l->list;
 }
 
-/* Rows it had and does not own any more are let go; those nobody else took over disappear. */
+static void forget_row(struct plan_port *p, size_t i)
+{
+	struct plan_row *row = p->rows.data[i];
+
+	vec_remove_swap(&p->rows, i);
+	row->n_refs--;
+	plan_row_drop(p->family, row);
+}
+
+static bool is_settled(const struct plan *plan, const struct plan_family *f, const struct plan_row *row)
+{
+	unsigned char key[ROW_KEY_MAX];
+
+	row_encode_key(f->family, &row->key, key);
+	return !diff_is_pending(plan->diff, plan_table(f, ROW4_SERVICES), key);
+}
+
+/*
+ * What this port gives up must rest until none of its rows leads there any more, so all of them go into `rest`. Rows it had
+ * and does not own now disappear, unless somebody else took them over. The port remembers them until the kernel has followed:
+ * until then they may lead to a former state of this port, and what it gives up next has to wait for them as well.
+ */
 static void leave_rows(struct plan *plan, struct plan_port *p, const struct plan_row *keep, struct plan_rest *rest)
 {
 	for (size_t i = p->rows.len; i-- > 0;) {
@@ -809,9 +832,8 @@ static void leave_rows(struct plan *plan, struct plan_port *p, const struct plan
 			continue;
 		if (row->owner == p)
 			unpublish_row(plan, p->family, row, rest);
-		vec_remove_swap(&p->rows, i);
-		row->n_refs--;
-		plan_row_drop(p->family, row);
+		else if (is_settled(plan, p->family, row))
+			forget_row(p, i);
 	}
 }
 
@@ -922,6 +944,8 @@ int plan_port_release(struct plan *plan, struct plan_port *p)
 	if (!rest)
 		return -ENOMEM;
 	leave_rows(plan, p, NULL, rest);
+	while (p->rows.len)
+		forget_row(p, p->rows.len - 1);
 	part_with_list(plan, f, &p->cluster, rest);
 	part_with_list(plan, f, &p->local, rest);
 	part_with_backends(plan, p, NULL, rest);

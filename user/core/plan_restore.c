@@ -282,31 +282,38 @@ static bool list_names(const struct restore *r, const struct plan_list *l, uint3
 }
 
 /*
- * An endpoint that left and came back has two ids while the agent works on it. The one that is in force stays; the other
- * was never published or is not any more, and is free at once.
+ * An endpoint that left and came back has two ids while the agent works on it. The one in the port's list stays. Another row
+ * of the port may still lead to the other one, so that rests until all its rows are as they shall be.
  */
-static void drop_double(struct restore *r, struct plan_port *p, size_t i)
+static int drop_double(struct restore *r, struct plan_port *p, size_t i)
 {
 	struct plan_backend *a = &p->backends.data[i], *b = &p->backends.data[i + 1];
 	bool keep_b = list_names(r, &p->cluster, b->id) || list_names(r, &p->local, b->id);
+	struct plan_rest *rest = plan_rest_new(r->f, p->rows.len, 1);
 	struct plan_backend gone = keep_b ? *a : *b;
 
+	if (!rest)
+		return -ENOMEM;
+	for (size_t k = 0; k < p->rows.len; k++)
+		plan_rest_add_key(rest, &p->rows.data[k]->key);
 	plan_retire_backend(r->plan, r->f, gone.id, gone.gen);
-	ids_retire(&r->f->backends, gone.id);
-	ids_rested(&r->f->backends, gone.id);
+	plan_rest_add(rest, REST_BACKEND, gone.id, 1);
+	plan_rest_commit(r->plan, rest);
 	r->f->n_backends--;
 	vec_remove(&p->backends, keep_b ? i : i + 1);
+	return 0;
 }
 
-static void sort_backends(struct restore *r, struct plan_port *p)
+static int sort_backends(struct restore *r, struct plan_port *p)
 {
 	vec_sort(&p->backends, compare_backends);
 	for (size_t i = 0; i + 1 < p->backends.len;) {
-		if (compare_backends(&p->backends.data[i], &p->backends.data[i + 1]) == 0)
-			drop_double(r, p, i);
-		else
+		if (compare_backends(&p->backends.data[i], &p->backends.data[i + 1]) != 0)
 			i++;
+		else if (drop_double(r, p, i) < 0)
+			return -ENOMEM;
 	}
+	return 0;
 }
 
 /* ---- records that nobody refers to, and the filter ------------------------------------------------------------------ */
@@ -377,7 +384,8 @@ static int name_ports(struct restore *r)
 	size_t n = r->f->nameless.len;
 
 	for (size_t i = 0; i < n; i++)
-		sort_backends(r, r->f->nameless.data[i]);
+		if (sort_backends(r, r->f->nameless.data[i]) < 0)
+			return -ENOMEM;
 	for (size_t i = n; i-- > 0;) {
 		bool moved;
 

@@ -67,7 +67,7 @@ struct plan_port {
 	bool wanted; /* by the object as it is now */
 	bool stale;  /* to be released */
 	struct plan_row *claim; /* NULL = none */
-	struct VEC_OF(struct plan_row *) rows; /* published from this port, now or before the last change */
+	struct VEC_OF(struct plan_row *) rows; /* published from this port, or still so in the kernel */
 	struct plan_backends backends;
 	struct plan_list cluster, local;
 	uint32_t n_refused; /* what of it did not fit */
