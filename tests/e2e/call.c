@@ -7,6 +7,8 @@
  *     --unconnected      UDP by sendto() and recvfrom() instead of connect(), send() and recv()
  *     --mapped           an IPv4 address from an IPv6 socket, as ::ffff:A.B.C.D
  *     --source-port P    bind to this port first
+ *     --source ADDRESS   bind to this address first
+ *     --pause MS         between requests (0)
  *     --count N          so many requests on the one socket (1)
  *     --size N           UDP: bytes of payload (16)
  *     --get N, --put N   TCP: fetch or send so many bytes (0)
@@ -28,7 +30,8 @@
 struct call {
 	bool udp, unconnected, mapped, df;
 	uint16_t source_port;
-	unsigned int count, timeout_ms;
+	const char *source;
+	unsigned int count, pause_ms, timeout_ms;
 	uint64_t size, get, put;
 	struct endpoint to;
 	int fd;
@@ -196,8 +199,10 @@ static int open_socket(struct call *c)
 		setsockopt(c->fd, IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof(dont));
 	if (c->df && family == AF_INET6)
 		setsockopt(c->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont, sizeof(dont));
-	if (c->source_port) {
-		endpoint_parse(family == AF_INET ? "0.0.0.0" : "::", c->source_port, false, &any);
+	if (c->source_port || c->source) {
+		const char *source = c->source ? c->source : family == AF_INET ? "0.0.0.0" : "::";
+
+		endpoint_parse(source, c->source_port, c->mapped && c->source, &any);
 		if (bind(c->fd, (struct sockaddr *)&any.addr, any.len) < 0)
 			return fail(c, "bind");
 	}
@@ -226,7 +231,8 @@ static const struct option long_options[] = {
 	{ "source-port", required_argument, NULL, 's' }, { "count", required_argument, NULL, 'c' },
 	{ "size", required_argument, NULL, 'z' },	{ "get", required_argument, NULL, 'g' },
 	{ "put", required_argument, NULL, 'p' },	{ "df", no_argument, NULL, 'd' },
-	{ "timeout", required_argument, NULL, 't' },	{ 0 },
+	{ "timeout", required_argument, NULL, 't' },	{ "source", required_argument, NULL, 'a' },
+	{ "pause", required_argument, NULL, 'w' },	{ 0 },
 };
 
 int main(int argc, char *argv[])
@@ -239,6 +245,8 @@ int main(int argc, char *argv[])
 		case 'u': c.unconnected = true; break;
 		case 'm': c.mapped = true; break;
 		case 'd': c.df = true; break;
+		case 'a': c.source = optarg; break;
+		case 'w': c.pause_ms = (unsigned int)atoi(optarg); break;
 		case 's': c.source_port = (uint16_t)atoi(optarg); break;
 		case 'c': c.count = (unsigned int)atoi(optarg); break;
 		case 't': c.timeout_ms = (unsigned int)atoi(optarg); break;
@@ -257,8 +265,11 @@ int main(int argc, char *argv[])
 	c.start_us = clock_now_us(CLOCK_MONOTONIC);
 	bad = open_socket(&c);
 	for (unsigned int i = 0; i < c.count && !bad; i++) {
-		if (i)
+		if (i) {
+			fflush(stdout);
+			usleep(c.pause_ms * 1000);
 			c.start_us = clock_now_us(CLOCK_MONOTONIC);
+		}
 		bad = call(&c, i);
 	}
 	return bad;

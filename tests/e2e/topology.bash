@@ -10,8 +10,8 @@
 #   topology_end             removes everything; runs by itself when the owner (this shell) dies
 #
 #       pod-11  10.244.1.11 ──pod-11┐                ┌─ client on the outside: 192.0.2.100 (world)
-#       pod-12  10.244.1.12 ──pod-12┤ node 192.0.2.1 ├─up0──── world ── far 198.51.100.2, MTU 1400, also a pod of
-#       client  10.244.1.100 ─pod-100                                       another node: 10.244.2.13
+#       pod-12  10.244.1.12 ──pod-12┤ node 192.0.2.1 ├─up0──── world ── far 10.244.2.13, a pod of another
+#       client  10.244.1.100 ─pod-100                                       node; path MTU 1400
 #
 # Nothing outside these namespaces, one directory below /run and one cgroup is touched. nsenter is used, not
 # "ip netns exec": that one would hide the cgroups.
@@ -82,7 +82,7 @@ topology_sweep() {
 topology_reap() {
 	tail --pid="$2" -f /dev/null
 	topology_names "$1"
-	[ "$(cat "$T_DIR/owner" 2>/dev/null | cut -d' ' -f1)" != "$2" ] || topology_remove
+	[ "$(cut -d' ' -f1 "$T_DIR/owner" 2>/dev/null)" != "$2" ] || topology_remove
 }
 
 topology_kill_all() {
@@ -226,26 +226,26 @@ topology_bridge_pod() {
 	END
 }
 
-# Behind the world, which is a router then. far also holds the address of a pod of another node.
+# Behind the world, which is a router then: a pod of another node, also used as a client. Only the way towards it is narrow, and only the router knows: segments as large as both ends agreed on are refused there.
 topology_far() {
 	ns_add far && ns_forward world &&
 	ip -n "$(ns_of world)" link add far0 type veth peer name eth0 netns "$(ns_of far)" &&
 	ns_ip world <<-END &&
 		addr add 198.51.100.1/24 dev far0
 		addr add 2001:db8:1::1/64 dev far0 nodad
-		link set far0 mtu $FAR_MTU up
-		route add 10.244.2.0/24 via $FAR4
+		link set far0 up
+		route add 10.244.2.0/24 via $FAR4 mtu $FAR_MTU
+		-6 route add fd00:10:244:2::/64 via $FAR6 mtu $FAR_MTU
 	END
-	ns_ip far <<-END &&
+	ns_ip far <<-END
 		addr add $FAR4/24 dev eth0
 		addr add $FAR6/64 dev eth0 nodad
 		addr add $FAR_POD4/32 dev lo
 		addr add $FAR_POD6/128 dev lo nodad
-		link set eth0 mtu $FAR_MTU up
-		route add default via 198.51.100.1
-		-6 route add default via 2001:db8:1::1
+		link set eth0 up
+		route add default via 198.51.100.1 src $FAR_POD4
+		-6 route add default via 2001:db8:1::1 src $FAR_POD6
 	END
-	ip -n "$(ns_of world)" -6 route add fd00:10:244:2::/64 via $FAR6
 }
 
 # Where the node's stack sends what is still addressed to a service: a host that forwards nothing and counts each such
@@ -273,6 +273,7 @@ topology_sink() {
 	END
 }
 
+# shellcheck disable=SC2016
 # One number of a namespace's /proc/net/snmp or snmp6: counter world Tcp InCsumErrors; counter sink Ip6InAddrErrors
 counter() {
 	if [ $# = 3 ]; then
