@@ -28,7 +28,7 @@ static enum out_tone tone_of(enum attach_state state)
 
 void rows_attach(struct out *out, const struct attach_row *rows, size_t n)
 {
-	out_rows(out, "attachments", NULL, columns, sizeof(columns) / sizeof(columns[0]));
+	out_rows(out, "items", NULL, columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < n; i++) {
 		const struct attach_row *r = &rows[i];
 

@@ -41,6 +41,17 @@ static bool is_local_policy(const struct view_service *s)
 	return s->flags & flag;
 }
 
+/* Endpoints in use that run on this node, whichever policy holds. */
+static size_t count_here(const struct view_service *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_backends; i++)
+		n += s->backends[i].flags & SL_BACKEND_LOCAL &&
+		     s->backends[i].flags & (SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL);
+	return n;
+}
+
 static void put_endpoints(struct out *out, const struct view_endpoint *endpoints, size_t n)
 {
 	char (*texts)[FORMAT_ENDPOINT_LEN] = calloc(n ? n : 1, sizeof(*texts));
@@ -74,7 +85,7 @@ static void put_service(struct out *out, const struct view_service *s)
 	out_number(out, s->affinity_s, s->affinity_s ? format_age(s->affinity_s * UINT64_C(1000000000), age) : "-");
 	snprintf(endpoints, sizeof(endpoints), "%zu%s", s->n_cluster, empty ? " (none usable)" : "");
 	out_number(out, s->n_cluster, endpoints);
-	out_number(out, s->n_local, NULL);
+	out_number(out, count_here(s), NULL);
 	put_endpoints(out, s->cluster, s->n_cluster);
 	put_endpoints(out, s->local, s->n_local);
 	out_number(out, s->service, NULL);

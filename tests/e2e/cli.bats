@@ -1,0 +1,256 @@
+#!/usr/bin/env bats
+# sluicectl: says what is so, with the agent and without it; explain is what happens; diff finds what was changed by hand.
+
+setup_file() {
+	load topology
+	load manifests
+	begin_file
+	topology_node
+	topology_pod server 11
+	topology_pod other 12
+	topology_pod client 100
+	topology_model server
+	topology_model other
+}
+
+teardown_file() {
+	load topology
+	topology_names "$T_ID"
+	topology_end
+}
+
+setup() {
+	load topology
+	load manifests
+	load helpers
+	begin_test
+	service web 10.96.0.10 fd00:10:96::10
+	endpoints web 11 12
+}
+
+teardown() {
+	end_test
+	agent_cleanup >/dev/null
+	forget web
+	forget empty
+}
+
+# Sees only packets: connect() in pods is left alone.
+packets_only() { agent_start --socket-lb off; }
+
+map() { in_ns node "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
+
+# explained FIELD ARGUMENT…: one field of the explanation
+explained() { ctl explain "${@:2}" -o json | jq -r "$1"; }
+
+@test "every command answers, in tables and in JSON" {
+	agent_start
+	settled
+	local command
+	for command in status services backends flows counters attach 'drops --counters' diff doctor \
+		'explain 10.244.1.100 10.96.0.10:80'; do
+		# shellcheck disable=SC2086
+		run ctl $command
+		assert_success
+		[ -n "$output" ]
+		# shellcheck disable=SC2086
+		run ctl $command -o json
+		assert_success
+		jq -e '.apiVersion == "sluice.dev/v1" and .kind' <<<"$output" >/dev/null || fail "$command: $output"
+	done
+	run ctl services --no-headers -s default/web:http
+	assert_output --regexp '^default +web:http +10\.96\.0\.10:80 +TCP +ClusterIP +Cluster +random +- +2 +2'
+}
+
+@test "without an agent everything is read from the pins" {
+	agent_start
+	settled
+	ctl services >"$BATS_TEST_TMPDIR/services"
+	agent_stop KILL
+	diff "$BATS_TEST_TMPDIR/services" <(ctl services)
+	local command
+	for command in backends flows counters attach 'drops --counters' 'explain 10.244.1.100 default/web:80'; do
+		# shellcheck disable=SC2086
+		run ctl $command
+		assert_success
+	done
+	run ctl diff --source "dir:$MANIFESTS"
+	assert_success
+	assert_output --partial 'source and kernel agree'
+	run ctl status
+	assert_equal "$status" 3
+	assert_output --partial 'traffic goes on without it'
+	run ctl diff
+	assert_equal "$status" 3
+	assert_output --partial '--source dir:PATH'
+}
+
+@test "nothing is pinned: exit code 3, and a sentence" {
+	run ctl services
+	assert_equal "$status" 3
+	assert_output --partial 'no sluiced has run here'
+}
+
+@test "without the right to read: exit code 4, and the capability's name" {
+	agent_start
+	run in_ns node setpriv --reuid 65534 --clear-groups "$SLUICECTL" services --bpffs "$BPFFS"
+	assert_equal "$status" 4
+}
+
+@test "diff finds a backend that was changed by hand; a restart puts it right" {
+	agent_start
+	settled
+	local id
+	id=$(ctl backends -s web:http -o json | jq '[.items[] | select(.address == "10.244.1.11")][0].id')
+	# 10.0.0.9:8080, everything else as it was
+	local bytes
+	bytes=$(map lookup sl4_backends key "$id" 0 0 0 -j | jq -r '.value[4:] | join(" ")')
+	# shellcheck disable=SC2086
+	map update sl4_backends key "$id" 0 0 0 value 10 0 0 9 $bytes
+	run ctl diff
+	assert_equal "$status" 1
+	assert_output --partial 'default/web:http TCP 10.96.0.10:80: cluster endpoint 10.0.0.9 port 8080 is in the kernel, not in the source'
+	assert_output --partial 'is in the kernel, not in the agent'
+	assert_equal "$(ctl diff -o json | jq '.differences > 0 and .agentRunning')" true
+	agent_stop KILL
+	run ctl diff --source "dir:$MANIFESTS"
+	assert_equal "$status" 1
+	assert_output --partial 'start sluiced'
+	agent_start
+	settled
+}
+
+@test "diff finds a service that vanished from the kernel" {
+	agent_start
+	settled
+	map delete sl4_services key 10 96 0 10 80 0 6 0
+	run ctl diff
+	assert_equal "$status" 1
+	assert_output --partial 'default/web:http TCP 10.96.0.10:80: is in the source, not in the kernel'
+}
+
+@test "diff finds what the source says and no agent has seen" {
+	agent_start
+	settled
+	agent_stop KILL
+	endpoints web 11 12 13
+	run ctl diff --source "dir:$MANIFESTS"
+	assert_equal "$status" 1
+	assert_output --partial 'cluster endpoint 10.244.1.13 port 8080 is in the source, not in the kernel'
+}
+
+@test "explain says what happens to new and to running flows" {
+	packets_only
+	settled
+	assert_equal "$(explained '.reason' 10.244.1.100:40001 10.96.0.10:80)" NEW_FLOW
+	assert_equal "$(explained '[.endpoints[].address] | sort | join(" ")' 10.244.1.100:40001 10.96.0.10:80)" '10.244.1.11 10.244.1.12'
+	call_from client tcp 10.96.0.10 80 --source-port 40001
+	assert_success
+	# the flow knows where it went, and explain goes by the flow
+	local pod
+	pod=$(ctl flows --client 10.244.1.100:40001 -o json | jq -r '.items[0].endpointAddress')
+	case $output in
+	*name=server*) assert_equal "$pod" 10.244.1.11 ;;
+	*name=other*) assert_equal "$pod" 10.244.1.12 ;;
+	esac
+	assert_equal "$(explained '.reason' 10.244.1.100:40001 10.96.0.10:80 --established)" FLOW
+	assert_equal "$(explained '.endpoints | map(.address) | join(" ")' 10.244.1.100:40001 10.96.0.10:80 --established)" "$pod"
+}
+
+@test "explain says what is refused, and how" {
+	packets_only
+	service empty 10.96.0.20 fd00:10:96::20
+	endpoints empty
+	settled
+	assert_equal "$(explained '"\(.verdict) \(.reason)"' 10.244.1.100:40002 10.96.0.20:80)" 'reject NO_ENDPOINT'
+	assert_refused client tcp 10.96.0.20 80
+	assert_equal "$(explained '"\(.verdict) \(.reason)"' 10.244.1.100:40002 10.96.0.10:81 udp)" 'reject UNKNOWN_PORT'
+	assert_refused client udp 10.96.0.10 81
+	assert_equal "$(explained '"\(.verdict) \(.reason)"' 10.244.1.100:40002 10.96.0.99:80 udp)" 'drop UNALLOCATED'
+	assert_silent client udp 10.96.0.99 80
+	assert_equal "$(explained '"\(.verdict) \(.reason)"' '[fd00:10:244:1::100]:40002' '[fd00:10:96::20]:80')" 'reject NO_ENDPOINT'
+	assert_refused client tcp fd00:10:96::20 80
+	assert_equal "$(explained .reason 10.244.1.100:40002 8.8.8.8:53 udp)" NOT_SERVICE
+}
+
+@test "explain says which calls are translated before a packet exists" {
+	agent_start
+	settled
+	assert_equal "$(explained '"\(.hook): \(.reason)"' "$NODE4" 10.96.0.10:80)" 'socket call of the node: SOCKET'
+	call_from node tcp 10.96.0.10 80
+	assert_success
+	assert_equal "$(counted SOCKET socketCalls)" 1
+	assert_equal "$(explained '"\(.hook): \(.reason)"' 10.244.1.100 default/web:http)" 'connect() in the pod: SOCKET'
+	assert_equal "$(explained '"\(.hook): \(.reason)"' 10.244.1.100 default/web:80 udp)" "ingress of the pod's device: NEW_FLOW"
+}
+
+# drops_shows PATTERN: the live list has a line like this before long
+drops_shows() {
+	in_ns_bg node "$SLUICECTL" drops --bpffs "$BPFFS" --admin-socket "$ADMIN" >"$BATS_TEST_TMPDIR/drops" 2>&1
+	local drops=$!
+	wait_for 5 "a refusal to be shown" shows "$1" || cat "$BATS_TEST_TMPDIR/drops"
+	kill "$drops"
+	wait "$drops" || :
+	grep -qE "$1" "$BATS_TEST_TMPDIR/drops"
+}
+
+# Refuses again each time, so that a reader that begins later sees one too.
+shows() {
+	in_ns client "$CALL" udp 10.96.0.10 81 --timeout 50 || :
+	grep -qE "$1" "$BATS_TEST_TMPDIR/drops"
+}
+
+@test "drops shows refusals with their reason, by the agent and without it" {
+	packets_only
+	settled
+	drops_shows 'UNKNOWN_PORT +reject +UDP +10\.244\.1\.100:[0-9]+ +10\.96\.0\.10:81 +ingress +pod-100 .*no such port'
+	agent_stop KILL
+	drops_shows 'UNKNOWN_PORT +reject +UDP +10\.244\.1\.100:[0-9]+ +10\.96\.0\.10:81 +ingress +pod-100 .*no such port'
+	run ctl drops --counters
+	assert_output --regexp 'UNKNOWN_PORT +reject +[0-9]+ .*compare the port with: sluicectl services'
+}
+
+@test "doctor finds what is missing" {
+	run ctl doctor
+	assert_equal "$status" 3
+	assert_output --regexp 'agent +fail'
+	assert_output --regexp 'maps +fail'
+	agent_start
+	run ctl doctor
+	assert_success
+	refute_output --regexp ' fail '
+	in_ns node sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+	run ctl doctor
+	in_ns node sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+	assert_success
+	assert_output --regexp 'IPv4 forwarding +warn +is off +sysctl -w net.ipv4.ip_forward=1'
+}
+
+@test "cleanup is refused while an agent runs, and leaves nothing behind" {
+	local before
+	before=$(inventory)
+	agent_start
+	run ctl cleanup
+	assert_failure
+	assert_equal "$(ctl attach -o json | jq '.items | length > 0')" true
+	agent_stop KILL
+	rm -f "$ADMIN" # what the killed agent left
+	run ctl cleanup
+	assert_success
+	diff <(echo "$before") <(inventory)
+	run ctl cleanup
+	assert_success
+	assert_output --partial 'nothing at'
+}
+
+@test "colours are for terminals that want them" {
+	agent_start
+	settled
+	run ctl status
+	refute_output --partial $'\033['
+	run env -u NO_COLOR TERM=xterm script -qec "$SLUICECTL diff --bpffs $BPFFS --admin-socket $ADMIN" /dev/null
+	assert_output --partial $'\033[32m'
+	run env NO_COLOR=1 TERM=xterm script -qec "$SLUICECTL diff --bpffs $BPFFS --admin-socket $ADMIN" /dev/null
+	refute_output --partial $'\033['
+	assert_output --partial 'agree'
+}
