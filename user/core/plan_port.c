@@ -627,6 +627,8 @@ static int draft_memory(struct draft *d)
 		return -ENOMEM;
 	if (diff_reserve(d->plan->diff, plan_table(f, ROW4_NAMES), &d->id) < 0)
 		return -ENOMEM;
+	if (plan_filter_set(d->plan, f, &d->port->claim->key.vip, false) < 0)
+		return -ENOMEM;
 	vec_for_each (b, &d->backends)
 		if (plan_filter_set(d->plan, f, &b->addr, true) < 0)
 			return -ENOMEM;
