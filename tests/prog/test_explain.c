@@ -19,7 +19,6 @@
 
 #include <bpf/bpf.h>
 
-
 #define PAIRS_DEFAULT 100000
 #define PER_CONTROL   25 /* pairs before services, rings and backends are drawn again */
 #define NS_PER_S      UINT64_C(1000000000)
@@ -53,12 +52,13 @@ static bool percent(uint32_t p)
 static const enum host clients[] = { CLIENT, CLIENT2, BACKEND1, BACKEND2, OUTSIDE, STRANGER };
 static const enum host vips[] = { VIP, VIP, VIP2, VIP3 };
 static const enum host backends[] = { BACKEND1, BACKEND2, BACKEND3, BACKEND4, CLIENT };
-static const enum host anybody[] = { CLIENT, OUTSIDE, VIP, VIP2, VIP3, UNALLOCATED, BACKEND1, BACKEND2, BACKEND3, NODE, STRANGER,
-				     STRANGER2 };
+static const enum host anybody[] = { CLIENT,   OUTSIDE,  VIP,      VIP2, VIP3,     UNALLOCATED,
+				     BACKEND1, BACKEND2, BACKEND3, NODE, STRANGER, STRANGER2 };
 static const uint16_t client_ports[] = { 40000, 40000, 40001, 53 };
 static const uint16_t service_ports[] = { 80, 80, 53, 443 };
 static const uint16_t backend_ports[] = { 8080, 8080, 9090, 80 };
-static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_TCP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDP, IPPROTO_SCTP };
+static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_TCP, IPPROTO_TCP,
+				  IPPROTO_UDP, IPPROTO_UDP, IPPROTO_SCTP };
 
 static struct end draw_client(void)
 {
@@ -144,7 +144,9 @@ static void draw_filter(void)
 
 		keys[2 * h] = bit / 64;
 		keys[2 * h + 1] = SL_FILTER_WORDS + bit / 64;
-		if (percent(h == VIP || h == VIP2 || h == VIP3 ? 95 : h == UNALLOCATED || h == STRANGER ? 40 : 5))
+		if (percent(h == VIP || h == VIP2 || h == VIP3  ? 95
+			    : h == UNALLOCATED || h == STRANGER ? 40
+								: 5))
 			words[2 * h] |= UINT64_C(1) << (bit % 64);
 		if (percent(h >= BACKEND1 && h <= BACKEND4 ? 95 : h == CLIENT ? 80 : 15))
 			words[2 * h + 1] |= UINT64_C(1) << (bit % 64);
@@ -196,7 +198,9 @@ static uint32_t draw_ring(uint32_t line, uint32_t service, uint16_t list)
 	if (percent(10) || (!n_fit && !wrong))
 		n = 0;
 	for (uint32_t i = 0; i < n; i++)
-		ids[i] = wrong && percent(50) ? chance(BACKENDS + 1) : n_fit ? fit[chance(n_fit)] : 0;
+		ids[i] = wrong && percent(50) ? chance(BACKENDS + 1)
+			 : n_fit              ? fit[chance(n_fit)]
+					      : 0;
 	for (uint32_t i = 0; i < 2; i++) {
 		uint32_t at = line + i;
 
@@ -205,7 +209,8 @@ static uint32_t draw_ring(uint32_t line, uint32_t service, uint16_t list)
 	return n;
 }
 
-static void publish(const struct row_service_key *key, const struct row_service *service, uint32_t slot)
+static void publish(const struct row_service_key *key, const struct row_service *service,
+		    uint32_t slot)
 {
 	const struct sl_slot_ref ref = { slot, service->gen + (percent(2) ? 1 : 0) };
 	uint8_t key_bytes[ROW_KEY_MAX] = { 0 }, value[sizeof(struct sl6_service)];
@@ -234,8 +239,10 @@ static void draw_service_row(uint32_t slot)
 	s.key.vip = address_of_host(published[slot].at.host);
 	s.key.port = published[slot].at.port;
 	s.key.proto = published[slot].proto;
-	s.flags = (uint16_t)((percent(30) ? SL_SERVICE_INTERNAL_LOCAL : 0) | (percent(70) ? SL_SERVICE_ANY_ENDPOINT : 0) |
-			     (s.key.proto == IPPROTO_SCTP && percent(30) ? SL_SERVICE_SCTP_PORT : 0));
+	s.flags =
+		(uint16_t)((percent(30) ? SL_SERVICE_INTERNAL_LOCAL : 0) |
+			   (percent(70) ? SL_SERVICE_ANY_ENDPOINT : 0) |
+			   (s.key.proto == IPPROTO_SCTP && percent(30) ? SL_SERVICE_SCTP_PORT : 0));
 	s.cluster_len = draw_ring(s.cluster_line, s.service, SL_BACKEND_IN_CLUSTER);
 	s.local_len = draw_ring(s.local_line, s.service, SL_BACKEND_IN_LOCAL);
 	publish(&s.key, &s, slot);
@@ -252,7 +259,8 @@ static void clear_hash(int fd, size_t key_size)
 
 static void draw_control(void)
 {
-	clear_hash(map_of("services"), family == 4 ? sizeof(struct sl4_service_key) : sizeof(struct sl6_service_key));
+	clear_hash(map_of("services"),
+		   family == 4 ? sizeof(struct sl4_service_key) : sizeof(struct sl6_service_key));
 	draw_config();
 	draw_filter();
 	draw_backends();
@@ -260,7 +268,9 @@ static void draw_control(void)
 		draw_service_row(slot);
 	/* The record that all ports of a cluster IP share. VIP3 is no cluster IP. */
 	for (uint32_t i = 0; i < 2; i++) {
-		const struct row_service s = { .key.vip = address_of_host(i ? VIP2 : VIP), .kind = SL_KIND_ADDRESS, .gen = ++control_gen };
+		const struct row_service s = { .key.vip = address_of_host(i ? VIP2 : VIP),
+					       .kind = SL_KIND_ADDRESS,
+					       .gen = ++control_gen };
 
 		if (percent(85))
 			publish(&s.key, &s, RECORDS + 1 + i);
@@ -279,14 +289,14 @@ union flow_key_bytes {
 	struct sl6_flow_key v6;
 };
 
-#define FILL_KEY(k, kind_, t)                                                              \
-	do {                                                                               \
+#define FILL_KEY(k, kind_, t)                                                                 \
+	do {                                                                                  \
 		memcpy((k)->saddr, host_address(family, (t)->from.host), sizeof((k)->saddr)); \
-		memcpy((k)->daddr, host_address(family, (t)->to.host), sizeof((k)->daddr)); \
-		(k)->sport = (t)->from.port;                                               \
-		(k)->dport = (t)->to.port;                                                 \
-		(k)->proto = (t)->proto;                                                   \
-		(k)->kind = (kind_);                                                       \
+		memcpy((k)->daddr, host_address(family, (t)->to.host), sizeof((k)->daddr));   \
+		(k)->sport = (t)->from.port;                                                  \
+		(k)->dport = (t)->to.port;                                                    \
+		(k)->proto = (t)->proto;                                                      \
+		(k)->kind = (kind_);                                                          \
 	} while (0)
 
 static union flow_key_bytes flow_key(enum sl_flow_kind kind, const struct tuple *t)
@@ -318,23 +328,24 @@ struct entry {
 	bool wrong_tag;
 };
 
-#define FILL_VALUE(v, e, tag_)                                                              \
-	do {                                                                                \
-		(v)->tag = (tag_);                                                          \
+#define FILL_VALUE(v, e, tag_)                                                                   \
+	do {                                                                                     \
+		(v)->tag = (tag_);                                                               \
 		memcpy((v)->saddr, host_address(family, (e)->to.from.host), sizeof((v)->saddr)); \
-		memcpy((v)->daddr, host_address(family, (e)->to.to.host), sizeof((v)->daddr)); \
-		(v)->sport = (e)->to.from.port;                                             \
-		(v)->dport = (e)->to.to.port;                                               \
-		(v)->backend = (e)->backend;                                                \
-		(v)->backend_gen = (e)->backend_gen;                                        \
-		(v)->service = 1;                                                           \
-		(v)->flags = (e)->flags;                                                    \
-		(v)->state = (e)->state;                                                    \
-		(v)->seen_ns = (e)->seen_ns;                                                \
-		(v)->twin_tick = (uint32_t)((e)->seen_ns >> SL_TICK_SHIFT);                 \
+		memcpy((v)->daddr, host_address(family, (e)->to.to.host), sizeof((v)->daddr));   \
+		(v)->sport = (e)->to.from.port;                                                  \
+		(v)->dport = (e)->to.to.port;                                                    \
+		(v)->backend = (e)->backend;                                                     \
+		(v)->backend_gen = (e)->backend_gen;                                             \
+		(v)->service = 1;                                                                \
+		(v)->flags = (e)->flags;                                                         \
+		(v)->state = (e)->state;                                                         \
+		(v)->seen_ns = (e)->seen_ns;                                                     \
+		(v)->twin_tick = (uint32_t)((e)->seen_ns >> SL_TICK_SHIFT);                      \
 	} while (0)
 
-static void write_flow(enum sl_flow_kind kind, const struct tuple *t, const struct entry *e, bool confirmed)
+static void write_flow(enum sl_flow_kind kind, const struct tuple *t, const struct entry *e,
+		       bool confirmed)
 {
 	const union flow_key_bytes key = flow_key(kind, t);
 	uint32_t tag = tag_of(&key);
@@ -388,16 +399,20 @@ static struct entry draw_entry(const struct tuple *to, uint64_t now_ns)
 	e.backend_gen = percent(80) ? backend_rows[e.backend].gen : 1 + chance(3);
 	if (e.state == SL_STATE_CLOSING && percent(50))
 		e.flags |= SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY;
-	e.seen_ns = percent(60) ? now_ns - NS_PER_S : draw_seen(now_ns, explain_idle_ns(to->proto, e.state));
+	e.seen_ns = percent(60) ? now_ns - NS_PER_S
+				: draw_seen(now_ns, explain_idle_ns(to->proto, e.state));
 	return e;
 }
 
 /* An entry where the walk will look, and perhaps its twin, which may be another flow's. */
-static void draw_flow(enum sl_flow_kind kind, const struct tuple *key, const struct tuple *to, uint64_t now_ns)
+static void draw_flow(enum sl_flow_kind kind, const struct tuple *key, const struct tuple *to,
+		      uint64_t now_ns)
 {
 	static const enum sl_flow_kind other[] = {
-		[SL_FLOW_REQUEST] = SL_FLOW_REPLY, [SL_FLOW_REPLY] = SL_FLOW_REQUEST,
-		[SL_FLOW_SNAT] = SL_FLOW_UNSNAT,   [SL_FLOW_UNSNAT] = SL_FLOW_SNAT,
+		[SL_FLOW_REQUEST] = SL_FLOW_REPLY,
+		[SL_FLOW_REPLY] = SL_FLOW_REQUEST,
+		[SL_FLOW_SNAT] = SL_FLOW_UNSNAT,
+		[SL_FLOW_UNSNAT] = SL_FLOW_SNAT,
 	};
 	struct entry e = draw_entry(to, now_ns);
 	const struct tuple twin_key = turned(to);
@@ -410,7 +425,8 @@ static void draw_flow(enum sl_flow_kind kind, const struct tuple *key, const str
 		write_flow(kind, key, &old, !confirmed);
 	}
 	if (percent(60)) {
-		const struct tuple back = turned(key), elsewhere = { draw_anybody(), draw_anybody(), key->proto };
+		const struct tuple back = turned(key),
+				   elsewhere = { draw_anybody(), draw_anybody(), key->proto };
 		struct entry t = draw_entry(percent(85) ? &back : &elsewhere, now_ns);
 
 		t.wrong_tag = false;
@@ -436,7 +452,8 @@ static void draw_collision(const struct tuple *t, uint64_t now_ns)
 		write_flow(SL_FLOW_REPLY, &out, &e, percent(50));
 	}
 	if (percent(40)) {
-		const struct tuple unsnat = { AT(t->from.host, PICK(backend_ports)), AT(NODE, SNAT_LOW), t->proto };
+		const struct tuple unsnat = { AT(t->from.host, PICK(backend_ports)),
+					      AT(NODE, SNAT_LOW), t->proto };
 		const struct tuple inside = { unsnat.from, draw_client(), t->proto };
 
 		e = draw_entry(&inside, now_ns);
@@ -457,13 +474,16 @@ static void draw_affinity(const struct tuple *t, uint64_t now_ns)
 
 		if (percent(40))
 			continue;
-		for (int tries = 0; tries < 20 && backend_rows[value.backend].service != service; tries++)
+		for (int tries = 0; tries < 20 && backend_rows[value.backend].service != service;
+		     tries++)
 			value.backend = 1 + chance(BACKENDS);
 		value.backend_gen = percent(85) ? backend_rows[value.backend].gen : 1 + chance(3);
 		/* at most 260 s of affinity: the border is drawn as well */
-		value.seen_ns = percent(60) ? now_ns - NS_PER_S : now_ns - chance(400) * NS_PER_S - 500 * NS_PER_MS;
+		value.seen_ns = percent(60) ? now_ns - NS_PER_S
+					    : now_ns - chance(400) * NS_PER_S - 500 * NS_PER_MS;
 		memset(&key, 0, sizeof(key));
-		memcpy(family == 4 ? key.v4.client : key.v6.client, host_address(family, t->from.host), address_len(family));
+		memcpy(family == 4 ? key.v4.client : key.v6.client,
+		       host_address(family, t->from.host), address_len(family));
 		*(family == 4 ? &key.v4.service : &key.v6.service) = service;
 		put("affinity", &key, &value);
 	}
@@ -475,7 +495,8 @@ static void draw_frag(const struct tuple *t, uint32_t id, enum sl_hook hook, uin
 		.sport = t->from.port,
 		.dport = t->to.port,
 		.tag = (id ^ (uint32_t)t->proto << 24) ^ percent(5),
-		.seen_ns = percent(70) ? now_ns - NS_PER_S : draw_seen(now_ns, SL_IDLE_FRAG_S * NS_PER_S),
+		.seen_ns = percent(70) ? now_ns - NS_PER_S
+				       : draw_seen(now_ns, SL_IDLE_FRAG_S * NS_PER_S),
 	};
 	union {
 		struct sl4_frag_key v4;
@@ -502,8 +523,10 @@ static void clear_flows(void)
 	for (enum table table = 0; table < TABLES; table++)
 		for (uint32_t shard = 0; shard < HARNESS_SHARDS; shard++)
 			clear_hash(harness_shard(family, table, shard), key_size);
-	clear_hash(map_of("affinity"), family == 4 ? sizeof(struct sl4_affinity_key) : sizeof(struct sl6_affinity_key));
-	clear_hash(map_of("frags"), family == 4 ? sizeof(struct sl4_frag_key) : sizeof(struct sl6_frag_key));
+	clear_hash(map_of("affinity"),
+		   family == 4 ? sizeof(struct sl4_affinity_key) : sizeof(struct sl6_affinity_key));
+	clear_hash(map_of("frags"),
+		   family == 4 ? sizeof(struct sl4_frag_key) : sizeof(struct sl6_frag_key));
 }
 
 /* ---- packets -------------------------------------------------------------------------------------------------------------- */
@@ -511,13 +534,16 @@ static void clear_flows(void)
 struct pair {
 	enum program program;
 	struct packet packet, about;
-	struct tuple tuple; /* of the packet, or of the flow an ICMP error is about as its entry has it */
+	struct tuple
+		tuple; /* of the packet, or of the flow an ICMP error is about as its entry has it */
 	bool fragment, later;
 	struct explain_packet question;
 };
 
 static const enum explain_hook hooks[PROGRAMS] = {
-	[POD_IN] = EXPLAIN_POD_IN,     [POD_OUT] = EXPLAIN_POD_OUT,     [UP_IN] = EXPLAIN_UPLINK_IN,
+	[POD_IN] = EXPLAIN_POD_IN,
+	[POD_OUT] = EXPLAIN_POD_OUT,
+	[UP_IN] = EXPLAIN_UPLINK_IN,
 	[UP_OUT] = EXPLAIN_UPLINK_OUT,
 };
 
@@ -528,7 +554,8 @@ static bool is_ingress(enum program program)
 
 static uint8_t draw_tcp_flags(void)
 {
-	static const uint8_t flags[] = { SYN, SYN, SYN, ACK, ACK, ACK | PSH, FIN | ACK, RST, RST | ACK, SYN | ACK, 0 };
+	static const uint8_t flags[] = { SYN,       SYN, SYN,       ACK,       ACK, ACK | PSH,
+					 FIN | ACK, RST, RST | ACK, SYN | ACK, 0 };
 
 	return PICK(flags);
 }
@@ -545,8 +572,10 @@ static void aim_at_service(struct tuple *t)
 	for (int i = 0; i < 10 && backend_rows[id].service != published[slot].service; i++)
 		id = 1 + chance(BACKENDS);
 	for (size_t i = 0; i < ARRAY_LEN(backends); i++)
-		if (!memcmp(backend_rows[id].addr.b, host_address(family, backends[i]), address_len(family)))
-			t->from = AT(backends[i], percent(25) ? backend_rows[id].port : PICK(client_ports));
+		if (!memcmp(backend_rows[id].addr.b, host_address(family, backends[i]),
+			    address_len(family)))
+			t->from = AT(backends[i],
+				     percent(25) ? backend_rows[id].port : PICK(client_ports));
 }
 
 /* Who talks to whom, as this hook mostly sees it. */
@@ -611,7 +640,8 @@ static struct tuple draw_target(enum sl_flow_kind kind, const struct tuple *t)
 
 static struct explain_tuple explain_tuple_of(const struct tuple *t)
 {
-	return (struct explain_tuple){ address_of_host(t->from.host), address_of_host(t->to.host), t->from.port, t->to.port, t->proto };
+	return (struct explain_tuple){ address_of_host(t->from.host), address_of_host(t->to.host),
+				       t->from.port, t->to.port, t->proto };
 }
 
 static bool has_ports(uint8_t proto)
@@ -623,7 +653,12 @@ static void draw_plain(struct pair *p)
 {
 	const struct tuple *t = &p->tuple;
 
-	p->packet = (struct packet){ .family = family, .proto = t->proto, .from = t->from, .to = t->to, .payload = 32, .id = 1 + chance(3) };
+	p->packet = (struct packet){ .family = family,
+				     .proto = t->proto,
+				     .from = t->from,
+				     .to = t->to,
+				     .payload = 32,
+				     .id = 1 + chance(3) };
 	if (t->proto == IPPROTO_TCP)
 		p->packet.flags = draw_tcp_flags();
 	p->question.tuple = explain_tuple_of(t);
@@ -648,18 +683,25 @@ static void draw_fragment(struct pair *p)
 /* An error about the packet that went the other way, so tuple becomes that of the flow's entry. */
 static void draw_icmp_error(struct pair *p)
 {
-	static const enum icmp_what kinds[] = { UNREACHABLE, TOO_BIG, TIME_EXCEEDED, PARAMETER_PROBLEM };
+	static const enum icmp_what kinds[] = { UNREACHABLE, TOO_BIG, TIME_EXCEEDED,
+						PARAMETER_PROBLEM };
 	const struct tuple quoted = turned(&p->tuple);
 	enum host from = percent(50) ? ROUTER : p->tuple.from.host;
 	bool cut = percent(5);
 
-	p->about = (struct packet){ .family = family, .proto = quoted.proto, .from = quoted.from, .to = quoted.to, .payload = 40 };
+	p->about = (struct packet){ .family = family,
+				    .proto = quoted.proto,
+				    .from = quoted.from,
+				    .to = quoted.to,
+				    .payload = 40 };
 	if (percent(5))
 		p->about.proto = 47;
 	p->packet = ICMP_ERROR(family, from, p->tuple.to.host, PICK(kinds), 0, &p->about);
 	if (cut)
 		p->packet.about_len = (uint16_t)(family == 4 ? 22 : 42);
-	p->question.tuple = (struct explain_tuple){ address_of_host(from), address_of_host(p->tuple.to.host), 0, 0, p->packet.proto };
+	p->question.tuple = (struct explain_tuple){ address_of_host(from),
+						    address_of_host(p->tuple.to.host), 0, 0,
+						    p->packet.proto };
 	p->question.icmp_error = true;
 	p->question.has_quoted = has_ports(p->about.proto) && !cut;
 	p->question.quoted = explain_tuple_of(&quoted);
@@ -669,9 +711,11 @@ static void draw_icmp_error(struct pair *p)
 static void draw_portless(struct pair *p)
 {
 	if (percent(50))
-		p->packet = ICMP(family, p->tuple.from.host, p->tuple.to.host, percent(50) ? ECHO_REQUEST : ECHO_REPLY);
+		p->packet = ICMP(family, p->tuple.from.host, p->tuple.to.host,
+				 percent(50) ? ECHO_REQUEST : ECHO_REPLY);
 	else
-		p->packet = OTHER(family, percent(50) ? 47 : 50, p->tuple.from.host, p->tuple.to.host, .payload = 32);
+		p->packet = OTHER(family, percent(50) ? 47 : 50, p->tuple.from.host,
+				  p->tuple.to.host, .payload = 32);
 	p->tuple.proto = p->packet.proto;
 	p->tuple.from.port = p->tuple.to.port = 0;
 	p->question.tuple = explain_tuple_of(&p->tuple);
@@ -680,7 +724,8 @@ static void draw_portless(struct pair *p)
 static void draw_packet(struct pair *p)
 {
 	/* Devices without Ethernet header run the uplink's walk; a test run cannot give them any source address. */
-	static const enum program programs[] = { POD_IN, POD_IN, POD_IN, UP_IN, UP_IN, POD_OUT, POD_OUT, UP_OUT, UP_OUT };
+	static const enum program programs[] = { POD_IN,  POD_IN,  POD_IN, UP_IN, UP_IN,
+						 POD_OUT, POD_OUT, UP_OUT, UP_OUT };
 
 	memset(p, 0, sizeof(*p));
 	p->program = PICK(programs);
@@ -727,7 +772,8 @@ static void draw_flows(const struct pair *p, uint64_t now_ns)
 			draw_affinity(&p->tuple, now_ns);
 	}
 	if (p->fragment && percent(70))
-		draw_frag(&p->tuple, p->packet.id, is_ingress(p->program) ? SL_HOOK_INGRESS : SL_HOOK_EGRESS, now_ns);
+		draw_frag(&p->tuple, p->packet.id,
+			  is_ingress(p->program) ? SL_HOOK_INGRESS : SL_HOOK_EGRESS, now_ns);
 }
 
 /* ---- the model's eyes ------------------------------------------------------------------------------------------------------- */
@@ -735,18 +781,22 @@ static void draw_flows(const struct pair *p, uint64_t now_ns)
 static int get(void *ctx, int family_, enum explain_map map, const void *key, void *ret_value)
 {
 	static const char *const names[EXPLAIN_MAPS] = {
-		[EXPLAIN_SERVICES] = "services", [EXPLAIN_RECORDS] = "records",   [EXPLAIN_RINGS] = "rings",
-		[EXPLAIN_BACKENDS] = "backends", [EXPLAIN_FILTER] = "filter",     [EXPLAIN_AFFINITY] = "affinity",
+		[EXPLAIN_SERVICES] = "services", [EXPLAIN_RECORDS] = "records",
+		[EXPLAIN_RINGS] = "rings",       [EXPLAIN_BACKENDS] = "backends",
+		[EXPLAIN_FILTER] = "filter",     [EXPLAIN_AFFINITY] = "affinity",
 		[EXPLAIN_FRAGS] = "frags",
 	};
-	enum table table = map == EXPLAIN_FLOWS_TCP ? IN_TCP : map == EXPLAIN_FLOWS_UDP ? IN_UDP : IN_NEW;
+	enum table table = map == EXPLAIN_FLOWS_TCP   ? IN_TCP
+			   : map == EXPLAIN_FLOWS_UDP ? IN_UDP
+						      : IN_NEW;
 	int fd;
 
 	(void)ctx;
 	assert_int_equal(family_, family);
 	if (map == EXPLAIN_NAMES)
 		return -ENOENT;
-	fd = names[map] ? map_of(names[map]) : harness_shard(family, table, tag_of(key) & (HARNESS_SHARDS - 1));
+	fd = names[map] ? map_of(names[map])
+			: harness_shard(family, table, tag_of(key) & (HARNESS_SHARDS - 1));
 	return bpf_map_lookup_elem(fd, key, ret_value) < 0 ? -errno : 0;
 }
 
@@ -758,18 +808,22 @@ struct tally {
 };
 
 /* Prints the pair and both answers; always fails. */
-static void differ(uint64_t number, const struct pair *p, const struct frame *in, const struct explain_answer *a,
-		   const struct outcome *got, const char *what)
+static void differ(uint64_t number, const struct pair *p, const struct frame *in,
+		   const struct explain_answer *a, const struct outcome *got, const char *what)
 {
 	char flags[FORMAT_FLAGS_LEN], endpoint[FORMAT_ENDPOINT_LEN];
 
-	print_error("pair %" PRIu64 ": %s\n  packet   %s\n  at       %d\n", number, what, frame_text(in), p->program);
-	print_error("  programs %s, verdict %d: %s\n", reason_name(got->reason), got->verdict, frame_text(&got->out));
-	print_error("  model    %s%s, %zu backends%s\n", reason_name(a->reason), a->answered ? " (answered)" : "", a->n_backends,
+	print_error("pair %" PRIu64 ": %s\n  packet   %s\n  at       %d\n", number, what,
+		    frame_text(in), p->program);
+	print_error("  programs %s, verdict %d: %s\n", reason_name(got->reason), got->verdict,
+		    frame_text(&got->out));
+	print_error("  model    %s%s, %zu backends%s\n", reason_name(a->reason),
+		    a->answered ? " (answered)" : "", a->n_backends,
 		    a->may_tear ? ", may tear" : "");
 	for (size_t i = 0; i < a->n_backends && i < 6; i++)
 		print_error("    backend %u %s %s\n", a->backends[i].id,
-			    format_endpoint(&a->backends[i].row.addr, a->backends[i].row.port, endpoint),
+			    format_endpoint(&a->backends[i].row.addr, a->backends[i].row.port,
+					    endpoint),
 			    format_backend_flags(a->backends[i].row.flags, flags));
 	for (size_t i = 0; i < a->n_steps; i++)
 		print_error("    %s\n", a->steps[i]);
@@ -796,23 +850,27 @@ struct seen_end {
 
 static struct seen_end seen_end(const struct parsed *p, bool destination)
 {
-	struct seen_end e = { .addr.family = (uint8_t)family, .port = destination ? p->dport : p->sport };
+	struct seen_end e = { .addr.family = (uint8_t)family,
+			      .port = destination ? p->dport : p->sport };
 
 	memcpy(e.addr.b, destination ? p->daddr : p->saddr, address_len(family));
 	return e;
 }
 
-static bool end_is(const struct seen_end *e, const struct address *addr, uint16_t port, bool with_port)
+static bool end_is(const struct seen_end *e, const struct address *addr, uint16_t port,
+		   bool with_port)
 {
 	return !address_cmp(&e->addr, addr) && (!with_port || e->port == port);
 }
 
 /* Which of the possible backends got it; NULL = none of them. */
-static const struct explain_backend *backend_of(const struct explain_answer *a, const struct seen_end *to, bool with_port,
+static const struct explain_backend *backend_of(const struct explain_answer *a,
+						const struct seen_end *to, bool with_port,
 						enum sl_reason reason)
 {
 	for (size_t i = 0; i < a->n_backends; i++)
-		if (end_is(to, &a->backends[i].row.addr, a->backends[i].row.port, with_port) && a->backends[i].reason == reason)
+		if (end_is(to, &a->backends[i].row.addr, a->backends[i].row.port, with_port) &&
+		    a->backends[i].reason == reason)
 			return &a->backends[i];
 	return NULL;
 }
@@ -826,13 +884,14 @@ static uint32_t opened_backend(const struct pair *p)
 		struct sl6_flow v6;
 	} value;
 
-	if (bpf_map_lookup_elem(harness_shard(family, IN_NEW, tag_of(&key) & (HARNESS_SHARDS - 1)), &key, &value) < 0)
+	if (bpf_map_lookup_elem(harness_shard(family, IN_NEW, tag_of(&key) & (HARNESS_SHARDS - 1)),
+				&key, &value) < 0)
 		return 0;
 	return family == 4 ? value.v4.backend : value.v6.backend;
 }
 
-static const char *compare_new(const struct pair *p, const struct explain_answer *a, const struct outcome *got,
-			       const struct parsed *out)
+static const char *compare_new(const struct pair *p, const struct explain_answer *a,
+			       const struct outcome *got, const struct parsed *out)
 {
 	const struct seen_end from = seen_end(out, false), to = seen_end(out, true);
 	bool same_port = from.port == p->tuple.from.port;
@@ -854,7 +913,8 @@ known:
 	return NULL;
 }
 
-static const char *compare_flow(const struct pair *p, const struct explain_answer *a, const struct parsed *out)
+static const char *compare_flow(const struct pair *p, const struct explain_answer *a,
+				const struct parsed *out)
 {
 	const struct seen_end from = seen_end(out, false), to = seen_end(out, true);
 	bool with_ports = !p->later;
@@ -866,13 +926,15 @@ static const char *compare_flow(const struct pair *p, const struct explain_answe
 	return NULL;
 }
 
-static const char *compare_bytes(const struct pair *p, const struct frame *in, const struct explain_answer *a,
-				 const struct outcome *got)
+static const char *compare_bytes(const struct pair *p, const struct frame *in,
+				 const struct explain_answer *a, const struct outcome *got)
 {
 	static struct parsed out; /* its sentence is returned */
 
 	if (!a->rewritten)
-		return in->len == got->out.len && !memcmp(in->bytes, got->out.bytes, in->len) ? NULL : "the packet changed";
+		return in->len == got->out.len && !memcmp(in->bytes, got->out.bytes, in->len)
+			       ? NULL
+			       : "the packet changed";
 	packet_parse(got->out.bytes, got->out.len, in->l3, true, &out);
 	if (out.wrong[0] && !p->fragment)
 		return out.wrong;
@@ -894,8 +956,8 @@ static bool reason_allowed(const struct explain_answer *a, enum sl_reason reason
 	return reason == a->reason || (a->may_tear && reason == SL_REASON_TORN);
 }
 
-static void compare(uint64_t number, const struct pair *p, const struct frame *in, const struct explain_answer *a,
-		    const struct outcome *got, struct tally *tally)
+static void compare(uint64_t number, const struct pair *p, const struct frame *in,
+		    const struct explain_answer *a, const struct outcome *got, struct tally *tally)
 {
 	const char *what = NULL;
 
@@ -924,7 +986,9 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 
 static void ask(struct pair *p, struct explain_answer *ret_answer)
 {
-	const struct explain_maps maps = { .get = get, .config = config, .seed = harness.options.consts.seed };
+	const struct explain_maps maps = { .get = get,
+					   .config = config,
+					   .seed = harness.options.consts.seed };
 
 	p->question.now_ns = harness_now_ns();
 	assert_int_equal(explain(&maps, &p->question, ret_answer), 0);
@@ -951,16 +1015,22 @@ static void run_pair(uint64_t number, bool show, struct tally *tally)
 
 /* Reasons that a pair can have. The others need what a test run has not: memory pressure, racing CPUs, sockets, XDP. */
 static const enum sl_reason reachable[] = {
-	SL_REASON_NOT_SERVICE,	SL_REASON_FLOW,		     SL_REASON_NEW_FLOW,	  SL_REASON_REPLY,
-	SL_REASON_ICMP_ERROR,	SL_REASON_HAIRPIN,	     SL_REASON_NO_ENDPOINT,	  SL_REASON_UNKNOWN_PORT,
-	SL_REASON_UNKNOWN_TCP_FLOW, SL_REASON_NO_LOCAL_ENDPOINT, SL_REASON_UNALLOCATED,	  SL_REASON_SCTP_PORT,
-	SL_REASON_FRAGMENT,	SL_REASON_MALFORMED,	     SL_REASON_SPOOFED_VIP,	  SL_REASON_ICMP_NO_FLOW,
-	SL_REASON_PORT_COLLISION, SL_REASON_TORN,	     SL_REASON_NO_NODE_ADDRESS,  SL_REASON_SNAT_PORTS,
+	SL_REASON_NOT_SERVICE,      SL_REASON_FLOW,
+	SL_REASON_NEW_FLOW,         SL_REASON_REPLY,
+	SL_REASON_ICMP_ERROR,       SL_REASON_HAIRPIN,
+	SL_REASON_NO_ENDPOINT,      SL_REASON_UNKNOWN_PORT,
+	SL_REASON_UNKNOWN_TCP_FLOW, SL_REASON_NO_LOCAL_ENDPOINT,
+	SL_REASON_UNALLOCATED,      SL_REASON_SCTP_PORT,
+	SL_REASON_FRAGMENT,         SL_REASON_MALFORMED,
+	SL_REASON_SPOOFED_VIP,      SL_REASON_ICMP_NO_FLOW,
+	SL_REASON_PORT_COLLISION,   SL_REASON_TORN,
+	SL_REASON_NO_NODE_ADDRESS,  SL_REASON_SNAT_PORTS,
 };
 
 static void report(const struct tally *tally, uint64_t pairs)
 {
-	print_message("# %" PRIu64 " pairs, 0 differences; one backend %" PRIu64 ", one of several %" PRIu64 ", torn draws %" PRIu64 "\n",
+	print_message("# %" PRIu64 " pairs, 0 differences; one backend %" PRIu64
+		      ", one of several %" PRIu64 ", torn draws %" PRIu64 "\n",
 		      pairs, tally->exact, tally->one_of_many, tally->torn_draws);
 	for (unsigned int r = 0; r < SL_REASON_COUNT; r++)
 		if (tally->reasons[r])
@@ -970,11 +1040,13 @@ static void report(const struct tally *tally, uint64_t pairs)
 static void model_and_programs_agree(void **state)
 {
 	const struct variant *variant = *state;
-	uint64_t pairs = number_of("EXPLAIN_PAIRS", PAIRS_DEFAULT) / VARIANTS, only = number_of("EXPLAIN_ONLY", UINT64_MAX);
+	uint64_t pairs = number_of("EXPLAIN_PAIRS", PAIRS_DEFAULT) / VARIANTS,
+		 only = number_of("EXPLAIN_ONLY", UINT64_MAX);
 	struct tally tally = { 0 };
 
 	start(state);
-	chance_state = 0x9e3779b97f4a7c15u ^ number_of("EXPLAIN_SEED", 1) << 20 ^ (uint64_t)(variant - variants + 1);
+	chance_state = 0x9e3779b97f4a7c15u ^ number_of("EXPLAIN_SEED", 1) << 20 ^
+		       (uint64_t)(variant - variants + 1);
 	chance(2);
 	for (uint64_t i = 0; i < pairs; i++) {
 		if (i % PER_CONTROL == 0)
@@ -986,7 +1058,8 @@ static void model_and_programs_agree(void **state)
 	report(&tally, pairs);
 	for (size_t i = 0; i < ARRAY_LEN(reachable) && pairs >= 5000 && only == UINT64_MAX; i++)
 		if (!tally.reasons[reachable[i]])
-			fail_msg("no pair was %s: the drawing misses a part of the walk", reason_name(reachable[i]));
+			fail_msg("no pair was %s: the drawing misses a part of the walk",
+				 reason_name(reachable[i]));
 }
 
 int main(void)

@@ -27,16 +27,17 @@ static int spy(struct cli *cli, const char *name)
 	seen_n_words = cli->n_words;
 	for (size_t i = 0; i < cli->n_words && i < 3; i++)
 		snprintf(seen_words[i], sizeof(seen_words[i]), "%s", cli->words[i]);
-	snprintf(seen_text, sizeof(seen_text), "%s|%s|%s", cli->values.namespace ? cli->values.namespace : "",
+	snprintf(seen_text, sizeof(seen_text), "%s|%s|%s",
+		 cli->values.namespace ? cli->values.namespace : "",
 		 cli->values.service ? cli->values.service : "", cli->values.bpffs);
 	seen_headers = cli->out.headers;
 	seen_style = cli->out.ops == &out_json_ops ? OUT_JSON : OUT_TABLE;
 	return answer;
 }
 
-#define SPY(name)                    \
+#define SPY(name)                       \
 	int cli_##name(struct cli *cli) \
-	{                            \
+	{                               \
 		return spy(cli, #name); \
 	}
 SPY(status)
@@ -156,9 +157,11 @@ TEST(mistakes_are_refused)
 
 TEST(environment_sets_what_belongs_to_the_machine_only)
 {
-	char *env[] = { (char *)(uintptr_t) "SLUICE_BPFFS=/mnt/bpf", (char *)(uintptr_t) "SLUICE_NODE_IP=10.0.0.1", NULL };
+	char *env[] = { (char *)(uintptr_t) "SLUICE_BPFFS=/mnt/bpf",
+			(char *)(uintptr_t) "SLUICE_NODE_IP=10.0.0.1", NULL };
 
-	assert_int_equal(run_env(env, "services"), 0); /* the agent's variables are no mistake here */
+	assert_int_equal(run_env(env, "services"),
+			 0); /* the agent's variables are no mistake here */
 	assert_string_equal(seen_text, "||/mnt/bpf");
 	assert_int_equal(run_env(env, "services --bpffs /x"), 0);
 	assert_string_equal(seen_text, "||/x");
@@ -208,9 +211,15 @@ TEST(errors_have_the_exit_code_of_their_kind)
 	static const struct {
 		int code, exit;
 	} cases[] = {
-		{ -EPERM, CLI_CAPABILITY },	{ -EACCES, CLI_CAPABILITY },	      { -ENOTSUP, CLI_KERNEL },
-		{ -ENOENT, CLI_UNREACHABLE },	{ -ECONNREFUSED, CLI_UNREACHABLE }, { -ETIMEDOUT, CLI_UNREACHABLE },
-		{ -EINVAL, CLI_USAGE },		{ -ENOMEM, CLI_PROBLEMS },	      { -EBUSY, CLI_PROBLEMS },
+		{ -EPERM, CLI_CAPABILITY },
+		{ -EACCES, CLI_CAPABILITY },
+		{ -ENOTSUP, CLI_KERNEL },
+		{ -ENOENT, CLI_UNREACHABLE },
+		{ -ECONNREFUSED, CLI_UNREACHABLE },
+		{ -ETIMEDOUT, CLI_UNREACHABLE },
+		{ -EINVAL, CLI_USAGE },
+		{ -ENOMEM, CLI_PROBLEMS },
+		{ -EBUSY, CLI_PROBLEMS },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -223,7 +232,9 @@ TEST(errors_have_the_exit_code_of_their_kind)
 
 #define T(test) cmocka_unit_test_setup_teardown(test, reset, reset)
 
-RUN(T(a_command_gets_its_options_wherever_they_stand), T(words_behind_the_command_are_its_own), T(the_exit_code_is_the_commands),
-    T(exit_codes_are_what_scripts_were_told),    T(mistakes_are_refused), T(environment_sets_what_belongs_to_the_machine_only),
-    T(help_of_every_command_fits_and_has_two_examples), T(help_of_the_whole_names_every_command_and_the_exit_codes),
-    T(version_names_program_and_maps), T(errors_have_the_exit_code_of_their_kind))
+RUN(T(a_command_gets_its_options_wherever_they_stand), T(words_behind_the_command_are_its_own),
+    T(the_exit_code_is_the_commands), T(exit_codes_are_what_scripts_were_told),
+    T(mistakes_are_refused), T(environment_sets_what_belongs_to_the_machine_only),
+    T(help_of_every_command_fits_and_has_two_examples),
+    T(help_of_the_whole_names_every_command_and_the_exit_codes), T(version_names_program_and_maps),
+    T(errors_have_the_exit_code_of_their_kind))

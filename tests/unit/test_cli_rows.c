@@ -18,12 +18,12 @@
 
 /* ---- nothing here reads a kernel --------------------------------------------------------------------------------------- */
 
-#define NEVER(type, name, ...)                            \
-	type name(__VA_ARGS__);                           \
-	type name(__VA_ARGS__)                            \
-	{                                                 \
-		fail_msg(#name " was called");            \
-		abort();                                  \
+#define NEVER(type, name, ...)                 \
+	type name(__VA_ARGS__);                \
+	type name(__VA_ARGS__)                 \
+	{                                      \
+		fail_msg(#name " was called"); \
+		abort();                       \
 	}
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 NEVER(int, cli_open_maps, struct cli *cli)
@@ -33,7 +33,8 @@ NEVER(void, cli_names_done, struct cli_names *names)
 NEVER(int, cli_fail, const struct err *err)
 NEVER(int, dp_stats_read, struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, void *values)
 NEVER(enum dp_map, dp_map_of, int family, enum dp_map map)
-NEVER(int, dp_flows_each, struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx)
+NEVER(int, dp_flows_each, struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn,
+      void *ctx)
 NEVER(int, dp_counters_read, const struct dp *dp, struct sl_counter counters[SL_REASON_COUNT])
 NEVER(int, dp_config_read, const struct dp *dp, struct sl_config *config)
 NEVER(uint64_t, gc_idle_ns, uint8_t proto, enum sl_flow_state state)
@@ -96,29 +97,70 @@ static void printed_json(const char *want)
 	printed(want);
 	document = cJSON_Parse(text);
 	assert_non_null(document);
-	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(document, "apiVersion")), "sluice.dev/v1");
+	assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(document, "apiVersion")),
+			    "sluice.dev/v1");
 	cJSON_Delete(document);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------------ */
 
 static struct view_endpoint endpoints[] = {
-	{ .addr = { 4, { 10, 1, 1, 11 } }, .port = 8080, .flags = SL_BACKEND_IN_CLUSTER | SL_BACKEND_SERVING, .backend = 1, .gen = 5 },
-	{ .addr = { 4, { 10, 1, 1, 12 } }, .port = 8080,
-	  .flags = SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL | SL_BACKEND_SERVING | SL_BACKEND_LOCAL, .backend = 2, .gen = 6 },
-	{ .addr = { 4, { 10, 1, 1, 13 } }, .port = 8080, .flags = SL_BACKEND_SERVING | SL_BACKEND_TERMINATING, .backend = 3, .gen = 7 },
+	{ .addr = { 4, { 10, 1, 1, 11 } },
+	  .port = 8080,
+	  .flags = SL_BACKEND_IN_CLUSTER | SL_BACKEND_SERVING,
+	  .backend = 1,
+	  .gen = 5 },
+	{ .addr = { 4, { 10, 1, 1, 12 } },
+	  .port = 8080,
+	  .flags = SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL | SL_BACKEND_SERVING |
+		   SL_BACKEND_LOCAL,
+	  .backend = 2,
+	  .gen = 6 },
+	{ .addr = { 4, { 10, 1, 1, 13 } },
+	  .port = 8080,
+	  .flags = SL_BACKEND_SERVING | SL_BACKEND_TERMINATING,
+	  .backend = 3,
+	  .gen = 7 },
 };
 
-static char ns_default[] = "default", ns_shop[] = "shop", web[] = "web", cart[] = "cart", http[] = "http", none[] = "";
+static char ns_default[] = "default", ns_shop[] = "shop", web[] = "web", cart[] = "cart",
+	    http[] = "http", none[] = "";
 
 static struct view_service services[] = {
-	{ .namespace = ns_default, .name = web, .port_name = none, .vip = { 4, { 10, 96, 0, 10 } }, .kind = SL_KIND_ADDRESS },
-	{ .namespace = ns_default, .name = web, .port_name = http, .vip = { 4, { 10, 96, 0, 10 } }, .port = 80,
-	  .proto = IPPROTO_TCP, .kind = SL_KIND_CLUSTER_IP, .affinity_s = 10800, .service = 1, .slot = 7, .gen = 3,
-	  .cluster = endpoints, .n_cluster = 2, .local = endpoints + 1, .n_local = 1, .backends = endpoints, .n_backends = 3 },
-	{ .namespace = ns_shop, .name = cart, .port_name = none, .vip = { 6, { 0xfd, 0, 0, 0x96, [15] = 1 } }, .port = 53,
-	  .proto = IPPROTO_UDP, .kind = SL_KIND_CLUSTER_IP, .algorithm = SL_ALGORITHM_MAGLEV, .flags = SL_SERVICE_INTERNAL_LOCAL,
-	  .service = 2, .slot = 9, .gen = 4 },
+	{ .namespace = ns_default,
+	  .name = web,
+	  .port_name = none,
+	  .vip = { 4, { 10, 96, 0, 10 } },
+	  .kind = SL_KIND_ADDRESS },
+	{ .namespace = ns_default,
+	  .name = web,
+	  .port_name = http,
+	  .vip = { 4, { 10, 96, 0, 10 } },
+	  .port = 80,
+	  .proto = IPPROTO_TCP,
+	  .kind = SL_KIND_CLUSTER_IP,
+	  .affinity_s = 10800,
+	  .service = 1,
+	  .slot = 7,
+	  .gen = 3,
+	  .cluster = endpoints,
+	  .n_cluster = 2,
+	  .local = endpoints + 1,
+	  .n_local = 1,
+	  .backends = endpoints,
+	  .n_backends = 3 },
+	{ .namespace = ns_shop,
+	  .name = cart,
+	  .port_name = none,
+	  .vip = { 6, { 0xfd, 0, 0, 0x96, [15] = 1 } },
+	  .port = 53,
+	  .proto = IPPROTO_UDP,
+	  .kind = SL_KIND_CLUSTER_IP,
+	  .algorithm = SL_ALGORITHM_MAGLEV,
+	  .flags = SL_SERVICE_INTERNAL_LOCAL,
+	  .service = 2,
+	  .slot = 9,
+	  .gen = 4 },
 };
 
 static const struct view view = { .services = services, .n_services = 3 };
@@ -136,11 +178,12 @@ TEST(services_as_json)
 {
 	begin(OUT_JSON);
 	rows_services(&out, &view, &(struct rows_filter){ .namespace = "default" });
-	printed_json("{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"ServiceList\",\"items\":[{\"namespace\":\"default\",\"name\":\"web\","
-		     "\"portName\":\"http\",\"address\":\"10.96.0.10\",\"port\":80,\"protocol\":\"TCP\",\"kind\":\"ClusterIP\","
-		     "\"policy\":\"Cluster\",\"algorithm\":\"random\",\"affinitySeconds\":10800,\"endpointCount\":2,\"localCount\":1,"
-		     "\"endpoints\":[\"10.1.1.11:8080\",\"10.1.1.12:8080\"],\"localEndpoints\":[\"10.1.1.12:8080\"],\"id\":1,"
-		     "\"slot\":7,\"generation\":3,\"damage\":\"\"}]}\n");
+	printed_json(
+		"{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"ServiceList\",\"items\":[{\"namespace\":\"default\",\"name\":\"web\","
+		"\"portName\":\"http\",\"address\":\"10.96.0.10\",\"port\":80,\"protocol\":\"TCP\",\"kind\":\"ClusterIP\","
+		"\"policy\":\"Cluster\",\"algorithm\":\"random\",\"affinitySeconds\":10800,\"endpointCount\":2,\"localCount\":1,"
+		"\"endpoints\":[\"10.1.1.11:8080\",\"10.1.1.12:8080\"],\"localEndpoints\":[\"10.1.1.12:8080\"],\"id\":1,"
+		"\"slot\":7,\"generation\":3,\"damage\":\"\"}]}\n");
 }
 
 TEST(services_are_filtered_by_name_and_port)
@@ -149,8 +192,15 @@ TEST(services_are_filtered_by_name_and_port)
 		const char *service;
 		bool found;
 	} cases[] = {
-		{ "web", true },	   { "default/web", true }, { "web:http", true },  { "default/web:80", true }, { "web:81", false },
-		{ "shop/web", false }, { "we", false },	    { "web:", false },	   { "default/web:https", false },
+		{ "web", true },
+		{ "default/web", true },
+		{ "web:http", true },
+		{ "default/web:80", true },
+		{ "web:81", false },
+		{ "shop/web", false },
+		{ "we", false },
+		{ "web:", false },
+		{ "default/web:https", false },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -158,7 +208,8 @@ TEST(services_are_filtered_by_name_and_port)
 		rows_services(&out, &view, &(struct rows_filter){ .service = cases[i].service });
 		end();
 		if (!!strstr(text, "web:http") != cases[i].found)
-			fail_msg("'%s' %s", cases[i].service, cases[i].found ? "was not found" : "was found");
+			fail_msg("'%s' %s", cases[i].service,
+				 cases[i].found ? "was not found" : "was found");
 	}
 }
 
@@ -200,11 +251,21 @@ TEST(backends_once_for_all_addresses_of_their_port)
 
 TEST(flows_as_table_and_json)
 {
-	static const struct sl_name name = { .namespace = "default", .name = "web", .port_name = "http", .port = 80 };
-	const struct sl4_flow_key key = { { 10, 1, 0, 5 }, { 10, 96, 0, 10 }, 40000, 80, IPPROTO_TCP, SL_FLOW_REQUEST, { 0 } };
-	const struct sl4_flow value = { .saddr = { 10, 1, 0, 5 }, .daddr = { 10, 1, 1, 11 }, .sport = 40000, .dport = 8080,
-					.backend = 1, .service = 1, .state = SL_STATE_CONFIRMED, .seen_ns = 1000000000,
-					.packets = 12, .bytes = 3456 };
+	static const struct sl_name name = {
+		.namespace = "default", .name = "web", .port_name = "http", .port = 80
+	};
+	const struct sl4_flow_key key = { { 10, 1, 0, 5 }, { 10, 96, 0, 10 }, 40000, 80,
+					  IPPROTO_TCP,     SL_FLOW_REQUEST,   { 0 } };
+	const struct sl4_flow value = { .saddr = { 10, 1, 0, 5 },
+					.daddr = { 10, 1, 1, 11 },
+					.sport = 40000,
+					.dport = 8080,
+					.backend = 1,
+					.service = 1,
+					.state = SL_STATE_CONFIRMED,
+					.seen_ns = 1000000000,
+					.packets = 12,
+					.bytes = 3456 };
 
 	begin(OUT_TABLE);
 	rows_flows_begin(&out);
@@ -216,11 +277,12 @@ TEST(flows_as_table_and_json)
 	rows_flows_begin(&out);
 	rows_flow(&out, 4, &key, &value, NULL, 66000000000, true);
 	rows_flows_end(&out);
-	printed_json("{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"FlowList\",\"items\":[{\"protocol\":\"TCP\","
-		     "\"clientAddress\":\"10.1.0.5\",\"clientPort\":40000,\"address\":\"10.96.0.10\",\"port\":80,"
-		     "\"endpointAddress\":\"10.1.1.11\",\"endpointPort\":8080,\"namespace\":\"\",\"name\":\"\",\"portName\":\"\","
-		     "\"kind\":\"request\",\"state\":\"confirmed\",\"flags\":\"-\",\"idleSeconds\":65,\"packets\":12,\"bytes\":3456,"
-		     "\"expired\":true,\"backend\":1,\"service\":1}]}\n");
+	printed_json(
+		"{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"FlowList\",\"items\":[{\"protocol\":\"TCP\","
+		"\"clientAddress\":\"10.1.0.5\",\"clientPort\":40000,\"address\":\"10.96.0.10\",\"port\":80,"
+		"\"endpointAddress\":\"10.1.1.11\",\"endpointPort\":8080,\"namespace\":\"\",\"name\":\"\",\"portName\":\"\","
+		"\"kind\":\"request\",\"state\":\"confirmed\",\"flags\":\"-\",\"idleSeconds\":65,\"packets\":12,\"bytes\":3456,"
+		"\"expired\":true,\"backend\":1,\"service\":1}]}\n");
 }
 
 TEST(counters_leave_out_what_never_happened)
@@ -246,7 +308,8 @@ TEST(counters_leave_out_what_never_happened)
 	for (unsigned int r = 0; r < SL_REASON_COUNT; r++) { /* all of them, whatever their count */
 		char key[64];
 
-		snprintf(key, sizeof(key), "\"reason\":\"%s\"", format_reason_name((enum sl_reason)r));
+		snprintf(key, sizeof(key), "\"reason\":\"%s\"",
+			 format_reason_name((enum sl_reason)r));
 		assert_non_null(strstr(text, key));
 	}
 }
@@ -254,8 +317,18 @@ TEST(counters_leave_out_what_never_happened)
 TEST(attachments)
 {
 	const struct attach_row rows[] = {
-		{ .ifindex = 4, .name = "veth1", .hook = "ingress", .how = "tcx", .program = "sl_pod_in", .prog_id = 9, .link_id = 2 },
-		{ .hook = "connect4", .how = "cgroup", .program = "sl_connect4", .state = ATTACH_FOREIGN, .text = "somebody's" },
+		{ .ifindex = 4,
+		  .name = "veth1",
+		  .hook = "ingress",
+		  .how = "tcx",
+		  .program = "sl_pod_in",
+		  .prog_id = 9,
+		  .link_id = 2 },
+		{ .hook = "connect4",
+		  .how = "cgroup",
+		  .program = "sl_connect4",
+		  .state = ATTACH_FOREIGN,
+		  .text = "somebody's" },
 	};
 
 	begin(OUT_TABLE);
@@ -267,8 +340,14 @@ TEST(attachments)
 
 TEST(refusals_are_documents_of_their_own)
 {
-	struct sl_event event = { .reason = SL_REASON_NO_ENDPOINT, .hook = SL_HOOK_INGRESS, .family = 4, .proto = IPPROTO_UDP,
-				  .sport = 40000, .dport = 53, .saddr = { 10, 1, 0, 5 }, .daddr = { 10, 96, 0, 10 } };
+	struct sl_event event = { .reason = SL_REASON_NO_ENDPOINT,
+				  .hook = SL_HOOK_INGRESS,
+				  .family = 4,
+				  .proto = IPPROTO_UDP,
+				  .sport = 40000,
+				  .dport = 53,
+				  .saddr = { 10, 1, 0, 5 },
+				  .daddr = { 10, 96, 0, 10 } };
 
 	begin(OUT_JSON);
 	rows_events_begin(&out);
@@ -277,20 +356,23 @@ TEST(refusals_are_documents_of_their_own)
 	assert_int_equal(text[text_len - 1], '\n'); /* at once, not with the next */
 	rows_event(&out, &event, NULL, 1700000000123000000);
 	end();
-	assert_int_equal(strncmp(text, "{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"Drop\",\"time\":\"2023-11-14T22:13:20.123Z\","
-				       "\"reason\":\"NO_ENDPOINT\",\"verdict\":\"reject\",\"protocol\":\"UDP\",\"sourceAddress\":\"10.1.0.5\","
-				       "\"sourcePort\":40000,\"address\":\"10.96.0.10\",\"port\":53,",
-				 200),
-			 0);
+	assert_int_equal(
+		strncmp(text,
+			"{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"Drop\",\"time\":\"2023-11-14T22:13:20.123Z\","
+			"\"reason\":\"NO_ENDPOINT\",\"verdict\":\"reject\",\"protocol\":\"UDP\",\"sourceAddress\":\"10.1.0.5\","
+			"\"sourcePort\":40000,\"address\":\"10.96.0.10\",\"port\":53,",
+			200),
+		0);
 	*strchr(text, '\n') = '\0';
 	cJSON_Delete(cJSON_Parse(text));
 }
 
 TEST(what_the_agent_tells_looks_the_same)
 {
-	cJSON *item = cJSON_Parse("{\"time\":\"2023-11-14T22:13:20.123Z\",\"reason\":\"UNKNOWN_PORT\",\"hook\":\"ingress\","
-				  "\"protocol\":\"TCP\",\"from\":\"[fd00::1]:40000\",\"to\":\"[fd00:96::10]:81\",\"ifindex\":0,"
-				  "\"namespace\":\"\",\"name\":\"\",\"portName\":\"\"}");
+	cJSON *item = cJSON_Parse(
+		"{\"time\":\"2023-11-14T22:13:20.123Z\",\"reason\":\"UNKNOWN_PORT\",\"hook\":\"ingress\","
+		"\"protocol\":\"TCP\",\"from\":\"[fd00::1]:40000\",\"to\":\"[fd00:96::10]:81\",\"ifindex\":0,"
+		"\"namespace\":\"\",\"name\":\"\",\"portName\":\"\"}");
 
 	begin(OUT_TABLE);
 	out.headers = false;
@@ -307,7 +389,8 @@ TEST(names_cannot_break_json_nor_colours_a_pipe)
 	out_begin(&out, "X");
 	out_field_text(&out, "name", "name", "a\"b\\c\nd\x1b");
 	out_end(&out);
-	printed_json("{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"X\",\"name\":\"a\\\"b\\\\c\\u000ad\\u001b\"}\n");
+	printed_json(
+		"{\"apiVersion\":\"sluice.dev/v1\",\"kind\":\"X\",\"name\":\"a\\\"b\\\\c\\u000ad\\u001b\"}\n");
 	begin(OUT_TABLE);
 	out_field_tone(&out, "k", "label", "bad", OUT_BAD);
 	printed("label          bad\n");
@@ -336,7 +419,8 @@ TEST(a_long_list_is_printed_in_portions)
 #define T(test) cmocka_unit_test_teardown(test, done)
 
 RUN(T(services_as_a_table), T(services_as_json), T(services_are_filtered_by_name_and_port),
-    T(nothing_is_said_to_people_and_an_empty_list_to_programs), T(tables_without_headers_hold_rows_alone),
-    T(backends_once_for_all_addresses_of_their_port), T(flows_as_table_and_json), T(counters_leave_out_what_never_happened),
-    T(attachments), T(refusals_are_documents_of_their_own), T(what_the_agent_tells_looks_the_same),
+    T(nothing_is_said_to_people_and_an_empty_list_to_programs),
+    T(tables_without_headers_hold_rows_alone), T(backends_once_for_all_addresses_of_their_port),
+    T(flows_as_table_and_json), T(counters_leave_out_what_never_happened), T(attachments),
+    T(refusals_are_documents_of_their_own), T(what_the_agent_tells_looks_the_same),
     T(names_cannot_break_json_nor_colours_a_pipe), T(a_long_list_is_printed_in_portions))

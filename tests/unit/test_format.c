@@ -33,7 +33,8 @@ TEST(the_longest_endpoint_fits)
 	char buf[FORMAT_ENDPOINT_LEN];
 	struct address a = addr("1111:2222:3333:4444:5555:6666:7777:8888");
 
-	assert_string_equal(format_endpoint(&a, 65535, buf), "[1111:2222:3333:4444:5555:6666:7777:8888]:65535");
+	assert_string_equal(format_endpoint(&a, 65535, buf),
+			    "[1111:2222:3333:4444:5555:6666:7777:8888]:65535");
 }
 
 TEST(endpoints_are_read_back)
@@ -42,8 +43,9 @@ TEST(endpoints_are_read_back)
 		const char *text, *addr;
 		uint16_t port;
 	} cases[] = {
-		{ "10.0.0.1", "10.0.0.1", 0 },   { "10.0.0.1:80", "10.0.0.1", 80 }, { "fd00::1", "fd00::1", 0 },
-		{ "[fd00::1]", "fd00::1", 0 },   { "[fd00::1]:80", "fd00::1", 80 }, { "::", "::", 0 },
+		{ "10.0.0.1", "10.0.0.1", 0 },     { "10.0.0.1:80", "10.0.0.1", 80 },
+		{ "fd00::1", "fd00::1", 0 },       { "[fd00::1]", "fd00::1", 0 },
+		{ "[fd00::1]:80", "fd00::1", 80 }, { "::", "::", 0 },
 		{ "[::]:65535", "::", 65535 },
 	};
 
@@ -60,9 +62,22 @@ TEST(endpoints_are_read_back)
 TEST(what_is_no_endpoint_is_refused_and_nothing_is_touched)
 {
 	static const char *const wrong[] = {
-		"",	      "web",	      "10.0.0.1:",    "10.0.0.1:0",   "10.0.0.1:65536", "10.0.0.1:-1",
-		"10.0.0.1:8a", ":80",	      "[fd00::1",     "[fd00::1]80",  "[fd00::1]:",     "[10.0.0.1]:80",
-		"10.0.0.1:80:90", "[fd00::1]:80x", "fd00::1]:80", "10.0.0.1:0000000000080",
+		"",
+		"web",
+		"10.0.0.1:",
+		"10.0.0.1:0",
+		"10.0.0.1:65536",
+		"10.0.0.1:-1",
+		"10.0.0.1:8a",
+		":80",
+		"[fd00::1",
+		"[fd00::1]80",
+		"[fd00::1]:",
+		"[10.0.0.1]:80",
+		"10.0.0.1:80:90",
+		"[fd00::1]:80x",
+		"fd00::1]:80",
+		"10.0.0.1:0000000000080",
 	};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -100,10 +115,17 @@ TEST(ages_as_kubectl_writes_them)
 		uint64_t ns;
 		const char *text;
 	} cases[] = {
-		{ 0, "0ms" },			      { 999999999, "999ms" },	  { 1000000000, "1s" },
-		{ 119000000000, "119s" },	      { 120000000000, "2m" },	  { 200000000000, "3m20s" },
-		{ 7199000000000, "119m59s" },	      { 7200000000000, "2h" },	  { 7500000000000, "2h5m" },
-		{ 86400ull * 2 * 1000000000, "2d" }, { 97ull * 3600 * 1000000000 + 3600ull * 2 * 1000000000, "4d3h" },
+		{ 0, "0ms" },
+		{ 999999999, "999ms" },
+		{ 1000000000, "1s" },
+		{ 119000000000, "119s" },
+		{ 120000000000, "2m" },
+		{ 200000000000, "3m20s" },
+		{ 7199000000000, "119m59s" },
+		{ 7200000000000, "2h" },
+		{ 7500000000000, "2h5m" },
+		{ 86400ull * 2 * 1000000000, "2d" },
+		{ 97ull * 3600 * 1000000000 + 3600ull * 2 * 1000000000, "4d3h" },
 	};
 	char buf[FORMAT_SHORT_LEN];
 
@@ -117,9 +139,14 @@ TEST(amounts_have_three_digits_at_most)
 		uint64_t bytes;
 		const char *text;
 	} cases[] = {
-		{ 0, "0" },			{ 1023, "1023" },	       { 1024, "1.0Ki" },
-		{ 1536, "1.5Ki" },		{ 10240, "10Ki" },	       { 1024 * 1024 - 1, "1023Ki" },
-		{ 12ull << 20, "12Mi" },	{ UINT64_MAX, "15Ei" },
+		{ 0, "0" },
+		{ 1023, "1023" },
+		{ 1024, "1.0Ki" },
+		{ 1536, "1.5Ki" },
+		{ 10240, "10Ki" },
+		{ 1024 * 1024 - 1, "1023Ki" },
+		{ 12ull << 20, "12Mi" },
+		{ UINT64_MAX, "15Ei" },
 	};
 	char buf[FORMAT_SHORT_LEN];
 
@@ -157,15 +184,19 @@ TEST(flags_are_listed_and_all_of_them_fit)
 	char buf[FORMAT_FLAGS_LEN];
 
 	assert_string_equal(format_backend_flags(0, buf), "-");
-	assert_string_equal(format_backend_flags(SL_BACKEND_IN_CLUSTER | SL_BACKEND_LOCAL, buf), "cluster,here");
-	assert_string_equal(format_backend_flags(0xffff, buf), "cluster,local,serving,here,terminating");
+	assert_string_equal(format_backend_flags(SL_BACKEND_IN_CLUSTER | SL_BACKEND_LOCAL, buf),
+			    "cluster,here");
+	assert_string_equal(format_backend_flags(0xffff, buf),
+			    "cluster,local,serving,here,terminating");
 	assert_string_equal(format_flow_flags(0xffff, buf),
 			    "local-list,fin-request,fin-reply,hairpin,port,snat,counted");
 }
 
-RUN(cmocka_unit_test(endpoints_have_brackets_only_where_needed), cmocka_unit_test(the_longest_endpoint_fits),
-    cmocka_unit_test(endpoints_are_read_back),
+RUN(cmocka_unit_test(endpoints_have_brackets_only_where_needed),
+    cmocka_unit_test(the_longest_endpoint_fits), cmocka_unit_test(endpoints_are_read_back),
     cmocka_unit_test(what_is_no_endpoint_is_refused_and_nothing_is_touched),
     cmocka_unit_test(protocols_by_name_and_number), cmocka_unit_test(ages_as_kubectl_writes_them),
-    cmocka_unit_test(amounts_have_three_digits_at_most), cmocka_unit_test(every_reason_has_a_name_a_text_and_a_class),
-    cmocka_unit_test(names_of_enumerations_follow_the_abi), cmocka_unit_test(flags_are_listed_and_all_of_them_fit))
+    cmocka_unit_test(amounts_have_three_digits_at_most),
+    cmocka_unit_test(every_reason_has_a_name_a_text_and_a_class),
+    cmocka_unit_test(names_of_enumerations_follow_the_abi),
+    cmocka_unit_test(flags_are_listed_and_all_of_them_fit))

@@ -73,7 +73,8 @@ int agent_ask(const char *path, const char *what, struct err *err, struct cJSON 
 	rc = send(fd, question, (size_t)len, MSG_NOSIGNAL) == len ? read_line(fd, &line) : -errno;
 	if (rc < 0) {
 		buf_done(&line);
-		return err_set(err, rc, "the agent at %s gave no answer to '%s': %s", path, what, strerror(-rc));
+		return err_set(err, rc, "the agent at %s gave no answer to '%s': %s", path, what,
+			       strerror(-rc));
 	}
 	answer = cJSON_Parse(buf_str(&line));
 	buf_done(&line);

@@ -10,14 +10,10 @@
 #include <string.h>
 
 static const struct out_column columns[] = {
-	{ "interface", "INTERFACE", false },
-	{ "ifindex", "INDEX", true },
-	{ "hook", "HOOK", false },
-	{ "how", "HOW", false },
-	{ "program", "PROGRAM", false },
-	{ "state", "STATE", false },
-	{ "programId", "PROG-ID", true },
-	{ "linkId", "LINK-ID", true },
+	{ "interface", "INTERFACE", false }, { "ifindex", "INDEX", true },
+	{ "hook", "HOOK", false },           { "how", "HOW", false },
+	{ "program", "PROGRAM", false },     { "state", "STATE", false },
+	{ "programId", "PROG-ID", true },    { "linkId", "LINK-ID", true },
 	{ "detail", "DETAIL", false },
 };
 
@@ -58,7 +54,8 @@ int cli_attach_rows(struct cli *cli, struct attach_row **ret_rows, size_t *ret_n
 	pin_dir_done(&pins);
 	if (!rc)
 		return CLI_OK;
-	err_set(&err, rc, "the links below %s could not be read: %s", cli->values.bpffs, strerror(-rc));
+	err_set(&err, rc, "the links below %s could not be read: %s", cli->values.bpffs,
+		strerror(-rc));
 	return cli_fail(&err);
 }
 

@@ -37,7 +37,8 @@ static const struct out_column columns[] = {
 	{ "service", NULL, true },
 };
 
-static struct sl_backend_stats stats_of(const struct rows_stats *stats, const struct view_endpoint *e)
+static struct sl_backend_stats stats_of(const struct rows_stats *stats,
+					const struct view_endpoint *e)
 {
 	const struct sl_backend_stats *all = e->addr.family == 6 ? stats->v6 : stats->v4;
 	size_t n = e->addr.family == 6 ? stats->n6 : stats->n4;
@@ -45,11 +46,12 @@ static struct sl_backend_stats stats_of(const struct rows_stats *stats, const st
 	return e->backend < n ? all[e->backend] : (struct sl_backend_stats){ 0 };
 }
 
-static void put_backend(struct out *out, const struct view_service *s, const struct view_endpoint *e,
-			const struct rows_stats *stats)
+static void put_backend(struct out *out, const struct view_service *s,
+			const struct view_endpoint *e, const struct rows_stats *stats)
 {
 	const struct sl_backend_stats st = stats_of(stats, e);
-	char name[CLI_NAME_LEN], endpoint[FORMAT_ENDPOINT_LEN], addr[ADDRESS_TEXT_LEN], flags[FORMAT_FLAGS_LEN];
+	char name[CLI_NAME_LEN], endpoint[FORMAT_ENDPOINT_LEN], addr[ADDRESS_TEXT_LEN],
+		flags[FORMAT_FLAGS_LEN];
 	char to[FORMAT_SHORT_LEN], from[FORMAT_SHORT_LEN];
 	bool usable = e->flags & (SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL);
 
@@ -88,7 +90,8 @@ static bool is_first_of_port(const struct view *view, size_t at)
 	for (size_t i = at; i-- > 0;) {
 		const struct view_service *before = &view->services[i];
 
-		if (strcmp(before->namespace, s->namespace) != 0 || strcmp(before->name, s->name) != 0)
+		if (strcmp(before->namespace, s->namespace) != 0 ||
+		    strcmp(before->name, s->name) != 0)
 			return true;
 		if (before->service == s->service && before->vip.family == s->vip.family)
 			return false;
@@ -116,8 +119,8 @@ void rows_backends(struct out *out, const struct view *view, const struct rows_s
 }
 
 /* Statistics up to the highest id in use. */
-static int read_stats(struct cli *cli, const struct view *view, int family, struct sl_backend_stats **ret_stats,
-		      size_t *ret_n)
+static int read_stats(struct cli *cli, const struct view *view, int family,
+		      struct sl_backend_stats **ret_stats, size_t *ret_n)
 {
 	struct sl_backend_stats *stats;
 	uint32_t n = 0;

@@ -19,7 +19,7 @@
 
 enum cli_exit {
 	CLI_OK = 0,
-	CLI_PROBLEMS = 1,    /* diff, doctor, status found some; or the command could not be done */
+	CLI_PROBLEMS = 1, /* diff, doctor, status found some; or the command could not be done */
 	CLI_USAGE = 2,
 	CLI_UNREACHABLE = 3, /* agent or API server; nothing is pinned */
 	CLI_CAPABILITY = 4,
@@ -109,7 +109,8 @@ int cli_kernel_view(struct cli *cli, struct view *ret_view);
 /* All of them CLI_OK, or the exit code after having said why. */
 struct attach_row;
 int cli_read_counters(struct cli *cli, struct sl_counter counters[SL_REASON_COUNT]);
-int cli_attach_rows(struct cli *cli, struct attach_row **ret_rows, size_t *ret_n); /* rows are the caller's to free() */
+int cli_attach_rows(struct cli *cli, struct attach_row **ret_rows,
+		    size_t *ret_n); /* rows are the caller's to free() */
 
 /*
  * Names by service id, of one family. cli_name() gives "namespace/name:port-name" ("id 7" where there is no name); valid
@@ -122,13 +123,15 @@ struct cli_names {
 };
 int cli_names_read(struct cli *cli, int family, struct cli_names *ret_names);
 void cli_names_done(struct cli_names *names);
-const struct sl_name *cli_names_find(const struct cli_names *names, uint32_t service); /* NULL = none */
+const struct sl_name *cli_names_find(const struct cli_names *names,
+				     uint32_t service); /* NULL = none */
 
 #define CLI_NAME_LEN (SL_NAMESPACE_LEN + SL_NAME_LEN + SL_PORT_NAME_LEN + 8)
 /* "name:port-name", or "name:80" for an unnamed port; for a column beside the namespace. */
-const char *cli_service_text(const char *name, const char *port_name, uint16_t port, char buf[CLI_NAME_LEN]);
+const char *cli_service_text(const char *name, const char *port_name, uint16_t port,
+			     char buf[CLI_NAME_LEN]);
 /* Does "name", "namespace/name" or either with ":port-name" or ":80" mean this one? wanted NULL means any. */
-bool cli_service_matches(const char *wanted, const char *namespace, const char *name, const char *port_name,
-			 uint16_t port);
+bool cli_service_matches(const char *wanted, const char *namespace, const char *name,
+			 const char *port_name, uint16_t port);
 
 #endif

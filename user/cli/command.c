@@ -27,26 +27,39 @@ static const char *const from_words[] = { "auto", "pod", "node", "outside", NULL
 
 /* The first group belongs to every command; main checks that the others are given to commands that have them. */
 static const struct option table[] = {
-	{ OPTION_ENUM(struct cli_values, output, "output", "table", output_words, "for people or for programs"),
+	{ OPTION_ENUM(struct cli_values, output, "output", "table", output_words,
+		      "for people or for programs"),
 	  .letter = 'o', .flag_only = true },
-	{ OPTION_ACTION(struct cli_values, no_headers, "no-headers", "tables without their first line") },
-	{ OPTION_ENUM(struct cli_values, colour, "color", "auto", colour_words, "colours in tables") },
-	{ OPTION_STRING(struct cli_values, bpffs, "bpffs", PIN_BPFFS_DEFAULT, "DIR", "where maps are pinned") },
-	{ OPTION_STRING(struct cli_values, admin_socket, "admin-socket", "/run/sluice/admin.sock", "PATH",
-			"where the agent listens") },
-	{ OPTION_STRING(struct cli_values, namespace, "namespace", NULL, "NAMESPACE", "only services in it"),
+	{ OPTION_ACTION(struct cli_values, no_headers, "no-headers",
+			"tables without their first line") },
+	{ OPTION_ENUM(struct cli_values, colour, "color", "auto", colour_words,
+		      "colours in tables") },
+	{ OPTION_STRING(struct cli_values, bpffs, "bpffs", PIN_BPFFS_DEFAULT, "DIR",
+			"where maps are pinned") },
+	{ OPTION_STRING(struct cli_values, admin_socket, "admin-socket", "/run/sluice/admin.sock",
+			"PATH", "where the agent listens") },
+	{ OPTION_STRING(struct cli_values, namespace, "namespace", NULL, "NAMESPACE",
+			"only services in it"),
 	  .letter = 'n', .flag_only = true },
-	{ OPTION_STRING(struct cli_values, service, "service", NULL, "[NS/]NAME[:PORT]", "only this service"),
+	{ OPTION_STRING(struct cli_values, service, "service", NULL, "[NS/]NAME[:PORT]",
+			"only this service"),
 	  .letter = 's', .flag_only = true },
-	{ OPTION_STRING(struct cli_values, client, "client", NULL, "ADDR[:PORT]", "only flows of this client"),
+	{ OPTION_STRING(struct cli_values, client, "client", NULL, "ADDR[:PORT]",
+			"only flows of this client"),
 	  .flag_only = true },
-	{ OPTION_ACTION(struct cli_values, all, "all", "also what is usually left out"), .letter = 'a' },
-	{ OPTION_ACTION(struct cli_values, counters, "counters", "sums by reason instead of live refusals") },
-	{ OPTION_ENUM(struct cli_values, from, "from", "auto", from_words, "where the packet comes from"),
+	{ OPTION_ACTION(struct cli_values, all, "all", "also what is usually left out"),
+	  .letter = 'a' },
+	{ OPTION_ACTION(struct cli_values, counters, "counters",
+			"sums by reason instead of live refusals") },
+	{ OPTION_ENUM(struct cli_values, from, "from", "auto", from_words,
+		      "where the packet comes from"),
 	  .flag_only = true },
-	{ OPTION_ACTION(struct cli_values, established, "established", "a TCP packet that is no SYN") },
-	{ OPTION_STRING(struct cli_values, source, "source", NULL, "dir:PATH", "manifests to compare with") },
-	{ OPTION_STRING(struct cli_values, node_name, "node-name", NULL, "NAME", "this node in the manifests") },
+	{ OPTION_ACTION(struct cli_values, established, "established",
+			"a TCP packet that is no SYN") },
+	{ OPTION_STRING(struct cli_values, source, "source", NULL, "dir:PATH",
+			"manifests to compare with") },
+	{ OPTION_STRING(struct cli_values, node_name, "node-name", NULL, "NAME",
+			"this node in the manifests") },
 	{ OPTION_STRING(struct cli_values, cgroup, "cgroup", NULL, "DIR", "mounted cgroup2") },
 	{ 0 },
 };
@@ -56,42 +69,110 @@ static const char common_options[] = " output no-headers color bpffs admin-socke
 #define SERVICE_OPTIONS " namespace service "
 
 const struct cli_command cli_commands[] = {
-	{ "status", "", "Is it running, and is it well?",
-	  "Exit code 3 when the agent does not answer (traffic goes on without it), 1 when it has problems.", " ", 0, 0,
-	  { "sluicectl status", "sluicectl status -o json | jq .maps" }, cli_status },
-	{ "services", "", "Service addresses that are translated here.",
+	{ "status",
+	  "",
+	  "Is it running, and is it well?",
+	  "Exit code 3 when the agent does not answer (traffic goes on without it), 1 when it has problems.",
+	  " ",
+	  0,
+	  0,
+	  { "sluicectl status", "sluicectl status -o json | jq .maps" },
+	  cli_status },
+	{ "services",
+	  "",
+	  "Service addresses that are translated here.",
 	  "POLICY is the traffic policy in force, ENDPOINTS how many a new flow may take, LOCAL those on this node.",
-	  SERVICE_OPTIONS "all ", 0, 0,
-	  { "sluicectl services -n default", "sluicectl services -s default/web:http" }, cli_services },
-	{ "backends", "", "Endpoints of services, with their traffic.", NULL, SERVICE_OPTIONS, 0, 0,
-	  { "sluicectl backends -s default/web", "sluicectl backends -o json" }, cli_backends },
-	{ "flows", "", "Flows that are translated by packet.",
+	  SERVICE_OPTIONS "all ",
+	  0,
+	  0,
+	  { "sluicectl services -n default", "sluicectl services -s default/web:http" },
+	  cli_services },
+	{ "backends",
+	  "",
+	  "Endpoints of services, with their traffic.",
+	  NULL,
+	  SERVICE_OPTIONS,
+	  0,
+	  0,
+	  { "sluicectl backends -s default/web", "sluicectl backends -o json" },
+	  cli_backends },
+	{ "flows",
+	  "",
+	  "Flows that are translated by packet.",
 	  "Flows of socket calls are translated before a packet exists and are not listed here.",
-	  SERVICE_OPTIONS "client all ", 0, 0,
-	  { "sluicectl flows -s default/web", "sluicectl flows --client 10.0.1.7" }, cli_flows },
-	{ "counters", "", "Packets by what became of them, and where.", NULL, " all ", 0, 0,
-	  { "sluicectl counters", "sluicectl counters --all -o json" }, cli_counters },
-	{ "attach", "", "Programs on interfaces and on the cgroup.", NULL, " ", 0, 0,
-	  { "sluicectl attach", "sluicectl attach -o json" }, cli_attach },
-	{ "drops", "", "Refused packets as they happen, with the reason and the remedy.",
+	  SERVICE_OPTIONS "client all ",
+	  0,
+	  0,
+	  { "sluicectl flows -s default/web", "sluicectl flows --client 10.0.1.7" },
+	  cli_flows },
+	{ "counters",
+	  "",
+	  "Packets by what became of them, and where.",
+	  NULL,
+	  " all ",
+	  0,
+	  0,
+	  { "sluicectl counters", "sluicectl counters --all -o json" },
+	  cli_counters },
+	{ "attach",
+	  "",
+	  "Programs on interfaces and on the cgroup.",
+	  NULL,
+	  " ",
+	  0,
+	  0,
+	  { "sluicectl attach", "sluicectl attach -o json" },
+	  cli_attach },
+	{ "drops",
+	  "",
+	  "Refused packets as they happen, with the reason and the remedy.",
 	  "While an agent runs, its last refusals come first and new ones follow; without one they are read from\n"
 	  "the kernel, where each is told to one reader: run one of these at a time. --counters sums up all.",
-	  " counters all ", 0, 0,
-	  { "sluicectl drops", "sluicectl drops --counters" }, cli_drops },
-	{ "explain", "SRC DST:PORT [PROTO]", "What would become of a packet, and why.",
+	  " counters all ",
+	  0,
+	  0,
+	  { "sluicectl drops", "sluicectl drops --counters" },
+	  cli_drops },
+	{ "explain",
+	  "SRC DST:PORT [PROTO]",
+	  "What would become of a packet, and why.",
 	  "SRC is ADDR or ADDR:PORT (without port: a new flow); DST is ADDR:PORT, [ADDR]:PORT or\n"
 	  "NAMESPACE/SERVICE:PORT. Nothing is sent; flows, affinity and backends are read from the maps.",
-	  " from established ", 2, 3,
-	  { "sluicectl explain 10.0.1.7 10.96.0.10:80", "sluicectl explain 10.0.1.7:40000 default/web:80 udp --from outside" },
+	  " from established ",
+	  2,
+	  3,
+	  { "sluicectl explain 10.0.1.7 10.96.0.10:80",
+	    "sluicectl explain 10.0.1.7:40000 default/web:80 udp --from outside" },
 	  cli_explain },
-	{ "diff", "", "Compares source, agent and kernel.",
-	  "Exit code 1 when they differ. Without --source, the agent tells where it reads.", " source node-name ", 0, 0,
-	  { "sluicectl diff", "sluicectl diff --source dir:/etc/sluice/manifests --node-name node-1" }, cli_diff },
-	{ "doctor", "", "Looks for what could keep sluice from working here.", NULL, " cgroup ", 0, 0,
-	  { "sluicectl doctor", "sluicectl doctor -o json | jq '.checks[]|select(.result!=\"ok\")'" }, cli_doctor },
-	{ "cleanup", "", "Removes all programs, maps and pins of sluice from this node.",
-	  "Service addresses stop working. Refused while an agent runs.", " ", 0, 0,
-	  { "sluicectl cleanup", "sluicectl cleanup --bpffs /run/bpf" }, cli_cleanup },
+	{ "diff",
+	  "",
+	  "Compares source, agent and kernel.",
+	  "Exit code 1 when they differ. Without --source, the agent tells where it reads.",
+	  " source node-name ",
+	  0,
+	  0,
+	  { "sluicectl diff",
+	    "sluicectl diff --source dir:/etc/sluice/manifests --node-name node-1" },
+	  cli_diff },
+	{ "doctor",
+	  "",
+	  "Looks for what could keep sluice from working here.",
+	  NULL,
+	  " cgroup ",
+	  0,
+	  0,
+	  { "sluicectl doctor",
+	    "sluicectl doctor -o json | jq '.checks[]|select(.result!=\"ok\")'" },
+	  cli_doctor },
+	{ "cleanup",
+	  "",
+	  "Removes all programs, maps and pins of sluice from this node.",
+	  "Service addresses stop working. Refused while an agent runs.",
+	  " ",
+	  0,
+	  0,
+	  { "sluicectl cleanup", "sluicectl cleanup --bpffs /run/bpf" },
+	  cli_cleanup },
 	{ 0 },
 };
 
@@ -148,9 +229,10 @@ static void write_option(FILE *file, const struct option *o)
 	if (o->metavar)
 		snprintf(left + len, sizeof(left) - len, " %s", o->metavar);
 	for (size_t i = 0; o->words && o->words[i]; i++)
-		len += (size_t)snprintf(left + len, sizeof(left) - len, "%c%s", i ? '|' : ' ', o->words[i]);
-	fprintf(file, "  %-36s %s%s%s%s\n", left, o->help, o->preset ? " (" : "", o->preset ? o->preset : "",
-		o->preset ? ")" : "");
+		len += (size_t)snprintf(left + len, sizeof(left) - len, "%c%s", i ? '|' : ' ',
+					o->words[i]);
+	fprintf(file, "  %-36s %s%s%s%s\n", left, o->help, o->preset ? " (" : "",
+		o->preset ? o->preset : "", o->preset ? ")" : "");
 }
 
 static void write_options(FILE *file, const char *names)
@@ -162,7 +244,8 @@ static void write_options(FILE *file, const char *names)
 
 static void write_command_help(FILE *file, const struct cli_command *c)
 {
-	fprintf(file, "Usage: sluicectl %s%s%s [OPTION…]\n%s\n", c->name, *c->words ? " " : "", c->words, c->about);
+	fprintf(file, "Usage: sluicectl %s%s%s [OPTION…]\n%s\n", c->name, *c->words ? " " : "",
+		c->words, c->about);
 	if (c->details)
 		fprintf(file, "%s\n", c->details);
 	fputs("\nOptions:\n", file);
@@ -173,13 +256,15 @@ static void write_command_help(FILE *file, const struct cli_command *c)
 
 static void write_help(FILE *file)
 {
-	fputs("Usage: sluicectl COMMAND [OPTION…]\nLooks at the service load balancer of this node.\n\n", file);
+	fputs("Usage: sluicectl COMMAND [OPTION…]\nLooks at the service load balancer of this node.\n\n",
+	      file);
 	for (const struct cli_command *c = cli_commands; c->name; c++)
 		fprintf(file, "  %-10s %s\n", c->name, c->about);
 	fputs("\n  sluicectl COMMAND --help tells more; --version tells versions\n\n"
 	      "Exit codes: 0 ok, 1 problems found, 2 usage, 3 agent or API unreachable,\n"
 	      "            4 missing capability, 5 missing kernel feature\n\n"
-	      "Examples:\n  sluicectl services\n  sluicectl explain 10.0.1.7 10.96.0.10:80\n", file);
+	      "Examples:\n  sluicectl services\n  sluicectl explain 10.0.1.7 10.96.0.10:80\n",
+	      file);
 }
 
 static void write_version(FILE *file)
@@ -188,8 +273,8 @@ static void write_version(FILE *file)
 
 	if (uname(&name) < 0)
 		snprintf(name.release, sizeof(name.release), "?");
-	fprintf(file, "sluicectl %s, maps v%d, kernel %s, licence GPL-2.0\n", SLUICE_VERSION, SL_ABI_VERSION,
-		name.release);
+	fprintf(file, "sluicectl %s, maps v%d, kernel %s, licence GPL-2.0\n", SLUICE_VERSION,
+		SL_ABI_VERSION, name.release);
 }
 
 /* ---- choosing the command --------------------------------------------------------------------------------------------- */
@@ -233,10 +318,11 @@ static int complain_command(const char *name)
 static int check_options(const struct cli_command *c, const struct options *options)
 {
 	for (const struct option *o = table; o->name; o++) {
-		if (options_origin(options, o->name) != OPTION_FROM_FLAG || has_word(common_options, o->name) ||
-		    has_word(c->options, o->name))
+		if (options_origin(options, o->name) != OPTION_FROM_FLAG ||
+		    has_word(common_options, o->name) || has_word(c->options, o->name))
 			continue;
-		cli_complain("'%s' has no option --%s; see: sluicectl %s --help", c->name, o->name, c->name);
+		cli_complain("'%s' has no option --%s; see: sluicectl %s --help", c->name, o->name,
+			     c->name);
 		return CLI_USAGE;
 	}
 	return CLI_OK;

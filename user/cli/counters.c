@@ -11,24 +11,17 @@
 #include "core/format.h"
 
 static const struct out_column columns[] = {
-	{ "reason", "REASON", false },
-	{ "verdict", "VERDICT", false },
-	{ "xdpPackets", "XDP", true },
-	{ "ingressPackets", "INGRESS", true },
-	{ "egressPackets", "EGRESS", true },
-	{ "socketCalls", "SOCKET", true },
-	{ "bytes", "BYTES", true },
-	{ "text", "MEANING", false },
+	{ "reason", "REASON", false },       { "verdict", "VERDICT", false },
+	{ "xdpPackets", "XDP", true },       { "ingressPackets", "INGRESS", true },
+	{ "egressPackets", "EGRESS", true }, { "socketCalls", "SOCKET", true },
+	{ "bytes", "BYTES", true },          { "text", "MEANING", false },
 	{ "advice", NULL, false },
 };
 
 static const struct out_column drop_columns[] = {
-	{ "reason", "REASON", false },
-	{ "verdict", "VERDICT", false },
-	{ "packets", "PACKETS", true },
-	{ "bytes", "BYTES", true },
-	{ "text", "MEANING", false },
-	{ "advice", "WHAT TO DO", false },
+	{ "reason", "REASON", false },  { "verdict", "VERDICT", false },
+	{ "packets", "PACKETS", true }, { "bytes", "BYTES", true },
+	{ "text", "MEANING", false },   { "advice", "WHAT TO DO", false },
 };
 
 static uint64_t all_packets(const struct sl_counter *c)

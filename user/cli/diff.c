@@ -42,8 +42,8 @@ static void tell_refused(void *ctx, const char *object, const char *reason)
 	d->n_refused++;
 }
 
-static int compare(struct diffing *d, const char *between, const struct view *a, const char *a_name, const struct view *b,
-		   const char *b_name)
+static int compare(struct diffing *d, const char *between, const struct view *a, const char *a_name,
+		   const struct view *b, const char *b_name)
 {
 	d->between = between;
 	return view_diff(a, a_name, b, b_name, put_difference, d) < 0 ? -ENOMEM : 0;
@@ -52,10 +52,13 @@ static int compare(struct diffing *d, const char *between, const struct view *a,
 /* "dir:PATH" of --source, else of the agent. NULL after having said why. */
 static const char *folder_of(struct cli *cli, const cJSON *status, const struct err *why)
 {
-	const char *source = cli->values.source ? cli->values.source : status ? agent_text(status, "source") : NULL;
+	const char *source = cli->values.source ? cli->values.source
+			     : status           ? agent_text(status, "source")
+						: NULL;
 
 	if (!source) {
-		cli_complain("%s; say what to compare with: sluicectl diff --source dir:PATH", why->what);
+		cli_complain("%s; say what to compare with: sluicectl diff --source dir:PATH",
+			     why->what);
 		return NULL;
 	}
 	if (!strncmp(source, "dir:", 4) && source[4])
@@ -65,7 +68,8 @@ static const char *folder_of(struct cli *cli, const cJSON *status, const struct 
 }
 
 /* The three comparisons. Rings and backend ids are known of source and kernel only. */
-static int compare_all(struct diffing *d, const struct view *source, struct view *agent, struct view *kernel)
+static int compare_all(struct diffing *d, const struct view *source, struct view *agent,
+		       struct view *kernel)
 {
 	int rc = compare(d, "source, kernel", source, "the source", kernel, "the kernel");
 
@@ -84,17 +88,21 @@ static void put_result(struct diffing *d, const char *folder, const cJSON *statu
 	out_field_number(out, "refusedObjects", NULL, d->n_refused, NULL);
 	out_field_text(out, "source", NULL, folder);
 	out_field_truth(out, "agentRunning", NULL, status != NULL, NULL);
-	out_field_number(out, "agentPendingRows", NULL, status ? agent_number(status, "pendingRows") : 0, NULL);
+	out_field_number(out, "agentPendingRows", NULL,
+			 status ? agent_number(status, "pendingRows") : 0, NULL);
 	if (!d->n && status && !agent_number(status, "pendingRows"))
 		out_note(out, OUT_GOOD, "source, agent and kernel agree");
 	else if (!d->n && !status)
 		out_note(out, OUT_GOOD, "source and kernel agree (no agent runs)");
 	else if (status)
-		out_note(out, OUT_PLAIN, "%llu rows wait to be written; the agent repairs drift within a minute. Next: sluicectl "
-					 "status",
-			 (unsigned long long)agent_number(status, "pendingRows"));
+		out_note(
+			out, OUT_PLAIN,
+			"%llu rows wait to be written; the agent repairs drift within a minute. Next: sluicectl "
+			"status",
+			(unsigned long long)agent_number(status, "pendingRows"));
 	else
-		out_note(out, OUT_PLAIN, "no agent runs that could repair this. Next: start sluiced");
+		out_note(out, OUT_PLAIN,
+			 "no agent runs that could repair this. Next: start sluiced");
 }
 
 struct sides {
@@ -115,8 +123,8 @@ static int read_sides(struct diffing *d, const char *folder, bool agent_runs, st
 		return code;
 	dp_config_read(cli->dp, &config);
 	dp_meta_read(cli->dp, &meta);
-	if (wanted_from_dir(folder, cli->values.node_name ? cli->values.node_name : meta.node_name, &meta, &config,
-			    tell_refused, d, &err, &s->source) < 0)
+	if (wanted_from_dir(folder, cli->values.node_name ? cli->values.node_name : meta.node_name,
+			    &meta, &config, tell_refused, d, &err, &s->source) < 0)
 		return cli_fail(&err);
 	if (!agent_runs || agent_ask(cli->values.admin_socket, "wanted", &err, &wanted) < 0)
 		return CLI_OK;
@@ -152,7 +160,8 @@ int cli_diff(struct cli *cli)
 		out_rows_end(&cli->out);
 		put_result(&d, folder, status);
 		out_end(&cli->out);
-		code = d.n || (status && agent_number(status, "pendingRows")) ? CLI_PROBLEMS : CLI_OK;
+		code = d.n || (status && agent_number(status, "pendingRows")) ? CLI_PROBLEMS
+									      : CLI_OK;
 	}
 	view_done(&s.kernel);
 	view_done(&s.source);

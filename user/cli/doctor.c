@@ -26,9 +26,9 @@ enum result {
 
 struct doctor {
 	struct cli *cli;
-	bool maps;    /* the pins could be opened */
+	bool maps; /* the pins could be opened */
 	enum result worst;
-	int code;     /* exit code of the first failure */
+	int code; /* exit code of the first failure */
 };
 
 static const struct out_column columns[] = {
@@ -38,8 +38,9 @@ static const struct out_column columns[] = {
 	{ "remedy", "WHAT TO DO", false },
 };
 
-__attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const char *check, enum result result,
-							const char *remedy, const char *format, ...)
+__attribute__((format(printf, 5, 6))) static void tell(struct doctor *d, const char *check,
+						       enum result result, const char *remedy,
+						       const char *format, ...)
 {
 	static const char *const words[] = { "ok", "warn", "fail" };
 	static const enum out_tone tones[] = { OUT_GOOD, OUT_WARN, OUT_BAD };
@@ -81,10 +82,12 @@ static void check_capabilities(struct doctor *d)
 	struct err err = { 0 };
 
 	if (probe_capabilities(&err) == 0) {
-		tell(d, "capabilities", RESULT_OK, "", "this process may load programs and read maps");
+		tell(d, "capabilities", RESULT_OK, "",
+		     "this process may load programs and read maps");
 		return;
 	}
-	tell(d, "capabilities", RESULT_FAIL, "run as root, or with the capabilities named", "%s", err.what);
+	tell(d, "capabilities", RESULT_FAIL, "run as root, or with the capabilities named", "%s",
+	     err.what);
 	d->code = CLI_CAPABILITY;
 }
 
@@ -96,7 +99,8 @@ static void check_features(struct doctor *d)
 		const char *without;
 	} features[] = {
 		{ "TCX links", probe_tcx(), "clsact filters are used instead" },
-		{ "errors from socket calls", probe_set_retval(), "refused calls fail by an ICMP error instead" },
+		{ "errors from socket calls", probe_set_retval(),
+		  "refused calls fail by an ICMP error instead" },
 		{ "coarse clock", probe_coarse_clock(), "time stamps cost some nanoseconds more" },
 	};
 
@@ -126,7 +130,8 @@ static void check_cgroup(struct doctor *d)
 	if (attach_find_cgroup(d->cli->values.cgroup, &err, path) == 0)
 		tell(d, "cgroup2", RESULT_OK, "", "mounted at %s", path);
 	else
-		tell(d, "cgroup2", RESULT_FAIL, "mount -t cgroup2 none /sys/fs/cgroup/unified", "%s", err.what);
+		tell(d, "cgroup2", RESULT_FAIL, "mount -t cgroup2 none /sys/fs/cgroup/unified",
+		     "%s", err.what);
 }
 
 /* First number of a file below /proc/sys; -1: cannot be read. */
@@ -144,9 +149,12 @@ static void check_sysctls(struct doctor *d)
 		const char *name, *path, *remedy;
 		int least;
 	} sysctls[] = {
-		{ "IPv4 forwarding", "/proc/sys/net/ipv4/ip_forward", "sysctl -w net.ipv4.ip_forward=1", 1 },
-		{ "IPv6 forwarding", "/proc/sys/net/ipv6/conf/all/forwarding", "sysctl -w net.ipv6.conf.all.forwarding=1", 1 },
-		{ "BPF compiler", "/proc/sys/net/core/bpf_jit_enable", "sysctl -w net.core.bpf_jit_enable=1", 1 },
+		{ "IPv4 forwarding", "/proc/sys/net/ipv4/ip_forward",
+		  "sysctl -w net.ipv4.ip_forward=1", 1 },
+		{ "IPv6 forwarding", "/proc/sys/net/ipv6/conf/all/forwarding",
+		  "sysctl -w net.ipv6.conf.all.forwarding=1", 1 },
+		{ "BPF compiler", "/proc/sys/net/core/bpf_jit_enable",
+		  "sysctl -w net.core.bpf_jit_enable=1", 1 },
 	};
 
 	for (size_t i = 0; i < sizeof(sysctls) / sizeof(sysctls[0]); i++) {
@@ -154,8 +162,8 @@ static void check_sysctls(struct doctor *d)
 
 		if (value < 0) /* no such family, or not ours to read */
 			continue;
-		tell(d, sysctls[i].name, value >= sysctls[i].least ? RESULT_OK : RESULT_WARN, sysctls[i].remedy, "is %s",
-		     value >= sysctls[i].least ? "on" : "off");
+		tell(d, sysctls[i].name, value >= sysctls[i].least ? RESULT_OK : RESULT_WARN,
+		     sysctls[i].remedy, "is %s", value >= sysctls[i].least ? "on" : "off");
 	}
 }
 
@@ -168,16 +176,19 @@ static void check_agent(struct doctor *d)
 	uint64_t problems;
 
 	if (agent_ask(d->cli->values.admin_socket, "status", &err, &status) < 0) {
-		tell(d, "agent", RESULT_FAIL, "start sluiced, or give --admin-socket", "%s", err.what);
+		tell(d, "agent", RESULT_FAIL, "start sluiced, or give --admin-socket", "%s",
+		     err.what);
 		d->code = d->code == CLI_PROBLEMS ? CLI_UNREACHABLE : d->code;
 		return;
 	}
 	problems = agent_number(status, "problems");
 	tell(d, "agent", RESULT_OK, "", "runs, version %s", agent_text(status, "version"));
 	if (problems)
-		tell(d, "agent's problems", RESULT_WARN, "sluicectl status", "%llu", (unsigned long long)problems);
+		tell(d, "agent's problems", RESULT_WARN, "sluicectl status", "%llu",
+		     (unsigned long long)problems);
 	if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "healthy")))
-		tell(d, "agent's health", RESULT_FAIL, "sluicectl status, and the agent's log", "not healthy");
+		tell(d, "agent's health", RESULT_FAIL, "sluicectl status, and the agent's log",
+		     "not healthy");
 	cJSON_Delete(status);
 }
 
@@ -187,7 +198,8 @@ static void check_pins(struct doctor *d)
 
 	d->maps = dp_open_read(d->cli->values.bpffs, &err, &d->cli->dp) == 0;
 	if (d->maps)
-		tell(d, "maps", RESULT_OK, "", "pinned below %s/%s", d->cli->values.bpffs, SL_PIN_DIR);
+		tell(d, "maps", RESULT_OK, "", "pinned below %s/%s", d->cli->values.bpffs,
+		     SL_PIN_DIR);
 	else
 		tell(d, "maps", RESULT_FAIL, "start sluiced", "%s", err.what);
 }
@@ -195,7 +207,8 @@ static void check_pins(struct doctor *d)
 static void check_room(struct doctor *d)
 {
 	static const enum dp_map maps[] = {
-		DP_sl4_services, DP_sl4_flows_tcp, DP_sl4_flows_udp, DP_sl6_services, DP_sl6_flows_tcp, DP_sl6_flows_udp,
+		DP_sl4_services, DP_sl4_flows_tcp, DP_sl4_flows_udp,
+		DP_sl6_services, DP_sl6_flows_tcp, DP_sl6_flows_udp,
 	};
 	bool all = true;
 
@@ -206,8 +219,9 @@ static void check_room(struct doctor *d)
 		if (dp_count(d->cli->dp, maps[i], &n) < 0 || n * 10 <= room * 9)
 			continue;
 		all = false;
-		tell(d, "room", RESULT_WARN, flows ? "raise --max-flows" : "raise --max-services", "%s holds %llu of %llu",
-		     dp_map_name(maps[i]), (unsigned long long)n, (unsigned long long)room);
+		tell(d, "room", RESULT_WARN, flows ? "raise --max-flows" : "raise --max-services",
+		     "%s holds %llu of %llu", dp_map_name(maps[i]), (unsigned long long)n,
+		     (unsigned long long)room);
 	}
 	if (all)
 		tell(d, "room", RESULT_OK, "", "no map is nearly full");
@@ -228,11 +242,13 @@ static void check_hooks(struct doctor *d)
 		if (r->state == ATTACH_OK || r->state == ATTACH_UNSUPPORTED)
 			continue;
 		bad++;
-		tell(d, "hooks", r->state == ATTACH_FOREIGN ? RESULT_WARN : RESULT_FAIL, "sluicectl attach",
-		     "%s %s: %s", r->ifindex ? r->name : "cgroup", r->hook, r->text);
+		tell(d, "hooks", r->state == ATTACH_FOREIGN ? RESULT_WARN : RESULT_FAIL,
+		     "sluicectl attach", "%s %s: %s", r->ifindex ? r->name : "cgroup", r->hook,
+		     r->text);
 	}
 	if (!n)
-		tell(d, "hooks", RESULT_FAIL, "start sluiced; see --pod-ifaces and --uplink", "no program is attached");
+		tell(d, "hooks", RESULT_FAIL, "start sluiced; see --pod-ifaces and --uplink",
+		     "no program is attached");
 	else if (!bad)
 		tell(d, "hooks", RESULT_OK, "", "%zu programs attached", n);
 	free(rows);
@@ -261,8 +277,8 @@ static void check_records(struct doctor *d)
 		return;
 	for (size_t i = 0; i < view.n_services; i++)
 		damaged += view.services[i].damage != NULL;
-	tell(d, "records", damaged ? RESULT_FAIL : RESULT_OK, "sluicectl diff", "%zu of %zu service records are damaged", damaged,
-	     view.n_services);
+	tell(d, "records", damaged ? RESULT_FAIL : RESULT_OK, "sluicectl diff",
+	     "%zu of %zu service records are damaged", damaged, view.n_services);
 	view_done(&view);
 }
 
@@ -270,8 +286,8 @@ static void check_records(struct doctor *d)
 static void check_refusals(struct doctor *d)
 {
 	static const enum sl_reason ours[] = {
-		SL_REASON_FLOW_INSERT, SL_REASON_PORT_COLLISION, SL_REASON_TORN, SL_REASON_NO_NODE_ADDRESS, SL_REASON_REWRITE,
-		SL_REASON_SNAT_PORTS,
+		SL_REASON_FLOW_INSERT,     SL_REASON_PORT_COLLISION, SL_REASON_TORN,
+		SL_REASON_NO_NODE_ADDRESS, SL_REASON_REWRITE,        SL_REASON_SNAT_PORTS,
 	};
 	struct sl_counter counters[SL_REASON_COUNT];
 	bool any = false;
@@ -280,20 +296,22 @@ static void check_refusals(struct doctor *d)
 		return;
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
 		const struct sl_counter *c = &counters[ours[i]];
-		uint64_t n = c->xdp.packets + c->ingress.packets + c->egress.packets + c->socket.packets;
+		uint64_t n =
+			c->xdp.packets + c->ingress.packets + c->egress.packets + c->socket.packets;
 
 		if (!n)
 			continue;
 		any = true;
-		tell(d, "refusals", RESULT_WARN, format_reason_advice(ours[i]), "%llu packets: %s", (unsigned long long)n,
-		     format_reason_text(ours[i]));
+		tell(d, "refusals", RESULT_WARN, format_reason_advice(ours[i]), "%llu packets: %s",
+		     (unsigned long long)n, format_reason_text(ours[i]));
 	}
 	if (!any)
 		tell(d, "refusals", RESULT_OK, "", "none that the node itself is to blame for");
 }
 
 static void (*const machine_checks[])(struct doctor *d) = {
-	check_kernel, check_capabilities, check_features, check_bpffs, check_cgroup, check_sysctls, check_agent, check_pins,
+	check_kernel, check_capabilities, check_features, check_bpffs,
+	check_cgroup, check_sysctls,      check_agent,    check_pins,
 };
 
 static void (*const map_checks[])(struct doctor *d) = {

@@ -22,29 +22,20 @@
 #include "core/format.h"
 #include "dp/events.h"
 
-#define POLL_MS     100 /* events do not wake their reader: a flood of them must stay cheap */
-#define AGENT_MS    500
-#define SEEN_LEN    400
+#define POLL_MS  100 /* events do not wake their reader: a flood of them must stay cheap */
+#define AGENT_MS 500
+#define SEEN_LEN 400
 
 static const struct out_column columns[] = {
-	{ "time", "TIME", false },
-	{ "reason", "REASON", false },
-	{ "verdict", "VERDICT", false },
-	{ "protocol", "PROTO", false },
-	{ NULL, "FROM", false },
-	{ "sourceAddress", NULL, false },
-	{ "sourcePort", NULL, true },
-	{ NULL, "TO", false },
-	{ "address", NULL, false },
-	{ "port", NULL, true },
-	{ "hook", "HOOK", false },
-	{ "interface", "INTERFACE", false },
-	{ "ifindex", NULL, true },
-	{ "namespace", NULL, false },
-	{ "name", NULL, false },
-	{ "portName", NULL, false },
-	{ NULL, "SERVICE", false },
-	{ "text", "MEANING", false },
+	{ "time", "TIME", false },         { "reason", "REASON", false },
+	{ "verdict", "VERDICT", false },   { "protocol", "PROTO", false },
+	{ NULL, "FROM", false },           { "sourceAddress", NULL, false },
+	{ "sourcePort", NULL, true },      { NULL, "TO", false },
+	{ "address", NULL, false },        { "port", NULL, true },
+	{ "hook", "HOOK", false },         { "interface", "INTERFACE", false },
+	{ "ifindex", NULL, true },         { "namespace", NULL, false },
+	{ "name", NULL, false },           { "portName", NULL, false },
+	{ NULL, "SERVICE", false },        { "text", "MEANING", false },
 	{ "advice", "WHAT TO DO", false },
 };
 
@@ -77,7 +68,8 @@ static void put_end(struct out *out, const struct address *addr, uint16_t port)
 
 static void put_drop(struct out *out, const struct rows_drop *d)
 {
-	char interface[IF_NAMESIZE] = "-", service[CLI_NAME_LEN + SL_NAMESPACE_LEN] = "-", port[CLI_NAME_LEN];
+	char interface[IF_NAMESIZE] = "-", service[CLI_NAME_LEN + SL_NAMESPACE_LEN] = "-",
+	     port[CLI_NAME_LEN];
 	bool named = d->namespace && *d->namespace;
 
 	if (d->ifindex && !if_indextoname(d->ifindex, interface))
@@ -111,7 +103,8 @@ static struct address address_of(int family, const uint8_t *bytes)
 	return addr;
 }
 
-void rows_event(struct out *out, const struct sl_event *e, const struct sl_name *name, uint64_t wall_ns)
+void rows_event(struct out *out, const struct sl_event *e, const struct sl_name *name,
+		uint64_t wall_ns)
 {
 	char when[40], proto[FORMAT_SHORT_LEN];
 	const struct rows_drop d = {
@@ -212,9 +205,9 @@ static int listen_events(struct listening *l, struct events *events)
 /* What makes a refusal itself: the agent's list is the last so many, so new ones stand behind the last one seen. */
 static void identity(const cJSON *item, char seen[SEEN_LEN])
 {
-	snprintf(seen, SEEN_LEN, "%s %s %s %s %s %llu", agent_text(item, "time"), agent_text(item, "reason"),
-		 agent_text(item, "from"), agent_text(item, "to"), agent_text(item, "protocol"),
-		 (unsigned long long)agent_number(item, "ifindex"));
+	snprintf(seen, SEEN_LEN, "%s %s %s %s %s %llu", agent_text(item, "time"),
+		 agent_text(item, "reason"), agent_text(item, "from"), agent_text(item, "to"),
+		 agent_text(item, "protocol"), (unsigned long long)agent_number(item, "ifindex"));
 }
 
 static void put_new(struct out *out, const cJSON *drops, char seen[SEEN_LEN])
@@ -262,12 +255,14 @@ static void say_if_off(struct cli *cli)
 	struct sl_config config;
 
 	if (dp_config_read(cli->dp, &config) == 0 && !(config.flags & SL_CONFIG_EVENTS))
-		cli_complain("the agent has switched events off: nothing will be seen here; try --counters");
+		cli_complain(
+			"the agent has switched events off: nothing will be seen here; try --counters");
 }
 
 static int listen_drops(struct cli *cli)
 {
-	struct listening l = { .cli = cli, .wall_minus_monotonic_ns = clock_wall_ns() - clock_now_ns() };
+	struct listening l = { .cli = cli,
+			       .wall_minus_monotonic_ns = clock_wall_ns() - clock_now_ns() };
 	char seen[SEEN_LEN] = "";
 	struct events *events;
 	int code = cli_open_maps(cli);

@@ -37,8 +37,9 @@ static int get(void *ctx, int family, enum explain_map map, const void *key, voi
 
 	if (!dp_map_is_flows(at))
 		return dp_lookup(s->dp, at, key, ret_value);
-	return dp_flow_lookup(s->dp, at, family == 4 ? sl4_flow_hash(key, s->seed) : sl6_flow_hash(key, s->seed), key,
-			      ret_value);
+	return dp_flow_lookup(
+		s->dp, at, family == 4 ? sl4_flow_hash(key, s->seed) : sl6_flow_hash(key, s->seed),
+		key, ret_value);
 }
 
 static int open_maps(struct cli *cli, struct source *source, struct explain_maps *ret_maps)
@@ -66,15 +67,17 @@ static int open_maps(struct cli *cli, struct source *source, struct explain_maps
 
 /* ---- which packet ----------------------------------------------------------------------------------------------------- */
 
-static bool is_meant(const struct view_service *s, const char *text, const struct explain_tuple *t, bool any_proto)
+static bool is_meant(const struct view_service *s, const char *text, const struct explain_tuple *t,
+		     bool any_proto)
 {
-	return s->kind != SL_KIND_ADDRESS && s->kind != SL_KIND_NODE_PORT && s->vip.family == t->saddr.family &&
-	       (any_proto || s->proto == t->proto) &&
+	return s->kind != SL_KIND_ADDRESS && s->kind != SL_KIND_NODE_PORT &&
+	       s->vip.family == t->saddr.family && (any_proto || s->proto == t->proto) &&
 	       cli_service_matches(text, s->namespace, s->name, s->port_name, s->port);
 }
 
 /* "namespace/service" with ":port" or ":port-name": its first address of the source's family; TCP where nothing else was said. */
-static int find_service(struct cli *cli, const char *text, struct explain_tuple *t, bool proto_given)
+static int find_service(struct cli *cli, const char *text, struct explain_tuple *t,
+			bool proto_given)
 {
 	const struct view_service *found = NULL;
 	struct view view;
@@ -94,7 +97,8 @@ static int find_service(struct cli *cli, const char *text, struct explain_tuple 
 	view_done(&view);
 	if (t->daddr.family)
 		return CLI_OK;
-	cli_complain("no IPv%d service '%s' is here; see: sluicectl services", t->saddr.family, text);
+	cli_complain("no IPv%d service '%s' is here; see: sluicectl services", t->saddr.family,
+		     text);
 	return CLI_PROBLEMS;
 }
 
@@ -107,7 +111,8 @@ static int parse_tuple(struct cli *cli, struct explain_tuple *ret_tuple)
 		return CLI_USAGE;
 	}
 	if (format_parse_endpoint(cli->words[0], &t.saddr, &t.sport) < 0) {
-		cli_complain("SRC '%s' is no address; use ADDR, ADDR:PORT or [ADDR]:PORT", cli->words[0]);
+		cli_complain("SRC '%s' is no address; use ADDR, ADDR:PORT or [ADDR]:PORT",
+			     cli->words[0]);
 		return CLI_USAGE;
 	}
 	if (strchr(cli->words[1], '/')) {
@@ -116,15 +121,18 @@ static int parse_tuple(struct cli *cli, struct explain_tuple *ret_tuple)
 		if (code)
 			return code;
 	} else if (format_parse_endpoint(cli->words[1], &t.daddr, &t.dport) < 0) {
-		cli_complain("DST '%s' is no address and port; use ADDR:PORT, [ADDR]:PORT or NAMESPACE/SERVICE:PORT",
-			     cli->words[1]);
+		cli_complain(
+			"DST '%s' is no address and port; use ADDR:PORT, [ADDR]:PORT or NAMESPACE/SERVICE:PORT",
+			cli->words[1]);
 		return CLI_USAGE;
 	}
 	if (t.saddr.family != t.daddr.family) {
-		cli_complain("SRC is IPv%d and DST is IPv%d; they must be of one family", t.saddr.family, t.daddr.family);
+		cli_complain("SRC is IPv%d and DST is IPv%d; they must be of one family",
+			     t.saddr.family, t.daddr.family);
 		return CLI_USAGE;
 	}
-	if (!t.dport && (t.proto == IPPROTO_TCP || t.proto == IPPROTO_UDP || t.proto == IPPROTO_SCTP)) {
+	if (!t.dport &&
+	    (t.proto == IPPROTO_TCP || t.proto == IPPROTO_UDP || t.proto == IPPROTO_SCTP)) {
 		cli_complain("DST '%s' has no port; add ':PORT'", cli->words[1]);
 		return CLI_USAGE;
 	}
@@ -137,7 +145,8 @@ static bool is_node(const struct sl_config *c, const struct address *addr)
 	return addr->family == 4 ? !memcmp(c->node4, addr->b, 4) : !memcmp(c->node6, addr->b, 16);
 }
 
-static enum cli_from where_from(const struct cli *cli, const struct explain_maps *maps, const struct address *addr)
+static enum cli_from where_from(const struct cli *cli, const struct explain_maps *maps,
+				const struct address *addr)
 {
 	if (cli->values.from != CLI_FROM_AUTO)
 		return (enum cli_from)cli->values.from;
@@ -160,7 +169,9 @@ static int run(const struct cli *cli, const struct explain_maps *maps, struct ex
 	bool call = from != CLI_FROM_OUTSIDE && !p->tuple.sport && !cli->values.established;
 	int rc;
 
-	p->tcp_flags = p->tuple.proto != IPPROTO_TCP ? 0 : cli->values.established ? EXPLAIN_ACK : EXPLAIN_SYN;
+	p->tcp_flags = p->tuple.proto != IPPROTO_TCP ? 0
+		       : cli->values.established     ? EXPLAIN_ACK
+						     : EXPLAIN_SYN;
 	if (call) {
 		p->hook = from == CLI_FROM_NODE ? EXPLAIN_NODE_CALL : EXPLAIN_POD_CALL;
 		rc = explain(maps, p, ret_answer);
@@ -188,19 +199,24 @@ static const char *hook_text(enum explain_hook hook)
 	return texts[hook];
 }
 
-static void tuple_text(const struct explain_tuple *t, bool any_backend, bool any_port, char *text, size_t size)
+static void tuple_text(const struct explain_tuple *t, bool any_backend, bool any_port, char *text,
+		       size_t size)
 {
 	char src[FORMAT_ENDPOINT_LEN], dst[FORMAT_ENDPOINT_LEN];
 
 	snprintf(text, size, "%s%s → %s", format_endpoint(&t->saddr, any_port ? 0 : t->sport, src),
-		 any_port ? ":(random)" : "", any_backend ? "one of the endpoints" : format_endpoint(&t->daddr, t->dport, dst));
+		 any_port ? ":(random)" : "",
+		 any_backend ? "one of the endpoints" : format_endpoint(&t->daddr, t->dport, dst));
 }
 
 static void put_backends(struct out *out, const struct explain_answer *a)
 {
 	static const struct out_column columns[] = {
-		{ NULL, "POSSIBLE ENDPOINT", false }, { "address", NULL, false }, { "port", NULL, true },
-		{ "flags", "STATE", false },	      { "id", "ID", true },
+		{ NULL, "POSSIBLE ENDPOINT", false },
+		{ "address", NULL, false },
+		{ "port", NULL, true },
+		{ "flags", "STATE", false },
+		{ "id", "ID", true },
 	};
 	char endpoint[FORMAT_ENDPOINT_LEN], text[ADDRESS_TEXT_LEN], flags[FORMAT_FLAGS_LEN];
 
@@ -218,7 +234,8 @@ static void put_backends(struct out *out, const struct explain_answer *a)
 	out_rows_end(out);
 }
 
-static void put_answer(struct out *out, const struct explain_packet *p, const struct explain_answer *a)
+static void put_answer(struct out *out, const struct explain_packet *p,
+		       const struct explain_answer *a)
 {
 	const char **steps = calloc(a->n_steps ? a->n_steps : 1, sizeof(*steps));
 	enum out_tone tone = a->verdict >= SL_VERDICT_REJECT ? OUT_BAD : OUT_GOOD;

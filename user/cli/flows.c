@@ -58,7 +58,8 @@ static struct address address_of(int family, const void *bytes)
 }
 
 #define FLOW_ROW(fam, k, v)                                                                       \
-	(struct flow_row){                                                                        \
+	(struct flow_row)                                                                         \
+	{                                                                                         \
 		.saddr = address_of((fam), (k)->saddr), .daddr = address_of((fam), (k)->daddr),   \
 		.to_saddr = address_of((fam), (v)->saddr),                                        \
 		.to_daddr = address_of((fam), (v)->daddr), .sport = (k)->sport,                   \
@@ -94,12 +95,13 @@ static void put_end(struct out *out, const struct address *addr, uint16_t port)
 }
 
 /* Entries of other kinds show the same three columns as they see them: from, to, and what to becomes. */
-void rows_flow(struct out *out, int family, const void *key, const void *value, const struct sl_name *name,
-	       uint64_t now_ns, bool expired)
+void rows_flow(struct out *out, int family, const void *key, const void *value,
+	       const struct sl_name *name, uint64_t now_ns, bool expired)
 {
 	const struct flow_row f = flow_row(family, key, value);
 	const bool egress = f.kind == SL_FLOW_REPLY || f.kind == SL_FLOW_SNAT;
-	char proto[FORMAT_SHORT_LEN], flags[FORMAT_FLAGS_LEN], age[FORMAT_SHORT_LEN], bytes[FORMAT_SHORT_LEN];
+	char proto[FORMAT_SHORT_LEN], flags[FORMAT_FLAGS_LEN], age[FORMAT_SHORT_LEN],
+		bytes[FORMAT_SHORT_LEN];
 	char service[CLI_NAME_LEN + SL_NAMESPACE_LEN], port[CLI_NAME_LEN], state[48];
 	uint64_t idle_ns = now_ns > f.seen_ns ? now_ns - f.seen_ns : 0;
 
@@ -118,12 +120,15 @@ void rows_flow(struct out *out, int family, const void *key, const void *value, 
 		snprintf(service, sizeof(service), "id %u", f.service);
 	out_text(out, service);
 	out_text(out, format_flow_kind(f.kind));
-	snprintf(state, sizeof(state), "%s%s%s%s", f.kind == SL_FLOW_REQUEST ? "" : format_flow_kind(f.kind),
-		 f.kind == SL_FLOW_REQUEST ? "" : " ", format_flow_state(f.state), expired ? " (expired)" : "");
+	snprintf(state, sizeof(state), "%s%s%s%s",
+		 f.kind == SL_FLOW_REQUEST ? "" : format_flow_kind(f.kind),
+		 f.kind == SL_FLOW_REQUEST ? "" : " ", format_flow_state(f.state),
+		 expired ? " (expired)" : "");
 	if (out->ops == &out_json_ops)
 		out_text(out, format_flow_state(f.state));
 	else
-		out_tone(out, state, f.state >= SL_STATE_HALF_CLOSED || expired ? OUT_WARN : OUT_PLAIN);
+		out_tone(out, state,
+			 f.state >= SL_STATE_HALF_CLOSED || expired ? OUT_WARN : OUT_PLAIN);
 	out_text(out, format_flow_flags(f.flags, flags));
 	out_number(out, idle_ns / CLOCK_NS_PER_S, format_age(idle_ns, age));
 	out_number(out, f.packets, NULL);
@@ -159,12 +164,13 @@ static bool wanted(struct listing *l, const struct flow_row *f, const struct sl_
 
 	if (f->kind != SL_FLOW_REQUEST && !v->all)
 		return false;
-	if (l->client.family && (address_cmp(&l->client, &f->saddr) || (l->client_port && l->client_port != f->sport)))
+	if (l->client.family &&
+	    (address_cmp(&l->client, &f->saddr) || (l->client_port && l->client_port != f->sport)))
 		return false;
 	if (v->namespace && (!name || strcmp(name->namespace, v->namespace) != 0))
 		return false;
-	if (v->service && (!name || !cli_service_matches(v->service, name->namespace, name->name, name->port_name,
-							 name->port)))
+	if (v->service && (!name || !cli_service_matches(v->service, name->namespace, name->name,
+							 name->port_name, name->port)))
 		return false;
 	return true;
 }
@@ -208,8 +214,10 @@ int cli_flows(struct cli *cli)
 	struct listing l = { .cli = cli, .now_ns = clock_now_ns() };
 	int code;
 
-	if (cli->values.client && format_parse_endpoint(cli->values.client, &l.client, &l.client_port) < 0) {
-		cli_complain("--client '%s' is no address; use ADDR, ADDR:PORT or [ADDR]:PORT", cli->values.client);
+	if (cli->values.client &&
+	    format_parse_endpoint(cli->values.client, &l.client, &l.client_port) < 0) {
+		cli_complain("--client '%s' is no address; use ADDR, ADDR:PORT or [ADDR]:PORT",
+			     cli->values.client);
 		return CLI_USAGE;
 	}
 	code = cli_open_maps(cli);
@@ -220,7 +228,8 @@ int cli_flows(struct cli *cli)
 	if (!code)
 		code = list_family(&l, 6);
 	if (l.left_out)
-		out_note(&cli->out, OUT_PLAIN, "(%llu entries whose time is over are left out; --all shows them)",
+		out_note(&cli->out, OUT_PLAIN,
+			 "(%llu entries whose time is over are left out; --all shows them)",
 			 (unsigned long long)l.left_out);
 	rows_flows_end(&cli->out);
 	return code;

@@ -18,7 +18,9 @@ int cli_open_maps(struct cli *cli)
 	if (cli->dp || !dp_open_read(cli->values.bpffs, &err, &cli->dp))
 		return CLI_OK;
 	code = cli_fail(&err);
-	return code == CLI_USAGE ? CLI_UNREACHABLE : code; /* the default folder may be no bpffs, and nobody said it is */
+	return code == CLI_USAGE
+		       ? CLI_UNREACHABLE
+		       : code; /* the default folder may be no bpffs, and nobody said it is */
 }
 
 int cli_kernel_view(struct cli *cli, struct view *ret_view)
@@ -34,7 +36,8 @@ int cli_kernel_view(struct cli *cli, struct view *ret_view)
 	rc = view_from_rows(&rows, ret_view);
 	if (!rc)
 		return CLI_OK;
-	err_set(&err, rc, "the maps below %s could not be read: %s", cli->values.bpffs, strerror(-rc));
+	err_set(&err, rc, "the maps below %s could not be read: %s", cli->values.bpffs,
+		strerror(-rc));
 	return cli_fail(&err);
 }
 
@@ -56,7 +59,8 @@ int cli_names_read(struct cli *cli, int family, struct cli_names *ret_names)
 	}
 	names.names = calloc(names.n ? names.n : 1, sizeof(*names.names));
 	for (size_t i = 0; names.names && i < rows.n; i++)
-		names.names[((const uint32_t *)rows.keys)[i]] = ((const struct sl_name *)rows.values)[i];
+		names.names[((const uint32_t *)rows.keys)[i]] =
+			((const struct sl_name *)rows.values)[i];
 	dp_rows_done(&rows);
 	if (!names.names) {
 		cli_complain("no memory");

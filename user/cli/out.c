@@ -36,7 +36,8 @@ int out_end(struct out *out)
 	return 0;
 }
 
-void out_field_tone(struct out *out, const char *key, const char *label, const char *text, enum out_tone tone)
+void out_field_tone(struct out *out, const char *key, const char *label, const char *text,
+		    enum out_tone tone)
 {
 	out->ops->field(out, key, label);
 	out->ops->text(out, text, tone);
@@ -47,19 +48,22 @@ void out_field_text(struct out *out, const char *key, const char *label, const c
 	out_field_tone(out, key, label, text, OUT_PLAIN);
 }
 
-void out_field_number(struct out *out, const char *key, const char *label, uint64_t number, const char *text)
+void out_field_number(struct out *out, const char *key, const char *label, uint64_t number,
+		      const char *text)
 {
 	out->ops->field(out, key, label);
 	out->ops->number(out, number, text);
 }
 
-void out_field_truth(struct out *out, const char *key, const char *label, bool truth, const char *text)
+void out_field_truth(struct out *out, const char *key, const char *label, bool truth,
+		     const char *text)
 {
 	out->ops->field(out, key, label);
 	out->ops->truth(out, truth, text);
 }
 
-void out_field_list(struct out *out, const char *key, const char *label, const char *const *items, size_t n)
+void out_field_list(struct out *out, const char *key, const char *label, const char *const *items,
+		    size_t n)
 {
 	out->ops->field(out, key, label);
 	out->ops->list(out, items, n);
@@ -77,13 +81,15 @@ static void rows_reset(struct out *out, const struct out_column *columns, size_t
 	memset(out->width, 0, sizeof(out->width));
 }
 
-void out_rows(struct out *out, const char *key, const char *title, const struct out_column *columns, size_t n_columns)
+void out_rows(struct out *out, const char *key, const char *title, const struct out_column *columns,
+	      size_t n_columns)
 {
 	rows_reset(out, columns, n_columns);
 	out->ops->rows(out, key, title);
 }
 
-void out_stream(struct out *out, const char *kind, const struct out_column *columns, size_t n_columns)
+void out_stream(struct out *out, const char *kind, const struct out_column *columns,
+		size_t n_columns)
 {
 	rows_reset(out, columns, n_columns);
 	out->stream = true;

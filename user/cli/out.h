@@ -32,10 +32,10 @@ enum out_style {
 };
 
 enum out_tone { /* colours on a terminal; the words say the same */
-	OUT_PLAIN,
-	OUT_GOOD,
-	OUT_WARN,
-	OUT_BAD,
+		OUT_PLAIN,
+		OUT_GOOD,
+		OUT_WARN,
+		OUT_BAD,
 };
 
 struct out_column {
@@ -71,18 +71,18 @@ struct out {
 	/* the list that is being written */
 	const struct out_column *columns;
 	size_t n_columns;
-	size_t column;     /* of the next value */
-	size_t n_rows;     /* begun */
+	size_t column; /* of the next value */
+	size_t n_rows; /* begun */
 	bool in_rows;
 	/* table */
-	struct buf cells;  /* tone, text, NUL; of rows not yet printed */
-	size_t n_waiting;  /* rows in cells */
+	struct buf cells; /* tone, text, NUL; of rows not yet printed */
+	size_t n_waiting; /* rows in cells */
 	size_t width[OUT_COLUMNS_MAX];
 	bool header_done;
 	char title[64];
 	/* json */
 	bool comma;
-	bool stream;       /* rows are documents of their own, a line each */
+	bool stream; /* rows are documents of their own, a line each */
 };
 
 /* colour is decided by the caller. */
@@ -95,19 +95,25 @@ int out_end(struct out *out);
 
 /* label NULL: only in JSON; key NULL: only in tables. */
 void out_field_text(struct out *out, const char *key, const char *label, const char *text);
-void out_field_tone(struct out *out, const char *key, const char *label, const char *text, enum out_tone tone);
+void out_field_tone(struct out *out, const char *key, const char *label, const char *text,
+		    enum out_tone tone);
 /* text NULL: the number as it is. */
-void out_field_number(struct out *out, const char *key, const char *label, uint64_t number, const char *text);
-void out_field_truth(struct out *out, const char *key, const char *label, bool truth, const char *text);
-void out_field_list(struct out *out, const char *key, const char *label, const char *const *items, size_t n);
+void out_field_number(struct out *out, const char *key, const char *label, uint64_t number,
+		      const char *text);
+void out_field_truth(struct out *out, const char *key, const char *label, bool truth,
+		     const char *text);
+void out_field_list(struct out *out, const char *key, const char *label, const char *const *items,
+		    size_t n);
 
 /* title: a heading in tables, may be NULL. columns must live until out_rows_end(). */
-void out_rows(struct out *out, const char *key, const char *title, const struct out_column *columns, size_t n_columns);
+void out_rows(struct out *out, const char *key, const char *title, const struct out_column *columns,
+	      size_t n_columns);
 /*
  * Rows that come as they happen: printed at once, JSON one object a line with apiVersion and kind. Instead of out_begin() …
  * out_end().
  */
-void out_stream(struct out *out, const char *kind, const struct out_column *columns, size_t n_columns);
+void out_stream(struct out *out, const char *kind, const struct out_column *columns,
+		size_t n_columns);
 void out_row(struct out *out);
 void out_rows_end(struct out *out);
 
@@ -118,7 +124,8 @@ void out_truth(struct out *out, bool truth, const char *text);
 void out_list(struct out *out, const char *const *items, size_t n);
 
 /* A sentence between tables; not in JSON. */
-void out_note(struct out *out, enum out_tone tone, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void out_note(struct out *out, enum out_tone tone, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 extern const struct out_ops out_table_ops, out_json_ops;
 

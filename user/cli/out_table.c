@@ -65,9 +65,11 @@ static void table_rows(struct out *out, const char *key, const char *title)
 }
 
 /* The last column gets no trailing blanks. */
-static void put_cell(struct out *out, size_t column, const char *text, enum out_tone tone, bool last)
+static void put_cell(struct out *out, size_t column, const char *text, enum out_tone tone,
+		     bool last)
 {
-	size_t width = text_width(text), pad = out->width[column] > width ? out->width[column] - width : 0;
+	size_t width = text_width(text),
+	       pad = out->width[column] > width ? out->width[column] - width : 0;
 	bool right = out->columns[column].right;
 
 	if (right)

@@ -34,8 +34,8 @@ void rows_backends(struct out *out, const struct view *view, const struct rows_s
 
 /* One entry of a flow table; key and value are of the family's type. */
 void rows_flows_begin(struct out *out);
-void rows_flow(struct out *out, int family, const void *key, const void *value, const struct sl_name *name,
-	       uint64_t now_ns, bool expired);
+void rows_flow(struct out *out, int family, const void *key, const void *value,
+	       const struct sl_name *name, uint64_t now_ns, bool expired);
 void rows_flows_end(struct out *out);
 
 void rows_counters(struct out *out, const struct sl_counter counters[SL_REASON_COUNT], bool all);
@@ -56,7 +56,8 @@ struct cJSON;
 void rows_events_begin(struct out *out);
 /* As the agent tells it (agent/admin.h, "drops"). */
 void rows_agent_drop(struct out *out, const struct cJSON *item);
-void rows_event(struct out *out, const struct sl_event *event, const struct sl_name *name, uint64_t wall_ns);
+void rows_event(struct out *out, const struct sl_event *event, const struct sl_name *name,
+		uint64_t wall_ns);
 
 void rows_attach(struct out *out, const struct attach_row *rows, size_t n);
 

@@ -36,7 +36,8 @@ static const struct out_column columns[] = {
 /* The traffic policy that holds for traffic to this address. */
 static bool is_local_policy(const struct view_service *s)
 {
-	uint16_t flag = s->kind == SL_KIND_CLUSTER_IP ? SL_SERVICE_INTERNAL_LOCAL : SL_SERVICE_EXTERNAL_LOCAL;
+	uint16_t flag = s->kind == SL_KIND_CLUSTER_IP ? SL_SERVICE_INTERNAL_LOCAL
+						      : SL_SERVICE_EXTERNAL_LOCAL;
 
 	return s->flags & flag;
 }
@@ -54,7 +55,7 @@ static size_t count_here(const struct view_service *s)
 
 static void put_endpoints(struct out *out, const struct view_endpoint *endpoints, size_t n)
 {
-	char (*texts)[FORMAT_ENDPOINT_LEN] = calloc(n ? n : 1, sizeof(*texts));
+	char(*texts)[FORMAT_ENDPOINT_LEN] = calloc(n ? n : 1, sizeof(*texts));
 	const char **items = calloc(n ? n : 1, sizeof(*items));
 
 	for (size_t i = 0; texts && items && i < n; i++)
@@ -66,13 +67,16 @@ static void put_endpoints(struct out *out, const struct view_endpoint *endpoints
 
 static void put_service(struct out *out, const struct view_service *s)
 {
-	char name[CLI_NAME_LEN], endpoint[FORMAT_ENDPOINT_LEN], addr[ADDRESS_TEXT_LEN], age[FORMAT_SHORT_LEN];
-	bool empty = s->kind != SL_KIND_ADDRESS && !(is_local_policy(s) ? s->n_local : s->n_cluster);
+	char name[CLI_NAME_LEN], endpoint[FORMAT_ENDPOINT_LEN], addr[ADDRESS_TEXT_LEN],
+		age[FORMAT_SHORT_LEN];
+	bool empty = s->kind != SL_KIND_ADDRESS &&
+		     !(is_local_policy(s) ? s->n_local : s->n_cluster);
 	char endpoints[24];
 
 	out_row(out);
 	out_text(out, s->namespace);
-	out_tone(out, cli_service_text(s->name, s->port_name, s->port, name), s->damage ? OUT_BAD : OUT_PLAIN);
+	out_tone(out, cli_service_text(s->name, s->port_name, s->port, name),
+		 s->damage ? OUT_BAD : OUT_PLAIN);
 	out_text(out, s->name);
 	out_text(out, s->port_name);
 	out_text(out, format_endpoint(&s->vip, s->port, endpoint));
@@ -82,8 +86,10 @@ static void put_service(struct out *out, const struct view_service *s)
 	out_text(out, view_kind_name(s->kind));
 	out_text(out, is_local_policy(s) ? "Local" : "Cluster");
 	out_text(out, view_algorithm_name(s->algorithm));
-	out_number(out, s->affinity_s, s->affinity_s ? format_age(s->affinity_s * UINT64_C(1000000000), age) : "-");
-	snprintf(endpoints, sizeof(endpoints), "%zu%s", s->n_cluster, empty ? " (none usable)" : "");
+	out_number(out, s->affinity_s,
+		   s->affinity_s ? format_age(s->affinity_s * UINT64_C(1000000000), age) : "-");
+	snprintf(endpoints, sizeof(endpoints), "%zu%s", s->n_cluster,
+		 empty ? " (none usable)" : "");
 	out_number(out, s->n_cluster, endpoints);
 	out_number(out, count_here(s), NULL);
 	put_endpoints(out, s->cluster, s->n_cluster);
@@ -119,8 +125,9 @@ void rows_services(struct out *out, const struct view *view, const struct rows_f
 		out_note(out, OUT_PLAIN, "no services");
 	for (size_t i = 0; i < view->n_services; i++)
 		if (view->services[i].damage && rows_wants_service(filter, &view->services[i]))
-			out_note(out, OUT_BAD, "%s/%s: %s; see: sluicectl diff", view->services[i].namespace,
-				 view->services[i].name, view->services[i].damage);
+			out_note(out, OUT_BAD, "%s/%s: %s; see: sluicectl diff",
+				 view->services[i].namespace, view->services[i].name,
+				 view->services[i].damage);
 	out_end(out);
 }
 

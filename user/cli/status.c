@@ -17,9 +17,9 @@
 #include "sluice_version.h"
 
 struct figures {
-	cJSON *agent;    /* NULL: does not answer */
+	cJSON *agent; /* NULL: does not answer */
 	cJSON *problems;
-	struct err err;  /* why it does not */
+	struct err err; /* why it does not */
 	struct sl_meta meta;
 	struct attach_row *hooks;
 	size_t n_hooks, n_bad;
@@ -39,8 +39,9 @@ static const struct out_column problem_columns[] = {
 
 /* Arrays are always full; what is in them shows in the services. */
 static const enum dp_map shown_maps[] = {
-	DP_sl4_services, DP_sl4_flows_tcp, DP_sl4_flows_udp, DP_sl4_flows_new, DP_sl4_affinity, DP_sl4_sockets, DP_sl4_frags,
-	DP_sl6_services, DP_sl6_flows_tcp, DP_sl6_flows_udp, DP_sl6_flows_new, DP_sl6_affinity, DP_sl6_sockets, DP_sl6_frags,
+	DP_sl4_services,  DP_sl4_flows_tcp, DP_sl4_flows_udp, DP_sl4_flows_new, DP_sl4_affinity,
+	DP_sl4_sockets,   DP_sl4_frags,     DP_sl6_services,  DP_sl6_flows_tcp, DP_sl6_flows_udp,
+	DP_sl6_flows_new, DP_sl6_affinity,  DP_sl6_sockets,   DP_sl6_frags,
 };
 
 static void put_maps(struct cli *cli)
@@ -68,7 +69,8 @@ static void put_problems(struct out *out, const cJSON *problems)
 {
 	const cJSON *p;
 
-	out_rows(out, "problems", "Problems", problem_columns, sizeof(problem_columns) / sizeof(problem_columns[0]));
+	out_rows(out, "problems", "Problems", problem_columns,
+		 sizeof(problem_columns) / sizeof(problem_columns[0]));
 	cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(problems, "problems"))
 	{
 		out_row(out);
@@ -85,7 +87,8 @@ static void put_agent(struct out *out, const struct figures *f)
 	const cJSON *a = f->agent;
 	bool healthy = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(a, "healthy"));
 
-	snprintf(text, sizeof(text), "running, pid %llu, since %s", (unsigned long long)agent_number(a, "pid"),
+	snprintf(text, sizeof(text), "running, pid %llu, since %s",
+		 (unsigned long long)agent_number(a, "pid"),
 		 format_age(agent_number(a, "uptimeSeconds") * CLOCK_NS_PER_S, age));
 	out_field_tone(out, NULL, "agent", text, healthy ? OUT_GOOD : OUT_BAD);
 	out_field_truth(out, "agentRunning", NULL, true, NULL);
@@ -96,7 +99,8 @@ static void put_agent(struct out *out, const struct figures *f)
 	out_field_text(out, "source", "source", agent_text(a, "source"));
 	out_field_text(out, "lastSync", "last sync", agent_text(a, "lastSync"));
 	out_field_number(out, "pendingRows", "pending rows", agent_number(a, "pendingRows"), NULL);
-	out_field_number(out, "driftRepairs", "drift repairs", agent_number(a, "driftRepairs"), NULL);
+	out_field_number(out, "driftRepairs", "drift repairs", agent_number(a, "driftRepairs"),
+			 NULL);
 	out_field_text(out, "garbageCollection", "flows freed by", agent_text(a, "gc"));
 }
 
@@ -112,7 +116,9 @@ static void put_no_agent(struct out *out, const struct figures *f)
 		 format_age(now_ns > f->meta.synced_ns ? now_ns - f->meta.synced_ns : 0, age));
 	out_field_text(out, NULL, "last sync", f->meta.synced_ns ? text : "never");
 	out_field_number(out, "lastSyncAgeSeconds", NULL,
-			 f->meta.synced_ns && now_ns > f->meta.synced_ns ? (now_ns - f->meta.synced_ns) / CLOCK_NS_PER_S : 0,
+			 f->meta.synced_ns && now_ns > f->meta.synced_ns
+				 ? (now_ns - f->meta.synced_ns) / CLOCK_NS_PER_S
+				 : 0,
 			 NULL);
 }
 

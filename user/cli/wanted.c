@@ -69,15 +69,17 @@ static struct given given_of(const struct sl_config *c)
 	g.n_ips += !address_is_zero(&g.ips[g.n_ips]);
 	for (size_t i = 0; i < SL_CIDRS; i++)
 		if (c->cidrs4[i].mask[0])
-			g.cidrs[g.n_cidrs++] = (struct cidr){ address_of(4, c->cidrs4[i].addr), mask_len(c->cidrs4[i].mask, 4) };
+			g.cidrs[g.n_cidrs++] = (struct cidr){ address_of(4, c->cidrs4[i].addr),
+							      mask_len(c->cidrs4[i].mask, 4) };
 	for (size_t i = 0; i < SL_CIDRS; i++)
 		if (c->cidrs6[i].mask[0])
-			g.cidrs[g.n_cidrs++] = (struct cidr){ address_of(6, c->cidrs6[i].addr), mask_len(c->cidrs6[i].mask, 16) };
+			g.cidrs[g.n_cidrs++] = (struct cidr){ address_of(6, c->cidrs6[i].addr),
+							      mask_len(c->cidrs6[i].mask, 16) };
 	return g;
 }
 
-static int make(struct reading *r, const char *node_name, const struct sl_meta *meta, const struct sl_config *config,
-		struct err *err)
+static int make(struct reading *r, const char *node_name, const struct sl_meta *meta,
+		const struct sl_config *config, struct err *err)
 {
 	const struct given given = given_of(config);
 	const struct plan_config plan = {
@@ -113,7 +115,8 @@ static int read_folder(struct reading *r, const char *path, struct err *err)
 		return rc;
 	while (rc >= 0 && !store_is_listed(r->store)) {
 		if (clock_now_ns() > end_ns)
-			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s", path);
+			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s",
+				       path);
 		rc = loop_turn(r->loop, 100 * CLOCK_NS_PER_MS);
 	}
 	return rc < 0 ? err_set(err, rc, "--source dir:%s: %s", path, strerror(-rc)) : 0;
@@ -146,9 +149,10 @@ static void reading_done(struct reading *r)
 	loop_free(r->loop);
 }
 
-int wanted_from_dir(const char *path, const char *node_name, const struct sl_meta *meta, const struct sl_config *config,
-		    void (*complain)(void *ctx, const char *object, const char *reason), void *ctx, struct err *err,
-		    struct view *ret_view)
+int wanted_from_dir(const char *path, const char *node_name, const struct sl_meta *meta,
+		    const struct sl_config *config,
+		    void (*complain)(void *ctx, const char *object, const char *reason), void *ctx,
+		    struct err *err, struct view *ret_view)
 {
 	struct reading r = { 0 };
 	int rc = make(&r, node_name, meta, config, err);
@@ -170,7 +174,8 @@ int wanted_from_dir(const char *path, const char *node_name, const struct sl_met
 
 /* ---- from the agent ------------------------------------------------------------------------------------------------- */
 
-static int read_endpoints(struct arena *memory, const cJSON *list, struct view_endpoint **ret_endpoints, size_t *ret_n)
+static int read_endpoints(struct arena *memory, const cJSON *list,
+			  struct view_endpoint **ret_endpoints, size_t *ret_n)
 {
 	int n = cJSON_GetArraySize(list);
 	struct view_endpoint *e = arena_new(memory, struct view_endpoint, n > 0 ? (size_t)n : 1);
@@ -220,13 +225,17 @@ static int read_service(struct arena *memory, const cJSON *item, struct view_ser
 		return -EPROTO;
 	s->port = (uint16_t)agent_number(item, "port");
 	s->kind = kind_of(agent_text(item, "kind"));
-	if (s->kind != SL_KIND_ADDRESS && format_parse_proto(agent_text(item, "protocol"), &s->proto) < 0)
+	if (s->kind != SL_KIND_ADDRESS &&
+	    format_parse_proto(agent_text(item, "protocol"), &s->proto) < 0)
 		return -EPROTO;
 	s->algorithm = algorithm_of(agent_text(item, "algorithm"));
 	s->affinity_s = (uint32_t)agent_number(item, "affinitySeconds");
 	s->flags = (uint16_t)agent_number(item, "flags");
-	rc = read_endpoints(memory, cJSON_GetObjectItemCaseSensitive(item, "cluster"), &s->cluster, &s->n_cluster);
-	return rc ? rc : read_endpoints(memory, cJSON_GetObjectItemCaseSensitive(item, "local"), &s->local, &s->n_local);
+	rc = read_endpoints(memory, cJSON_GetObjectItemCaseSensitive(item, "cluster"), &s->cluster,
+			    &s->n_cluster);
+	return rc ? rc
+		  : read_endpoints(memory, cJSON_GetObjectItemCaseSensitive(item, "local"),
+				   &s->local, &s->n_local);
 }
 
 int wanted_from_agent(const struct cJSON *answer, struct view *ret_view)

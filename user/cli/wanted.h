@@ -14,9 +14,10 @@ struct cJSON;
  * are taken from the kernel's maps. The view, and whatever the manifests have that was refused (one line each to complain), are
  * the caller's.
  */
-int wanted_from_dir(const char *path, const char *node_name, const struct sl_meta *meta, const struct sl_config *config,
-		    void (*complain)(void *ctx, const char *object, const char *reason), void *ctx, struct err *err,
-		    struct view *ret_view);
+int wanted_from_dir(const char *path, const char *node_name, const struct sl_meta *meta,
+		    const struct sl_config *config,
+		    void (*complain)(void *ctx, const char *object, const char *reason), void *ctx,
+		    struct err *err, struct view *ret_view);
 
 /* The agent's answer to "wanted": services and their lists, without ids and rings. -ENOMEM or -EPROTO. */
 int wanted_from_agent(const struct cJSON *answer, struct view *ret_view);

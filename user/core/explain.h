@@ -42,12 +42,12 @@ struct explain_maps {
 
 /* Where the packet is met. */
 enum explain_hook {
-	EXPLAIN_POD_IN,    /* ingress of the host side of a pod's device: from the pod */
-	EXPLAIN_POD_OUT,   /* egress: to the pod */
+	EXPLAIN_POD_IN,  /* ingress of the host side of a pod's device: from the pod */
+	EXPLAIN_POD_OUT, /* egress: to the pod */
 	EXPLAIN_UPLINK_IN,
 	EXPLAIN_UPLINK_OUT,
 	EXPLAIN_NODE_CALL, /* connect() or sendto() of a process in the node's network namespace, by a new socket */
-	EXPLAIN_POD_CALL,  /* connect() of a process in a pod; sendto() is left to the packets */
+	EXPLAIN_POD_CALL, /* connect() of a process in a pod; sendto() is left to the packets */
 };
 
 enum explain_fragment {
@@ -57,10 +57,10 @@ enum explain_fragment {
 };
 
 enum { /* RFC 9293 3.1 */
-	EXPLAIN_FIN = 0x01,
-	EXPLAIN_SYN = 0x02,
-	EXPLAIN_RST = 0x04,
-	EXPLAIN_ACK = 0x10,
+       EXPLAIN_FIN = 0x01,
+       EXPLAIN_SYN = 0x02,
+       EXPLAIN_RST = 0x04,
+       EXPLAIN_ACK = 0x10,
 };
 
 /* Ports in host order; 0 where the protocol has none. */
@@ -80,7 +80,7 @@ struct explain_packet {
 	bool icmp_error; /* tuple is the outer packet; its proto is ICMP's */
 	bool has_quoted; /* the quoted packet could be read down to its ports, and its protocol has some */
 	struct explain_tuple quoted; /* as it is inside, not turned round */
-	uint64_t now_ns; /* CLOCK_MONOTONIC, as the flow entries */
+	uint64_t now_ns;             /* CLOCK_MONOTONIC, as the flow entries */
 };
 
 /* One who may get the packet, and what the packet meets if it is this one: NEW_FLOW, HAIRPIN, or a refusal. */
@@ -93,17 +93,18 @@ struct explain_backend {
 #define EXPLAIN_STEP_LEN 160
 
 struct explain_answer {
-	enum sl_reason reason; /* where it depends on the draw: NEW_FLOW, and each backend's own in backends */
+	enum sl_reason
+		reason; /* where it depends on the draw: NEW_FLOW, and each backend's own in backends */
 	enum sl_verdict verdict;
 	/* REJECT: an answer is sent (calls: ECONNREFUSED, where the kernel can). Nothing answers a RST, an ICMP error, a later
 	 * fragment, or what comes from no one host (RFC 1122 3.2.2) */
 	bool answered;
-	bool may_tear;  /* some elements of the ring cannot be used: the packet may also be dropped as TORN */
+	bool may_tear; /* some elements of the ring cannot be used: the packet may also be dropped as TORN */
 	uint32_t service; /* id of the service port; 0 = none */
 	/* Who may get the packet: distinct; exactly one where a flow, affinity or Maglev decides. Owned. */
 	struct explain_backend *backends;
 	size_t n_backends;
-	bool rewritten;   /* the packet changes; `after` holds what is sure, the rest is as it was */
+	bool rewritten; /* the packet changes; `after` holds what is sure, the rest is as it was */
 	struct explain_tuple after;
 	bool after_any_backend; /* after.daddr and dport depend on the choice among several */
 	bool after_any_port;    /* after.sport is a random one */
@@ -114,7 +115,8 @@ struct explain_answer {
 };
 
 /* 0; -ENOMEM; or what `get` returned. explain_answer_done() only after 0. */
-int explain(const struct explain_maps *maps, const struct explain_packet *packet, struct explain_answer *ret_answer);
+int explain(const struct explain_maps *maps, const struct explain_packet *packet,
+	    struct explain_answer *ret_answer);
 void explain_answer_done(struct explain_answer *answer);
 
 /* Idle time after which an entry counts as absent. */

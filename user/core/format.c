@@ -19,7 +19,8 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
 
-const char *format_endpoint(const struct address *addr, uint16_t port, char buf[FORMAT_ENDPOINT_LEN])
+const char *format_endpoint(const struct address *addr, uint16_t port,
+			    char buf[FORMAT_ENDPOINT_LEN])
 {
 	char text[ADDRESS_TEXT_LEN];
 
@@ -27,7 +28,8 @@ const char *format_endpoint(const struct address *addr, uint16_t port, char buf[
 	if (!port)
 		snprintf(buf, FORMAT_ENDPOINT_LEN, "%s", text);
 	else
-		snprintf(buf, FORMAT_ENDPOINT_LEN, addr->family == 6 ? "[%s]:%u" : "%s:%u", text, port);
+		snprintf(buf, FORMAT_ENDPOINT_LEN, addr->family == 6 ? "[%s]:%u" : "%s:%u", text,
+			 port);
 	return buf;
 }
 
@@ -86,11 +88,8 @@ static const struct {
 	uint8_t proto;
 	const char *name;
 } protos[] = {
-	{ IPPROTO_TCP, "TCP" },
-	{ IPPROTO_UDP, "UDP" },
-	{ IPPROTO_SCTP, "SCTP" },
-	{ IPPROTO_ICMP, "ICMP" },
-	{ IPPROTO_ICMPV6, "ICMPv6" },
+	{ IPPROTO_TCP, "TCP" },   { IPPROTO_UDP, "UDP" },       { IPPROTO_SCTP, "SCTP" },
+	{ IPPROTO_ICMP, "ICMP" }, { IPPROTO_ICMPV6, "ICMPv6" },
 };
 
 int format_parse_proto(const char *text, uint8_t *ret_proto)
@@ -118,8 +117,8 @@ const char *format_proto(uint8_t proto, char buf[FORMAT_SHORT_LEN])
 }
 
 /* Two units next to each other; the smaller one is left out where it is 0. */
-static void print_units(char buf[FORMAT_SHORT_LEN], uint64_t big, const char *big_unit, uint64_t small,
-			const char *small_unit)
+static void print_units(char buf[FORMAT_SHORT_LEN], uint64_t big, const char *big_unit,
+			uint64_t small, const char *small_unit)
 {
 	if (small)
 		snprintf(buf, FORMAT_SHORT_LEN, "%" PRIu64 "%s%" PRIu64 "%s", big, big_unit, small,
@@ -157,8 +156,8 @@ const char *format_bytes(uint64_t bytes, char buf[FORMAT_SHORT_LEN])
 		unit++;
 	}
 	if (unit && whole < 10)
-		snprintf(buf, FORMAT_SHORT_LEN, "%" PRIu64 ".%" PRIu64 "%s", whole, rest * 10 / 1024,
-			 units[unit]);
+		snprintf(buf, FORMAT_SHORT_LEN, "%" PRIu64 ".%" PRIu64 "%s", whole,
+			 rest * 10 / 1024, units[unit]);
 	else
 		snprintf(buf, FORMAT_SHORT_LEN, "%" PRIu64 "%s", whole, units[unit]);
 	return buf;
@@ -239,15 +238,16 @@ struct flag_name {
 	const char *name;
 };
 
-static const char *flags_write(uint16_t flags, const struct flag_name *names, size_t n, char buf[FORMAT_FLAGS_LEN])
+static const char *flags_write(uint16_t flags, const struct flag_name *names, size_t n,
+			       char buf[FORMAT_FLAGS_LEN])
 {
 	size_t len = 0;
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < n; i++)
 		if (flags & names[i].flag && len < FORMAT_FLAGS_LEN)
-			len += (size_t)snprintf(buf + len, FORMAT_FLAGS_LEN - len, "%s%s", len ? "," : "",
-						names[i].name);
+			len += (size_t)snprintf(buf + len, FORMAT_FLAGS_LEN - len, "%s%s",
+						len ? "," : "", names[i].name);
 	if (!len)
 		snprintf(buf, FORMAT_FLAGS_LEN, "-");
 	return buf;
@@ -256,8 +256,8 @@ static const char *flags_write(uint16_t flags, const struct flag_name *names, si
 const char *format_backend_flags(uint16_t flags, char buf[FORMAT_FLAGS_LEN])
 {
 	static const struct flag_name names[] = {
-		{ SL_BACKEND_IN_CLUSTER, "cluster" }, { SL_BACKEND_IN_LOCAL, "local" },
-		{ SL_BACKEND_SERVING, "serving" },    { SL_BACKEND_LOCAL, "here" },
+		{ SL_BACKEND_IN_CLUSTER, "cluster" },      { SL_BACKEND_IN_LOCAL, "local" },
+		{ SL_BACKEND_SERVING, "serving" },         { SL_BACKEND_LOCAL, "here" },
 		{ SL_BACKEND_TERMINATING, "terminating" },
 	};
 
@@ -267,9 +267,12 @@ const char *format_backend_flags(uint16_t flags, char buf[FORMAT_FLAGS_LEN])
 const char *format_flow_flags(uint16_t flags, char buf[FORMAT_FLAGS_LEN])
 {
 	static const struct flag_name names[] = {
-		{ SL_FLOW_LOCAL_LIST, "local-list" }, { SL_FLOW_FIN_REQUEST, "fin-request" },
-		{ SL_FLOW_FIN_REPLY, "fin-reply" },   { SL_FLOW_HAIRPIN, "hairpin" },
-		{ SL_FLOW_PORT, "port" },	      { SL_FLOW_SNAT_BOTH, "snat" },
+		{ SL_FLOW_LOCAL_LIST, "local-list" },
+		{ SL_FLOW_FIN_REQUEST, "fin-request" },
+		{ SL_FLOW_FIN_REPLY, "fin-reply" },
+		{ SL_FLOW_HAIRPIN, "hairpin" },
+		{ SL_FLOW_PORT, "port" },
+		{ SL_FLOW_SNAT_BOTH, "snat" },
 		{ SL_FLOW_COUNTED, "counted" },
 	};
 

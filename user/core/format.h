@@ -19,7 +19,8 @@
 #define FORMAT_FLAGS_LEN    96
 
 /* "10.0.0.1:80", "[fd00::1]:80"; port 0 is left out, with the brackets. */
-const char *format_endpoint(const struct address *addr, uint16_t port, char buf[FORMAT_ENDPOINT_LEN]);
+const char *format_endpoint(const struct address *addr, uint16_t port,
+			    char buf[FORMAT_ENDPOINT_LEN]);
 
 /*
  * "10.0.0.1", "10.0.0.1:80", "fd00::1", "[fd00::1]", "[fd00::1]:80". *ret_port is 0 where the text has none. 0, or -EINVAL with
@@ -44,7 +45,7 @@ const char *format_flow_state(enum sl_flow_state state); /* "new", … "closing"
 const char *format_hook(enum sl_hook hook);              /* "xdp", "ingress", "egress", "socket" */
 const char *format_verdict(enum sl_verdict verdict);     /* "pass", "forward", "reject", "drop" */
 
-const char *format_reason_name(enum sl_reason reason);   /* "NO_ENDPOINT" */
+const char *format_reason_name(enum sl_reason reason); /* "NO_ENDPOINT" */
 const char *format_reason_text(enum sl_reason reason);
 const char *format_reason_advice(enum sl_reason reason); /* "" where nothing is to be done */
 enum sl_verdict format_reason_verdict(enum sl_reason reason);
