@@ -77,6 +77,7 @@ static void fail_in_run(bool changed, bool restarted)
 		int rc;
 
 		world_init(&w);
+		w.hasty = true;
 		put_objects(&w);
 		if (changed) {
 			world_settle(&w);
