@@ -4,6 +4,7 @@
 #include "dp/maps_make.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -170,38 +171,78 @@ static int have_shard(struct dp *dp, enum dp_map map, uint32_t shard, const stru
 	return refuse_size(dp, map, info.max_entries, size->entries, err);
 }
 
-/* Puts the shard into its slot unless it is there. */
-static int set_slot(struct dp *dp, enum dp_map map, uint32_t slot, int fd)
+/*
+ * Shards on their way into the slots of a table. Together, because the kernel waits for all CPUs after each call that changes a map of
+ * maps, which would make a start of ours as long as there are shards.
+ */
+#define SLOTS_AT_ONCE 64
+
+struct slots {
+	uint32_t n;
+	__u32 slot[SLOTS_AT_ONCE];
+	__u32 fd[SLOTS_AT_ONCE]; /* ours to close */
+};
+
+static int slots_write(struct dp *dp, enum dp_map map, struct slots *s)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	__u32 done = s->n;
+	int rc = 0;
+
+	if (!s->n)
+		return 0;
+	if (bpf_map_update_batch(dp->maps[map].fd, s->slot, s->fd, &done, &opts) < 0)
+		for (done = 0; rc == 0 && done < s->n; done++) /* kernels without batches of these maps */
+			if (bpf_map_update_elem(dp->maps[map].fd, &s->slot[done], &s->fd[done], BPF_ANY) < 0)
+				rc = -errno;
+	for (uint32_t i = 0; i < s->n; i++)
+		close((int)s->fd[i]);
+	s->n = 0;
+	return rc;
+}
+
+/* Notes the shard for its slot unless it is there. */
+static int slots_add(struct dp *dp, enum dp_map map, struct slots *s, uint32_t slot, int fd)
 {
 	struct dp_map_info info;
 	__u32 id = 0;
-	int rc = dp_map_info_read(fd, &info);
+	int copy, rc = dp_map_info_read(fd, &info);
 
 	if (rc < 0)
 		return rc;
 	if (dp_lookup(dp, map, &slot, &id) == 0 && id == info.id)
 		return 0;
-	return bpf_map_update_elem(dp->maps[map].fd, &slot, &fd, BPF_ANY) < 0 ? -errno : 0;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -errno;
+	s->slot[s->n] = slot;
+	s->fd[s->n++] = (__u32)copy;
+	return s->n == SLOTS_AT_ONCE ? slots_write(dp, map, s) : 0;
 }
 
 static int make_flows(struct dp *dp, enum dp_map map, const struct shard_type *type, const struct dp_flow_size *size,
 		      int btf_fd, struct err *err)
 {
 	uint32_t distinct = size->shared ? 1 : size->shards;
-	int fd = -1, rc = 0;
+	struct slots slots = { 0 };
+	int fd = -1, rc = 0, written;
 
 	for (uint32_t slot = 0; rc == 0 && slot < size->shards; slot++) {
 		if (slot < distinct) {
 			if (fd >= 0)
 				close(fd);
 			fd = have_shard(dp, map, slot, type, size, btf_fd, err);
-			if (fd < 0)
+			if (fd < 0) {
+				slots_write(dp, map, &slots);
 				return fd;
+			}
 		}
-		rc = set_slot(dp, map, slot, fd);
-		if (rc < 0)
-			err_set(err, rc, "cannot put shard %u into %s: %s", slot, dp_map_name(map), strerror(-rc));
+		rc = slots_add(dp, map, &slots, slot, fd);
 	}
+	written = slots_write(dp, map, &slots);
+	rc = rc < 0 ? rc : written;
+	if (rc < 0)
+		err_set(err, rc, "cannot put the shards into %s: %s", dp_map_name(map), strerror(-rc));
 	if (fd >= 0)
 		close(fd);
 	dp->n_shards[map] = distinct;
