@@ -254,3 +254,28 @@ shows() {
 	refute_output --partial $'\033['
 	assert_output --partial 'agree'
 }
+
+# completed WORD…: what the shell would offer for the last one
+completed() {
+	# shellcheck source=/dev/null
+	( . "$BATS_TEST_DIRNAME/../../user/cli/sluicectl.bash"
+	# shellcheck disable=SC2317
+	sluicectl() { ctl "$@"; }
+	COMP_WORDS=(sluicectl "$@")
+	COMP_CWORD=$#
+	_sluicectl
+	echo "${COMPREPLY[@]}" )
+}
+
+@test "completion knows commands, options, their words, and services" {
+	assert_equal "$(completed se)" services
+	assert_equal "$(completed b)" backends
+	assert_equal "$(completed flows --cl)" --client
+	assert_equal "$(completed services --cl)" ''
+	assert_equal "$(completed explain --from o)" outside
+	assert_equal "$(completed services -o '')" 'table json'
+	agent_start
+	settled
+	assert_equal "$(completed services -s default/web:h)" default/web:http
+	assert_equal "$(completed backends --namespace d)" default
+}
