@@ -123,6 +123,22 @@ static void rst_closes(void **state)
 	expect_pair(IN_TCP, SL_STATE_CLOSING);
 }
 
+/* A RST out of the window is not believed by whom it reached (RFC 5961): the next packet restores the flow. */
+static void unbelieved_rst(void **state)
+{
+	start(state);
+	one_backend();
+	tcp_opens(C, V, B);
+	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
+	expect_pair(IN_TCP, SL_STATE_CLOSING);
+	forwards(POD_OUT, TCP(family, B, C, ACK), REPLY, TCP(family, V, C, ACK)); /* the challenge */
+	expect_pair(IN_TCP, SL_STATE_CONFIRMED);
+	forwards(POD_OUT, TCP(family, B, C, FIN | ACK), REPLY, TCP(family, V, C, FIN | ACK));
+	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
+	forwards(POD_IN, TCP(family, C, V, ACK, .payload = 5), FLOW, TCP(family, C, B, ACK, .payload = 5));
+	expect_pair(IN_TCP, SL_STATE_HALF_CLOSED);
+}
+
 /* The backend that refuses a connection: RST to the SYN. */
 static void rst_to_a_syn(void **state)
 {
@@ -563,6 +579,7 @@ int main(void)
 		FOR_ALL(fin_from_both_sides_closes),
 		FOR_ALL(backend_may_close_first),
 		FOR_ALL(rst_closes),
+		FOR_ALL(unbelieved_rst),
 		FOR_ALL(rst_to_a_syn),
 		FOR_ALL(syn_on_closing_entry_is_new),
 		FOR_ALL(syn_on_closing_entry_same_backend),
