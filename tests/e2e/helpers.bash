@@ -78,12 +78,14 @@ map_ids() {
 	done
 }
 
+ifindex() { ip -n "$(ns_of node)" -j link show dev "$1" | jq '.[0].ifindex'; }
+
 inventory() {
 	find "$BPFFS" -mindepth 1 ! -name '*.debug'
 	"$BPFTOOL" cgroup tree "$CGROUP" 2>/dev/null | grep -v '^CgroupPath'
 	in_ns node "$BPFTOOL" net show
 	in_ns node tc qdisc show
-	in_ns node sh -c 'for dev in $(ls /sys/class/net); do tc filter show dev $dev ingress; tc filter show dev $dev egress; done' 2>/dev/null
+	in_ns node sh -c 'for dev in $(ip -o link | sed "s/^[0-9]*: \([^:@]*\).*/\1/"); do tc filter show dev $dev ingress; tc filter show dev $dev egress; done' 2>/dev/null
 	in_ns node ip -d link show | grep -i xdp || :
 	in_ns node ip rule
 	in_ns node ip route show table all

@@ -340,7 +340,10 @@ static void audit_end(struct sync *s, int rc)
 	s->audit_found = 0;
 }
 
-/* One table, then the next turn. A table is compared in one go: nothing is planned meanwhile. */
+/*
+ * One table, then the next turn. A table is compared in one go: nothing is planned meanwhile. What is compared is what we
+ * believe the kernel holds, so rows that wait to be written do not disturb.
+ */
 static void audit(void *arg)
 {
 	struct sync *s = arg;
@@ -348,9 +351,8 @@ static void audit(void *arg)
 	enum row_table table = (enum row_table)s->audit_table;
 	int rc;
 
-	if (!s->done_once || diff_n_pending(s->diff, true)) {
-		s->audit_table = 0;
-		loop_arm(s->audit_timer, s->audit_found ? CLOCK_NS_PER_S : AUDIT_NS, 0);
+	if (!s->done_once) {
+		loop_arm(s->audit_timer, AUDIT_NS, 0);
 		return;
 	}
 	diff_audit_begin(s->diff, table);

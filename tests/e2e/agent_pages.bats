@@ -1,0 +1,183 @@
+#!/usr/bin/env bats
+# What the agent serves: /healthz, /livez, /metrics, the admin socket.
+
+setup_file() {
+	load topology
+	load manifests
+	begin_file
+	topology_node
+	topology_pod server 11
+	topology_pod client 100
+	topology_model server
+}
+
+teardown_file() {
+	load topology
+	topology_names "$T_ID"
+	topology_end
+}
+
+setup() {
+	load topology
+	load manifests
+	load helpers
+	begin_test
+	rm -f "$MANIFESTS"/*
+	service web 10.96.0.10 fd00:10:96::10
+	endpoints web 11
+}
+
+teardown() {
+	end_test
+	agent_cleanup >/dev/null
+}
+
+fetch() { in_ns node curl -sS -m 5 "$@"; }
+status_of() { fetch -o /dev/null -w '%{http_code}' "$@"; }
+
+node_object() {
+	put_manifest node <<-END
+		apiVersion: v1
+		kind: Node
+		metadata: { name: node-1 }
+		spec: { taints: [$1] }
+		status: { addresses: [{ type: InternalIP, address: $NODE4 }] }
+	END
+}
+
+@test "healthz and livez as kube-proxy serves them" {
+	agent_start
+	run fetch -i http://127.0.0.1:10256/healthz
+	assert_output --partial '200 OK'
+	assert_output --partial 'Content-Type: application/json'
+	assert_output --partial 'X-Content-Type-Options: nosniff'
+	fetch http://127.0.0.1:10256/healthz | jq -e '.healthy and .nodeEligible and .status.IPv4.healthy and .status.IPv6.healthy and .lastUpdated == .currentTime'
+	fetch 'http://[::1]:10256/livez' | jq -e '.healthy and (has("nodeEligible") | not)'
+	[ "$(fetch http://127.0.0.1:10256/healthz | wc -l)" = 1 ]
+	assert_equal "$(status_of http://127.0.0.1:10256/)" 404
+	assert_equal "$(status_of http://127.0.0.1:10256/metrics)" 404
+	assert_equal "$(status_of -X POST http://127.0.0.1:10256/healthz)" 405
+}
+
+@test "a doomed node is drained but alive" {
+	agent_start
+	node_object '{ key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule }'
+	drained() { [ "$(status_of http://127.0.0.1:10256/healthz)" = 503 ]; }
+	wait_for 5 "503" drained
+	fetch http://127.0.0.1:10256/healthz | jq -e '.healthy and (.nodeEligible | not)'
+	assert_equal "$(status_of http://127.0.0.1:10256/livez)" 200
+	node_object ''
+	back() { [ "$(status_of http://127.0.0.1:10256/healthz)" = 200 ]; }
+	wait_for 5 "200" back
+}
+
+@test "a port that is taken is tried again, and is no reason to die" {
+	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("", 10256)); t = socket.create_server(("127.0.0.1", 10249)); time.sleep(60)'
+	local holder=$!
+	taken() { in_ns node ss -ltn | grep -q :10256; }
+	wait_for 5 "the ports to be taken" taken
+	agent_start
+	run agent_said
+	assert_output --partial 'cannot serve healthz'
+	in_ns client "$CALL" tcp 10.96.0.10 80
+	kill $holder
+	served() { [ "$(status_of http://127.0.0.1:10256/livez)$(status_of http://127.0.0.1:10249/metrics)" = 200200 ]; }
+	wait_for 12 "both pages" served
+}
+
+@test "metrics are well-formed and tell what happened" {
+	agent_start --socket-lb off
+	local i
+	for i in 1 2 3; do in_ns client "$CALL" tcp 10.96.0.10 80; done
+	in_ns client "$CALL" tcp 10.96.0.10 81 --timeout 400 || :
+	fetch http://127.0.0.1:10249/metrics >"$BATS_TEST_TMPDIR/metrics"
+	python3 - "$BATS_TEST_TMPDIR/metrics" <<-'END'
+		import re, sys
+		family = None
+		types, seen, closed = {}, set(), set()
+		sample = re.compile(r'^([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*\})? (-?[0-9.e+-]+|\+Inf)$')
+		for n, line in enumerate(open(sys.argv[1]), 1):
+		    line = line.rstrip('\n')
+		    if line.startswith('# HELP '):
+		        closed.add(family)
+		        family = line.split(' ')[2]
+		        assert family not in closed, (n, 'family twice', line)
+		        assert len(line.split(' ', 3)) == 4
+		    elif line.startswith('# TYPE '):
+		        assert line.split(' ')[2] == family, (n, line)
+		        types[family] = line.split(' ')[3]
+		    else:
+		        m = sample.match(line)
+		        assert m, (n, line)
+		        name = m.group(1)
+		        base = re.sub('_(bucket|sum|count)$', '', name) if types[family] == 'histogram' else name
+		        assert base == family, (n, 'outside its family', line)
+		        assert types[family] != 'counter' or name.endswith('_total'), (n, line)
+		        assert m.group(1, 2) not in seen, (n, 'twice', line)
+		        seen.add(m.group(1, 2))
+		assert len(types) > 40, len(types)
+	END
+	metric() { awk -v k="$1" 'index($0, k) == 1 { print $NF }' "$BATS_TEST_TMPDIR/metrics"; }
+	assert_equal "$(metric 'sluice_service_flows_total{namespace="default",service="web",port="http",protocol="TCP",family="IPv4"}')" 3
+	assert_equal "$(metric 'sluice_backend_flows_total{namespace="default",service="web",port="http",protocol="TCP",family="IPv4",endpoint="10.244.1.11:8080"}')" 3
+	[ "$(metric 'sluice_service_bytes_to_total{namespace="default",service="web",port="http",protocol="TCP",family="IPv4"}')" -gt 100 ]
+	[ "$(awk '/reason="UNKNOWN_PORT"/ { n += $2 } END { print n }' <(grep ^sluice_packets_total "$BATS_TEST_TMPDIR/metrics"))" -ge 1 ]
+	assert_equal "$(metric 'sluice_sync_failures_total')" 0
+	[ "$(metric 'sluice_sync_latency_seconds_count')" -ge 1 ]
+}
+
+@test "counters survive the agent" {
+	agent_start
+	in_ns client "$CALL" tcp 10.96.0.10 80
+	flows() { fetch http://127.0.0.1:10249/metrics | awk '/^sluice_service_flows_total.*port="http".*IPv4/ { print $NF }'; }
+	assert_equal "$(flows)" 1
+	agent_stop KILL
+	in_ns client "$CALL" tcp 10.96.0.10 80
+	agent_start
+	assert_equal "$(flows)" 2
+}
+
+@test "an id with a new owner starts at zero" {
+	agent_start
+	in_ns client "$CALL" tcp 10.96.0.10 80
+	forget web
+	none() { ctl services -o json | jq -e '.items == []'; }
+	wait_for 5 "the service to go" none
+	service next 10.96.0.30 fd00:10:96::30
+	endpoints next 11
+	some() { ctl services -o json | jq -e '.items | length > 0'; }
+	wait_for 5 "the next one" some
+	settled
+	assert_equal "$(fetch http://127.0.0.1:10249/metrics | awk '/^sluice_(service|backend)_.*_total/ { n += $NF } END { print n + 0 }')" 0
+}
+
+@test "the admin socket answers lines, and survives bad ones" {
+	agent_start
+	[ "$(stat -c %a "$ADMIN")" = 660 ]
+	ask status | jq -e '.version and .nodeName == "node-1" and .healthy and .problems == 0 and .gc == "kernel" or .gc == "agent"'
+	ask wanted | jq -e '[.services[] | select(.address == "10.96.0.10" and .port == 80 and .protocol == "TCP").cluster[0].address] == ["10.244.1.11"]'
+	ask nonsense | jq -e .error
+	python3 - "$ADMIN" <<-'END'
+		import socket, sys
+		def dial():
+		    s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1]); return s
+		s = dial(); s.sendall(b'{"get":"status"}\n{"get":"problems"}\n')
+		f = s.makefile(); assert 'version' in f.readline(); assert 'problems' in f.readline()
+		s = dial(); s.sendall(b'x' * 100000)  # no line end: dropped
+		try:
+		    assert s.recv(10) == b''
+		except ConnectionResetError:
+		    pass
+		many = [dial() for _ in range(16)]    # idle clients do not stop others from being answered later
+		for c in many: c.close()
+		s = dial(); s.sendall(b'[' * 3000 + b'\n'); assert b'error' in s.recv(1000)
+	END
+	ask status | jq -e .synced
+}
+
+@test "refusals are told" {
+	agent_start --socket-lb off
+	in_ns client "$CALL" tcp 10.96.0.10 81 --timeout 400 || :
+	told() { ask_is drops '.drops[] | select(.reason == "UNKNOWN_PORT" and (.to | startswith("10.96.0.10:81")))'; }
+	wait_for 5 "the refusal" told
+}

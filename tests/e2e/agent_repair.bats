@@ -1,0 +1,103 @@
+#!/usr/bin/env bats
+# What somebody breaks by hand is found and put right; what a lost endpoint leaves behind is cleared.
+
+setup_file() {
+	load topology
+	load manifests
+	begin_file
+	topology_node
+	topology_pod server 11
+	topology_pod other 12
+	topology_pod client 100
+	topology_model server
+	topology_model other
+}
+
+teardown_file() {
+	load topology
+	topology_names "$T_ID"
+	topology_end
+}
+
+setup() {
+	load topology
+	load manifests
+	load helpers
+	begin_test
+	rm -f "$MANIFESTS"/*
+	service web 10.96.0.10 fd00:10:96::10
+	endpoints web 11
+}
+
+teardown() {
+	end_test
+	agent_cleanup >/dev/null
+}
+
+map() { "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
+
+@test "the self-audit finds and repairs what was changed behind the agent's back, within a minute" {
+	agent_start
+	local key
+	# a backend that leads elsewhere, a service that is gone, a record that is none of ours
+	key=$("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_backends" |
+		jq -r '[.[] | select(.formatted.value.port != 0)][0].key | join(" ")')
+	map update sl4_backends key $key value 10 9 9 9 99 0 7 0 1 0 0 0 1 0 0 0
+	key=$("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_services" | jq -r '.[0].key | join(" ")')
+	map delete sl4_services key $key
+	map update sl4_names key 200 0 0 0 value $(yes 65 | head -n 196) # no such id
+	repaired() { in_ns node curl -s http://127.0.0.1:10249/metrics | grep -q '^sluice_drift_repairs_total 3'; }
+	wait_for 75 "three repairs" repaired
+	settled
+	in_ns client "$CALL" tcp 10.96.0.10 80 | grep -q name=server
+	run agent_said
+	assert_output --partial 'self-audit: row differs map=sl4_backends'
+}
+
+@test "a connected UDP socket of the node learns that its endpoint is gone" {
+	agent_start
+	in_ns node python3 - "$T_DIR/step" <<-'END' >"$T_DIR/udp" 2>&1 &
+		import errno, os, socket, sys, time
+		def wait(name):
+		    end = time.time() + 20
+		    while not os.path.exists(sys.argv[1] + name):
+		        assert time.time() < end, name
+		        time.sleep(0.01)
+		gone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); gone.settimeout(5)
+		gone.connect(('10.96.0.10', 80)); gone.send(b'a'); first = gone.recv(100)
+		free = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); free.settimeout(5)
+		free.sendto(b'a', ('10.96.0.10', 80)); free.recv(100)
+		open(sys.argv[1] + '-connected', 'w').close()
+		wait('-moved')
+		try:
+		    gone.recv(100)
+		    print('connected socket noticed nothing')
+		except OSError as e:
+		    print('connected', errno.errorcode[e.errno])
+		free.sendto(b'b', ('10.96.0.10', 80)); print('unconnected', free.recv(100) != first)
+	END
+	local asker=$!
+	wait_for 20 "the sockets" test -e "$T_DIR/step-connected"
+	endpoints web 12
+	destroyed() { in_ns node curl -s http://127.0.0.1:10249/metrics | grep -q '^sluice_sockets_destroyed_total 1'; }
+	wait_for 5 "the socket to be destroyed" destroyed
+	touch "$T_DIR/step-moved"
+	wait $asker
+	run cat "$T_DIR/udp"
+	assert_output --partial 'connected ECONNABORTED'
+	assert_output --partial 'unconnected'
+	rm -f "$T_DIR"/step-* "$T_DIR/udp"
+}
+
+@test "maps are equal to the source after hundreds of changes" {
+	agent_start
+	local i
+	for i in $(seq 200); do
+		endpoints web $((11 + i % 2))
+		[ $((i % 5)) != 0 ] || service "s$((i % 7))" "10.96.2.$((i % 7 + 1))" "fd00:10:96::2:$((i % 7 + 1))"
+		[ $((i % 9)) != 0 ] || forget "s$((i % 7))"
+	done
+	settled
+	ctl diff --source "dir:$MANIFESTS" --node-name node-1
+	assert_equal "$(in_ns node curl -s http://127.0.0.1:10249/metrics | awk '/^sluice_sync_failures_total/ { print $2 }')" 0
+}
