@@ -212,8 +212,7 @@ __noinline int V(open)(void)
 
 	V(addr_copy)(w->hit.saddr, w->p.key.saddr);
 	w->hit.sport = w->p.key.sport;
-	w->hit.packets = 1;
-	w->hit.bytes = w->p.len;
+	V(tally)(w, &w->hit, true);
 	if (V(addr_eq)(w->hit.daddr, w->hit.saddr))
 		w->hit.flags |= SL_FLOW_HAIRPIN;
 	w->key = w->p.key;

@@ -84,14 +84,27 @@ __noinline int V(twin_refresh)(void)
 	return 0;
 }
 
+/* Counts the packet on its entry, and says whether the backend's counters are told now. */
+static __always_inline void V(tally)(struct V(work) *w, struct V(flow) *f, bool tell)
+{
+	__u32 packets = f->untold + 1, bytes = f->untold_bytes + w->p.len;
+
+	tell |= f->packets < SL_TELL_AT_ONCE || packets >= SL_TELL_PACKETS;
+	f->packets++;
+	f->bytes += w->p.len;
+	f->untold = tell ? 0 : packets;
+	f->untold_bytes = tell ? 0 : bytes;
+	w->tell_packets = tell ? packets : 0;
+	w->tell_bytes = bytes;
+}
+
 /* Marks the packet on its entry. */
-static __always_inline void V(refresh)(struct V(work) *w, struct V(flow) *f)
+static __always_inline void V(refresh)(struct V(work) *w, struct V(flow) *f, bool tell)
 {
 	__u32 tick = w->p.now >> SL_TICK_SHIFT;
 
 	f->seen_ns = w->p.now;
-	f->packets++;
-	f->bytes += w->p.len;
+	V(tally)(w, f, tell);
 	if (tick - w->hit.twin_tick > TWIN_REFRESH_TICKS) {
 		f->twin_tick = tick;
 		V(twin_refresh)();
@@ -119,7 +132,7 @@ static __always_inline bool V(track_fast)(struct V(work) *w)
 	if (proto != IPPROTO_TCP && w->p.client &&
 	    !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING))
 		return false;
-	V(refresh)(w, f);
+	V(refresh)(w, f, false);
 	return true;
 }
 
@@ -172,8 +185,7 @@ static __always_inline int V(confirm)(struct V(work) *w)
 	w->value.state = SL_STATE_CONFIRMED;
 	w->value.seen_ns = w->p.now;
 	w->value.twin_tick = w->p.now >> SL_TICK_SHIFT;
-	w->value.packets++;
-	w->value.bytes += w->p.len;
+	V(tally)(w, &w->value, true);
 	shard = V(flow_confirmed_shard)(w->p.key.proto, w->hit.tag);
 	if (!shard || bpf_map_update_elem(shard, &w->p.key, &w->value, BPF_ANY))
 		return TRACK_FOUND;
@@ -275,7 +287,7 @@ read:
 	}
 	result = w->p.key.proto == IPPROTO_TCP ? V(track_tcp)(w, confirmed) : V(track_other)(w, confirmed);
 	if (result == TRACK_FOUND)
-		V(refresh)(w, f);
+		V(refresh)(w, f, true);
 	return result;
 }
 

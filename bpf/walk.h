@@ -18,25 +18,22 @@ static __always_inline bool is_translated(int why)
 }
 #endif
 
-static __always_inline void V(count_to)(const struct V(flow) *hit, __u32 len)
+static __always_inline void V(tell)(const struct V(work) *w, bool to_backend)
 {
-	__u32 id = hit->backend;
-	struct sl_backend_stats *b = bpf_map_lookup_elem(&V(be_stats), &id);
+	__u32 id = w->hit.backend;
+	struct sl_backend_stats *b;
 
-	if (b) {
-		b->packets_to++;
-		b->bytes_to += len;
-	}
-}
-
-static __always_inline void V(count_from)(const struct V(flow) *hit, __u32 len)
-{
-	__u32 id = hit->backend;
-	struct sl_backend_stats *b = bpf_map_lookup_elem(&V(be_stats), &id);
-
-	if (b) {
-		b->packets_from++;
-		b->bytes_from += len;
+	if (!w->tell_packets)
+		return;
+	b = bpf_map_lookup_elem(&V(be_stats), &id);
+	if (!b)
+		return;
+	if (to_backend) {
+		b->packets_to += w->tell_packets;
+		b->bytes_to += w->tell_bytes;
+	} else {
+		b->packets_from += w->tell_packets;
+		b->bytes_from += w->tell_bytes;
 	}
 }
 
@@ -96,7 +93,7 @@ static __always_inline int V(walk_request)(struct __sk_buff *skb, struct V(work)
 		if (!is_translated(why))
 			return why;
 	}
-	V(count_to)(&w->hit, w->p.len);
+	V(tell)(w, true);
 	return V(rewrite)(skb, &w->p, &w->hit, true) ? SL_REASON_REWRITE : why;
 }
 
@@ -193,7 +190,7 @@ static __always_inline int V(walk_reply)(struct __sk_buff *skb, struct V(work) *
 			return why;
 	}
 	if (why == SL_REASON_REPLY)
-		V(count_from)(&w->hit, w->p.len);
+		V(tell)(w, false);
 	return V(rewrite)(skb, &w->p, &w->hit, false) ? SL_REASON_REWRITE : why;
 }
 

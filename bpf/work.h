@@ -14,7 +14,8 @@ struct V(work) {
 	struct V(flow) twin_value;
 	struct V(service) service;
 	__u32 service_id;          /* of the service port, 0 = none matched */
-	__u32 pad;
+	__u32 tell_packets;        /* what the backend's counters get now; 0 = later */
+	__u32 tell_bytes;
 };
 
 MAP(V(work), PERCPU_ARRAY, __u32, struct V(work), 1, 0);

@@ -57,6 +57,13 @@
 #define SL_TICK_SHIFT         20    /* a tick is 2^20 ns, 1.05 ms */
 #define SL_TWIN_REFRESH_S     30    /* the other direction's entry is touched at most this often (idle/4 if less) */
 
+/*
+ * A flow's packets go into its backend's counters at once while they are few, later SL_TELL_PACKETS at a time: with many flows
+ * the counter's cache line is a miss of its own. What begins or ends a flow tells everything.
+ */
+#define SL_TELL_AT_ONCE 32 /* first packets of each direction */
+#define SL_TELL_PACKETS 16
+
 /* ---- enumerations (one byte; they print by name in bpftool) ------------------------------------------------------- */
 
 /* Where a service record comes from, which decides the policy that holds for it. */
@@ -182,7 +189,10 @@ struct sl_service_stats {
 	__u64 refused;
 };
 
-/* sl4_be_stats, by backend id. Zeroed by the agent when the id gets a new owner. */
+/*
+ * sl4_be_stats, by backend id. Zeroed by the agent when the id gets a new owner. Fewer than SL_TELL_PACKETS packets of each
+ * direction of each long flow are not in it yet.
+ */
 struct sl_backend_stats {
 	__u64 packets_to;
 	__u64 bytes_to;
@@ -296,9 +306,10 @@ struct sl4_flow {
 	__u32 service;               /* id of the service port */
 	__u16 flags;                 /* SL_FLOW_ */
 	enum sl_flow_state state;
-	__u8 pad;
+	__u8 untold;                 /* packets that are not in sl4_be_stats yet: fewer than SL_TELL_PACKETS */
 	__u64 seen_ns;               /* last packet of this direction, CLOCK_MONOTONIC */
-	__u64 packets;
+	__u32 packets;               /* modulo 2^32 */
+	__u32 untold_bytes;          /* of the untold packets */
 	__u64 bytes;                 /* of whole frames */
 	__u32 twin_tick;             /* when the other direction's entry was last touched from here: now_ns >> SL_TICK_SHIFT */
 	__u32 ifindex;               /* way out, where forwarding is fast; 0 = through the stack */
@@ -402,9 +413,10 @@ struct sl6_flow {
 	__u32 service;
 	__u16 flags;
 	enum sl_flow_state state;
-	__u8 pad;
+	__u8 untold;
 	__u64 seen_ns;
-	__u64 packets;
+	__u32 packets;
+	__u32 untold_bytes;
 	__u64 bytes;
 	__u32 twin_tick;
 	__u32 ifindex;
