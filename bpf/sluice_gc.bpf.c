@@ -12,6 +12,7 @@
 #define CLOCK_MONOTONIC 1
 #define GC_ROUND_NS (30 * NS_PER_S)
 #define GC_PAUSE_MIN_NS (20 * 1000 * 1000ull)
+#define GC_BUDGET_NS (1000 * 1000ull) /* then the rest of the shard waits; removing costs several times as much as looking */
 
 enum gc_table {
 	GC_TCP4,
@@ -40,6 +41,7 @@ struct gc_walk {
 	__u64 now;
 	__u64 walked;
 	__u64 removed;
+	__u64 stopped; /* the budget was used up */
 };
 
 /* Called for each entry of a shard: removes it if neither it nor its twin is fresh. */
@@ -63,7 +65,10 @@ struct gc_walk {
 			return 0;                                                                                      \
 		walk->removed++;                                                                                       \
 		bpf_map_delete_elem(map, key);                                                                         \
-		return 0;                                                                                              \
+		if (bpf_ktime_get_ns() - walk->now < GC_BUDGET_NS)                                                     \
+			return 0;                                                                                      \
+		walk->stopped = 1;                                                                                     \
+		return 1;                                                                                              \
 	}
 
 COLLECT(4, sl4_flow_key, sl4_flow)
@@ -79,6 +84,8 @@ static __always_inline void gc_account(struct gc_slot *slot, const struct gc_wal
 	slot->stats.total_ns += took;
 	if (took > slot->stats.longest_ns)
 		slot->stats.longest_ns = took;
+	if (walk->stopped)
+		return; /* the same shard once more */
 	slot->shard++;
 	if (slot->shard >= shards) {
 		slot->shard = 0;
@@ -86,11 +93,11 @@ static __always_inline void gc_account(struct gc_slot *slot, const struct gc_wal
 	}
 }
 
-static __always_inline __u64 gc_pause_ns(__u32 shards)
+static __always_inline __u64 gc_pause_ns(const struct gc_walk *walk, __u32 shards)
 {
 	__u64 pause = GC_ROUND_NS / (shards ? shards : 1);
 
-	return pause < GC_PAUSE_MIN_NS ? GC_PAUSE_MIN_NS : pause;
+	return pause < GC_PAUSE_MIN_NS || walk->stopped ? GC_PAUSE_MIN_NS : pause;
 }
 
 /* The timer of one table. A map of maps must be named where it is used, so each table has its own. */
@@ -105,7 +112,7 @@ static __always_inline __u64 gc_pause_ns(__u32 shards)
 		if (inner)                                                                                             \
 			bpf_for_each_map_elem(inner, collect##family, &walk, 0);                                       \
 		gc_account(slot, &walk, walk.now, shards);                                                             \
-		bpf_timer_start(&slot->timer, gc_pause_ns(shards), 0);                                                 \
+		bpf_timer_start(&slot->timer, gc_pause_ns(&walk, shards), 0);                                                 \
 		return 0;                                                                                              \
 	}
 
