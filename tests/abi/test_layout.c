@@ -20,8 +20,9 @@ struct row {
 };
 
 #define STRUCT_ROW(name, bytes) { #name, NULL, 0, 0, sizeof(struct name), bytes },
-#define FIELD_ROW(name, field, offset, bytes) \
-	{ #name, #field, offsetof(struct name, field), offset, sizeof(((struct name *)0)->field), bytes },
+#define FIELD_ROW(name, field, offset, bytes)                                                     \
+	{ #name, #field, offsetof(struct name, field), offset, sizeof(((struct name *)0)->field), \
+	  bytes },
 static const struct row rows[] = { LAYOUT(STRUCT_ROW, FIELD_ROW) };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -36,9 +37,11 @@ static void sizes_and_offsets(void **state)
 	(void)state;
 	for (size_t i = 0; i < ROWS; i++)
 		if (rows[i].at != rows[i].want_at || rows[i].size != rows[i].want_size)
-			fail_msg("struct %s%s%s is at %zu with %zu bytes; ABI version %d has it at %zu with %zu", rows[i].structure,
-				 rows[i].field ? "." : "", rows[i].field ? rows[i].field : "", rows[i].at, rows[i].size,
-				 SL_ABI_VERSION, rows[i].want_at, rows[i].want_size);
+			fail_msg(
+				"struct %s%s%s is at %zu with %zu bytes; ABI version %d has it at %zu with %zu",
+				rows[i].structure, rows[i].field ? "." : "",
+				rows[i].field ? rows[i].field : "", rows[i].at, rows[i].size,
+				SL_ABI_VERSION, rows[i].want_at, rows[i].want_size);
 }
 
 /* Each field begins where the one before ended, and the last ends the structure. */
@@ -50,12 +53,14 @@ static void no_holes(void **state)
 	for (size_t i = 0; i <= ROWS; i++) {
 		if (i < ROWS && rows[i].field) {
 			if (rows[i].at != end)
-				fail_msg("struct %s has a hole of %zu bytes before %s", rows[i].structure, rows[i].at - end, rows[i].field);
+				fail_msg("struct %s has a hole of %zu bytes before %s",
+					 rows[i].structure, rows[i].at - end, rows[i].field);
 			end += rows[i].size;
 			continue;
 		}
 		if (end != size)
-			fail_msg("struct %s has a hole of %zu bytes at its end", rows[i - 1].structure, size - end);
+			fail_msg("struct %s has a hole of %zu bytes at its end",
+				 rows[i - 1].structure, size - end);
 		if (i < ROWS)
 			size = rows[i].size;
 		end = 0;
@@ -65,9 +70,10 @@ static void no_holes(void **state)
 static void numbers(void **state)
 {
 	(void)state;
-#define CHECK_VALUE(name, value)                                                                       \
-	if ((int)(name) != (value))                                                                    \
-		fail_msg(#name " is %d; ABI version %d has %d", (int)(name), SL_ABI_VERSION, (value));
+#define CHECK_VALUE(name, value)                                                             \
+	if ((int)(name) != (value))                                                          \
+		fail_msg(#name " is %d; ABI version %d has %d", (int)(name), SL_ABI_VERSION, \
+			 (value));
 	LAYOUT_VALUES(CHECK_VALUE)
 	assert_true(SL_REASON_COUNT < 256);
 	assert_int_equal(sizeof(enum sl_reason), 1);
@@ -78,9 +84,12 @@ static void alignment(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ROWS; i++)
-		if (rows[i].field && (strstr(rows[i].field, "addr") || strstr(rows[i].field, "vip") || strstr(rows[i].field, "client")) &&
+		if (rows[i].field &&
+		    (strstr(rows[i].field, "addr") || strstr(rows[i].field, "vip") ||
+		     strstr(rows[i].field, "client")) &&
 		    rows[i].at % 4)
-			fail_msg("struct %s.%s is at %zu", rows[i].structure, rows[i].field, rows[i].at);
+			fail_msg("struct %s.%s is at %zu", rows[i].structure, rows[i].field,
+				 rows[i].at);
 	assert_int_equal(sizeof(struct sl4_flow), 64);
 	assert_int_equal(48 + sizeof(struct sl4_flow_key) + sizeof(struct sl4_flow), 128);
 	assert_int_equal(sizeof(struct sl4_service), 64);
@@ -108,7 +117,8 @@ static void names(void **state)
 			bool found = false;
 
 			for (size_t j = 0; j < n; j++)
-				found |= strncmp(maps[j], "sl6_", 4) == 0 && !strcmp(maps[j] + 4, maps[i] + 4);
+				found |= strncmp(maps[j], "sl6_", 4) == 0 &&
+					 !strcmp(maps[j] + 4, maps[i] + 4);
 			if (!found)
 				fail_msg("%s has no sl6_ counterpart", maps[i]);
 		}
@@ -120,14 +130,22 @@ static void names(void **state)
 #define HASH4_SEED_1 0x420c0274u
 #define HASH6_SEED_0 0x3906e310u
 #define HASH6_SEED_1 0x4b9f8ea0u
-#define FILTER_BIT 351645
+#define FILTER_BIT   351645
 
 /* The hash is part of the ABI: pinned entries lie in the shard it names. */
 static void hashes(void **state)
 {
-	struct sl4_flow_key key4 = { .saddr = { 10, 1, 0, 5 }, .daddr = { 10, 96, 0, 10 }, .sport = 40000, .dport = 80, .proto = 6,
+	struct sl4_flow_key key4 = { .saddr = { 10, 1, 0, 5 },
+				     .daddr = { 10, 96, 0, 10 },
+				     .sport = 40000,
+				     .dport = 80,
+				     .proto = 6,
 				     .kind = SL_FLOW_REQUEST };
-	struct sl6_flow_key key6 = { .saddr = { 0xfd, 1 }, .daddr = { 0xfd, 2 }, .sport = 40000, .dport = 80, .proto = 6,
+	struct sl6_flow_key key6 = { .saddr = { 0xfd, 1 },
+				     .daddr = { 0xfd, 2 },
+				     .sport = 40000,
+				     .dport = 80,
+				     .proto = 6,
 				     .kind = SL_FLOW_REQUEST };
 	struct sl4_flow_key other = key4;
 
@@ -145,8 +163,10 @@ static void hashes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version), cmocka_unit_test(sizes_and_offsets), cmocka_unit_test(no_holes), cmocka_unit_test(numbers),
-		cmocka_unit_test(alignment), cmocka_unit_test(names), cmocka_unit_test(hashes),
+		cmocka_unit_test(version),   cmocka_unit_test(sizes_and_offsets),
+		cmocka_unit_test(no_holes),  cmocka_unit_test(numbers),
+		cmocka_unit_test(alignment), cmocka_unit_test(names),
+		cmocka_unit_test(hashes),
 	};
 
 	return cmocka_run_group_tests_name("layout", tests, NULL, NULL);

@@ -67,7 +67,8 @@ static void filter_set(struct end end, bool backend)
 	uint64_t *filter = filters[family == 6];
 
 	memcpy(words, address, address_len(family));
-	bit = sl_filter_bit(family == 4 ? words[0] : sl_fold6(words[0], words[1], words[2], words[3]));
+	bit = sl_filter_bit(family == 4 ? words[0]
+					: sl_fold6(words[0], words[1], words[2], words[3]));
 	word = bit / 64 + (backend ? SL_FILTER_WORDS : 0);
 	filter[word] |= 1ull << (bit % 64);
 	put(map_of("filter"), &word, &filter[word]);
@@ -90,12 +91,16 @@ static void filter_clear(void)
 static void backend_write(uint32_t id, struct end at, uint16_t flags, uint32_t service)
 {
 	if (family == 4) {
-		struct sl4_backend b = { .port = at.port, .flags = flags, .gen = backend_gens[id], .service = service };
+		struct sl4_backend b = {
+			.port = at.port, .flags = flags, .gen = backend_gens[id], .service = service
+		};
 
 		memcpy(b.addr, host_address(4, at.host), 4);
 		put(map_of("backends"), &id, &b);
 	} else {
-		struct sl6_backend b = { .port = at.port, .flags = flags, .gen = backend_gens[id], .service = service };
+		struct sl6_backend b = {
+			.port = at.port, .flags = flags, .gen = backend_gens[id], .service = service
+		};
 
 		memcpy(b.addr, host_address(6, at.host), 16);
 		put(map_of("backends"), &id, &b);
@@ -154,7 +159,8 @@ static struct list list_write(const struct service_spec *spec, struct published 
 			continue;
 		memset(&backends[list.backends], 0, sizeof(backends[0]));
 		backends[list.backends].addr.family = (uint8_t)family;
-		memcpy(backends[list.backends].addr.b, host_address(family, b->at.host), address_len(family));
+		memcpy(backends[list.backends].addr.b, host_address(family, b->at.host),
+		       address_len(family));
 		backends[list.backends].port = b->at.port;
 		backends[list.backends].id = ids[len++] = backend_number(p, b->at);
 		list.backends++;
@@ -212,26 +218,27 @@ static uint32_t take_slot(void)
 }
 
 /* The fields both families have, into a record in a new slot, which is then put into force. */
-#define FILL(record)                                                                                           \
-	do {                                                                                                   \
-		memcpy((record)->vip, host_address(family, spec->at.host), address_len(family));               \
-		(record)->port = spec->at.port;                                                                \
-		(record)->proto = spec->proto;                                                                 \
-		(record)->kind = spec->kind;                                                                   \
-		(record)->gen = ref.gen;                                                                       \
-		(record)->service = id;                                                                        \
-		(record)->cluster_line = cluster.line;                                                         \
-		(record)->cluster_len = cluster.len;                                                           \
-		(record)->cluster_backends = cluster.backends;                                                 \
-		(record)->local_line = local.line;                                                             \
-		(record)->local_len = local.len;                                                               \
-		(record)->local_backends = local.backends;                                                     \
-		(record)->affinity_s = spec->affinity_s;                                                       \
-		(record)->flags = spec->flags;                                                                 \
-		(record)->algorithm = spec->algorithm;                                                         \
+#define FILL(record)                                                                             \
+	do {                                                                                     \
+		memcpy((record)->vip, host_address(family, spec->at.host), address_len(family)); \
+		(record)->port = spec->at.port;                                                  \
+		(record)->proto = spec->proto;                                                   \
+		(record)->kind = spec->kind;                                                     \
+		(record)->gen = ref.gen;                                                         \
+		(record)->service = id;                                                          \
+		(record)->cluster_line = cluster.line;                                           \
+		(record)->cluster_len = cluster.len;                                             \
+		(record)->cluster_backends = cluster.backends;                                   \
+		(record)->local_line = local.line;                                               \
+		(record)->local_len = local.len;                                                 \
+		(record)->local_backends = local.backends;                                       \
+		(record)->affinity_s = spec->affinity_s;                                         \
+		(record)->flags = spec->flags;                                                   \
+		(record)->algorithm = spec->algorithm;                                           \
 	} while (0)
 
-static void record_publish(const struct service_spec *spec, uint32_t id, struct list cluster, struct list local)
+static void record_publish(const struct service_spec *spec, uint32_t id, struct list cluster,
+			   struct list local)
 {
 	struct sl_slot_ref ref = { .slot = take_slot(), .gen = ++next_gen };
 	uint8_t key[sizeof(struct sl6_service_key)];
@@ -311,7 +318,8 @@ void service_publish(const struct service_spec *given)
 	for (uint32_t i = 0; i < p->n_backends; i++)
 		p->backends[i].live = false;
 	for (int i = 0; i < SERVICE_BACKENDS && spec->backends[i].at.host; i++)
-		backend_write(backend_number(p, spec->backends[i].at), spec->backends[i].at, flags_of(&spec->backends[i]), p->service);
+		backend_write(backend_number(p, spec->backends[i].at), spec->backends[i].at,
+			      flags_of(&spec->backends[i]), p->service);
 	cluster = list_write(spec, p, SL_BACKEND_IN_CLUSTER);
 	local = list_write(spec, p, SL_BACKEND_IN_LOCAL);
 	filter_set(spec->at, false);

@@ -11,7 +11,8 @@
 
 static const char *const table_names[TABLES] = { "tcp", "udp", "new" };
 static const char *const kind_names[] = { "NONE", "REQUEST", "REPLY", "SNAT", "UNSNAT" };
-static const char *const state_names[] = { "NONE", "NEW", "REPLIED", "CONFIRMED", "HALF_CLOSED", "CLOSING" };
+static const char *const state_names[] = { "NONE",      "NEW",         "REPLIED",
+					   "CONFIRMED", "HALF_CLOSED", "CLOSING" };
 
 union flow_key {
 	struct sl4_flow_key v4;
@@ -23,7 +24,8 @@ union flow_value {
 	struct sl6_flow v6;
 };
 
-static void key_fill(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, union flow_key *ret)
+static void key_fill(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+		     union flow_key *ret)
 {
 	size_t n = address_len(family);
 
@@ -110,7 +112,8 @@ static const char *end_text(struct end end)
 	static unsigned int next;
 
 	next = (next + 1) % 8;
-	snprintf(ring[next], sizeof(ring[0]), "%s:%u", end.host < HOST_COUNT ? host_name(end.host) : "?", end.port);
+	snprintf(ring[next], sizeof(ring[0]), "%s:%u",
+		 end.host < HOST_COUNT ? host_name(end.host) : "?", end.port);
 	return ring[next];
 }
 
@@ -119,19 +122,21 @@ static bool same(struct end a, struct end b)
 	return a.host == b.host && a.port == b.port;
 }
 
-#define complain(...)                                                                                           \
-	do {                                                                                                    \
-		print_error("%s:%d: flow %s %s > %s: ", file, line, kind_names[kind], end_text(from), end_text(to)); \
-		print_error(__VA_ARGS__);                                                                       \
-		print_error("\n");                                                                              \
-		_fail(file, line);                                                                              \
+#define complain(...)                                                                 \
+	do {                                                                          \
+		print_error("%s:%d: flow %s %s > %s: ", file, line, kind_names[kind], \
+			    end_text(from), end_text(to));                            \
+		print_error(__VA_ARGS__);                                             \
+		print_error("\n");                                                    \
+		_fail(file, line);                                                    \
 	} while (0)
 
 /* The shard and the tag are one number, which the ABI names. */
-static void check_tag(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, const struct flow_seen *seen,
-		      const char *file, int line)
+static void check_tag(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+		      const struct flow_seen *seen, const char *file, int line)
 {
-	uint32_t shards = harness.shards[family == 6][seen->table].n, seed = harness.options.consts.seed, hash;
+	uint32_t shards = harness.shards[family == 6][seen->table].n,
+		 seed = harness.options.consts.seed, hash;
 	union flow_key key;
 
 	key_fill(kind, proto, from, to, &key);
@@ -142,8 +147,9 @@ static void check_tag(enum sl_flow_kind kind, uint8_t proto, struct end from, st
 		complain("lies in shard %u, must be %u", seen->shard, hash & (shards - 1));
 }
 
-void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum table table,
-			 enum sl_flow_state state, struct end new_from, struct end new_to, const char *file, int line)
+void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+			 enum table table, enum sl_flow_state state, struct end new_from,
+			 struct end new_to, const char *file, int line)
 {
 	struct flow_seen seen = flow_find(kind, proto, from, to);
 
@@ -154,24 +160,26 @@ void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from,
 	if (seen.table != table)
 		complain("is in %s, must be in %s", table_names[seen.table], table_names[table]);
 	if (!same(seen.from, new_from) || !same(seen.to, new_to))
-		complain("becomes %s > %s, must become %s > %s", end_text(seen.from), end_text(seen.to), end_text(new_from),
-			 end_text(new_to));
+		complain("becomes %s > %s, must become %s > %s", end_text(seen.from),
+			 end_text(seen.to), end_text(new_from), end_text(new_to));
 	if (seen.value.state != state)
 		complain("is %s, must be %s", state_names[seen.value.state], state_names[state]);
 	check_tag(kind, proto, from, to, &seen, file, line);
 }
 
-void harness_expect_no_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, const char *file,
-			    int line)
+void harness_expect_no_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+			    const char *file, int line)
 {
 	struct flow_seen seen = flow_find(kind, proto, from, to);
 
 	if (seen.copies)
-		complain("is in %s (%s > %s), must not be", table_names[seen.table], end_text(seen.from), end_text(seen.to));
+		complain("is in %s (%s > %s), must not be", table_names[seen.table],
+			 end_text(seen.from), end_text(seen.to));
 }
 
 static void update(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
-		   void (*change)(struct sl4_flow *, struct sl6_flow *, const uint64_t *), const uint64_t *args)
+		   void (*change)(struct sl4_flow *, struct sl6_flow *, const uint64_t *),
+		   const uint64_t *args)
 {
 	struct flow_seen seen = flow_find(kind, proto, from, to);
 	union flow_value value;
@@ -179,7 +187,8 @@ static void update(enum sl_flow_kind kind, uint8_t proto, struct end from, struc
 	int fd;
 
 	if (!seen.copies)
-		fail_msg("flow %s %s > %s is not there to be changed", kind_names[kind], end_text(from), end_text(to));
+		fail_msg("flow %s %s > %s is not there to be changed", kind_names[kind],
+			 end_text(from), end_text(to));
 	fd = harness_shard(family, seen.table, seen.shard);
 	key_fill(kind, proto, from, to, &key);
 	assert_int_equal(bpf_map_lookup_elem(fd, &key, &value), 0);
@@ -187,15 +196,25 @@ static void update(enum sl_flow_kind kind, uint8_t proto, struct end from, struc
 	assert_int_equal(bpf_map_update_elem(fd, &key, &value, BPF_EXIST), 0);
 }
 
-#define SET(flow)                                                                     \
-	do {                                                                          \
-		switch ((enum flow_field)args[0]) {                                   \
-		case SEEN_NS: (flow)->seen_ns = args[1]; break;                       \
-		case TWIN_TICK: (flow)->twin_tick = (uint32_t)args[1]; break;         \
-		case STATE: (flow)->state = (enum sl_flow_state)args[1]; break;       \
-		case TAG: (flow)->tag = (uint32_t)args[1]; break;                     \
-		case BACKEND_GEN: (flow)->backend_gen = (uint32_t)args[1]; break;     \
-		}                                                                     \
+#define SET(flow)                                                    \
+	do {                                                         \
+		switch ((enum flow_field)args[0]) {                  \
+		case SEEN_NS:                                        \
+			(flow)->seen_ns = args[1];                   \
+			break;                                       \
+		case TWIN_TICK:                                      \
+			(flow)->twin_tick = (uint32_t)args[1];       \
+			break;                                       \
+		case STATE:                                          \
+			(flow)->state = (enum sl_flow_state)args[1]; \
+			break;                                       \
+		case TAG:                                            \
+			(flow)->tag = (uint32_t)args[1];             \
+			break;                                       \
+		case BACKEND_GEN:                                    \
+			(flow)->backend_gen = (uint32_t)args[1];     \
+			break;                                       \
+		}                                                    \
 	} while (0)
 
 static void change_field(struct sl4_flow *v4, struct sl6_flow *v6, const uint64_t *args)
@@ -206,15 +225,16 @@ static void change_field(struct sl4_flow *v4, struct sl6_flow *v6, const uint64_
 		SET(v6);
 }
 
-void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum flow_field field, uint64_t value)
+void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+		enum flow_field field, uint64_t value)
 {
 	update(kind, proto, from, to, change_field, (uint64_t[]){ field, value });
 }
 
-#define AGE(flow)                                                             \
-	do {                                                                  \
-		(flow)->seen_ns -= args[0];                                   \
-		(flow)->twin_tick -= (uint32_t)(args[0] >> SL_TICK_SHIFT);    \
+#define AGE(flow)                                                          \
+	do {                                                               \
+		(flow)->seen_ns -= args[0];                                \
+		(flow)->twin_tick -= (uint32_t)(args[0] >> SL_TICK_SHIFT); \
 	} while (0)
 
 static void change_age(struct sl4_flow *v4, struct sl6_flow *v6, const uint64_t *args)
@@ -237,7 +257,8 @@ void flow_remove(enum sl_flow_kind kind, uint8_t proto, struct end from, struct 
 
 	key_fill(kind, proto, from, to, &key);
 	assert_int_equal(seen.copies, 1);
-	assert_int_equal(bpf_map_delete_elem(harness_shard(family, seen.table, seen.shard), &key), 0);
+	assert_int_equal(bpf_map_delete_elem(harness_shard(family, seen.table, seen.shard), &key),
+			 0);
 }
 
 static size_t walk(int fd, bool delete)

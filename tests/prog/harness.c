@@ -34,9 +34,12 @@ static const struct {
 	bool xdp;
 	enum sl_hook hook;
 } programs[PROGRAMS] = {
-	[POD_IN] = { "sl_pod_in", false, SL_HOOK_INGRESS }, [POD_OUT] = { "sl_pod_out", false, SL_HOOK_EGRESS },
-	[UP_IN] = { "sl_up_in", false, SL_HOOK_INGRESS },   [UP_OUT] = { "sl_up_out", false, SL_HOOK_EGRESS },
-	[L3_IN] = { "sl_l3_in", false, SL_HOOK_INGRESS },   [L3_OUT] = { "sl_l3_out", false, SL_HOOK_EGRESS },
+	[POD_IN] = { "sl_pod_in", false, SL_HOOK_INGRESS },
+	[POD_OUT] = { "sl_pod_out", false, SL_HOOK_EGRESS },
+	[UP_IN] = { "sl_up_in", false, SL_HOOK_INGRESS },
+	[UP_OUT] = { "sl_up_out", false, SL_HOOK_EGRESS },
+	[L3_IN] = { "sl_l3_in", false, SL_HOOK_INGRESS },
+	[L3_OUT] = { "sl_l3_out", false, SL_HOOK_EGRESS },
 	[XDP] = { "sl_xdp", true, SL_HOOK_XDP },
 };
 
@@ -68,7 +71,8 @@ static bool ends_with(const char *name, const char *end)
 }
 
 /* Writes sl_consts into one .rodata map, if it is there. */
-static bool set_consts(struct bpf_object *object, struct bpf_map *map, const struct sl_consts *consts)
+static bool set_consts(struct bpf_object *object, struct bpf_map *map,
+		       const struct sl_consts *consts)
 {
 	const struct btf *btf = bpf_object__btf(object);
 	int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
@@ -84,7 +88,8 @@ static bool set_consts(struct bpf_object *object, struct bpf_map *map, const str
 	section = btf__type_by_id(btf, (__u32)id);
 	var = btf_var_secinfos(section);
 	for (int i = 0; i < btf_vlen(section); i++) {
-		if (strcmp(btf__name_by_offset(btf, btf__type_by_id(btf, var[i].type)->name_off), "sl_consts"))
+		if (strcmp(btf__name_by_offset(btf, btf__type_by_id(btf, var[i].type)->name_off),
+			   "sl_consts"))
 			continue;
 		data = malloc(size);
 		memcpy(data, initial, size);
@@ -102,9 +107,15 @@ static uint32_t map_entries(const char *name, const struct harness_options *opti
 		const char *end;
 		uint32_t entries;
 	} sizes[] = {
-		{ "_services", HARNESS_RECORDS }, { "_records", HARNESS_RECORDS }, { "_backends", HARNESS_BACKENDS },
-		{ "_rings", HARNESS_LINES },      { "_names", HARNESS_RECORDS },   { "_affinity", 2048 },
-		{ "_sockets", 2048 },             { "_frags", 2048 },              { "_svc_stats", HARNESS_RECORDS },
+		{ "_services", HARNESS_RECORDS },
+		{ "_records", HARNESS_RECORDS },
+		{ "_backends", HARNESS_BACKENDS },
+		{ "_rings", HARNESS_LINES },
+		{ "_names", HARNESS_RECORDS },
+		{ "_affinity", 2048 },
+		{ "_sockets", 2048 },
+		{ "_frags", 2048 },
+		{ "_svc_stats", HARNESS_RECORDS },
 		{ "_be_stats", HARNESS_BACKENDS },
 	};
 
@@ -124,7 +135,8 @@ static void prepare_object(struct bpf_object *object, const struct harness_optio
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		uint32_t entries = map_entries(bpf_map__name(map), options);
 		int fd = harness_find_map(bpf_map__name(map));
 
@@ -137,7 +149,8 @@ static void prepare_object(struct bpf_object *object, const struct harness_optio
 	}
 }
 
-static struct bpf_object *open_object(enum dp_object which, const struct harness_options *options, const char **ret_why)
+static struct bpf_object *open_object(enum dp_object which, const struct harness_options *options,
+				      const char **ret_why)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = object_name(which));
 	struct bpf_object *object;
@@ -180,18 +193,21 @@ static void remember_maps(struct bpf_object *object)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		const char *name = bpf_map__name(map);
 
 		if (strncmp(name, "sl", 2) || strchr(name, '.') || harness_find_map(name) >= 0)
 			continue;
 		assert(harness.n_maps < HARNESS_MAPS);
-		snprintf(harness.maps[harness.n_maps].name, sizeof(harness.maps[0].name), "%s", name);
+		snprintf(harness.maps[harness.n_maps].name, sizeof(harness.maps[0].name), "%s",
+			 name);
 		harness.maps[harness.n_maps++].fd = bpf_map__fd(map);
 	}
 }
 
-static int make_shards(struct bpf_object *object, int family_, enum table table, uint32_t n, uint32_t entries)
+static int make_shards(struct bpf_object *object, int family_, enum table table, uint32_t n,
+		       uint32_t entries)
 {
 	static const char *const ends[TABLES] = { "tcp", "udp", "new" };
 	const struct btf *btf = bpf_object__btf(object);
@@ -207,9 +223,11 @@ static int make_shards(struct bpf_object *object, int family_, enum table table,
 	snprintf(name, sizeof(name), "sl%d_flows_%s", family_, ends[table]);
 	outer = harness_map(name);
 	for (uint32_t i = 0; i < n; i++) {
-		int fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, name,
-					family_ == 4 ? sizeof(struct sl4_flow_key) : sizeof(struct sl6_flow_key),
-					family_ == 4 ? sizeof(struct sl4_flow) : sizeof(struct sl6_flow), entries, &opts);
+		int fd = bpf_map_create(
+			BPF_MAP_TYPE_LRU_HASH, name,
+			family_ == 4 ? sizeof(struct sl4_flow_key) : sizeof(struct sl6_flow_key),
+			family_ == 4 ? sizeof(struct sl4_flow) : sizeof(struct sl6_flow), entries,
+			&opts);
 
 		if (fd < 0 || bpf_map_update_elem(outer, &i, &fd, BPF_ANY) < 0)
 			return -errno;
@@ -220,11 +238,13 @@ static int make_shards(struct bpf_object *object, int family_, enum table table,
 
 static int make_all_shards(const struct harness_options *options)
 {
-	const uint32_t n[TABLES] = { options->consts.shards_tcp, options->consts.shards_udp, options->consts.shards_new };
+	const uint32_t n[TABLES] = { options->consts.shards_tcp, options->consts.shards_udp,
+				     options->consts.shards_new };
 
 	for (int f = 4; f <= 6; f += 2)
 		for (enum table t = 0; t < TABLES; t++) {
-			int rc = make_shards(harness.objects[OBJECT_TC], f, t, n[t], options->shard_entries);
+			int rc = make_shards(harness.objects[OBJECT_TC], f, t, n[t],
+					     options->shard_entries);
 
 			if (rc < 0)
 				return rc;
@@ -320,8 +340,10 @@ int harness_teardown(void **state)
 
 int harness_program(enum program program)
 {
-	struct bpf_object *object = harness.objects[programs[program].xdp ? OBJECT_XDP : harness.tc];
-	const struct bpf_program *found = bpf_object__find_program_by_name(object, programs[program].name);
+	struct bpf_object *object =
+		harness.objects[programs[program].xdp ? OBJECT_XDP : harness.tc];
+	const struct bpf_program *found =
+		bpf_object__find_program_by_name(object, programs[program].name);
 
 	if (!found)
 		fail_msg("program %s is not in the objects", programs[program].name);
@@ -344,7 +366,8 @@ void start(void **state)
 		fail_msg("%s does not load: %s (V=1 shows the verifier)", why, strerror(-rc));
 	/* the fast object exists because older kernels refuse it; every other reason shows in test_verifier */
 	if (variant->tc == OBJECT_TC_FAST && harness.fast_error) {
-		print_message("# skip: this kernel does not take sluice_tc_fast: %s\n", strerror(-harness.fast_error));
+		print_message("# skip: this kernel does not take sluice_tc_fast: %s\n",
+			      strerror(-harness.fast_error));
 		skip();
 	}
 	harness.tc = variant->tc;
@@ -406,13 +429,13 @@ uint64_t counted_all(void)
 
 /* ---- running -------------------------------------------------------------------------------------------------------- */
 
-#define MARK 0x51a70000u
+#define MARK    0x51a70000u
 #define OUT_MAX FRAME_MAX
 
 int harness_run_raw(int fd, const void *in, size_t len, void *out, size_t *len_out)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = (__u32)len, .data_out = out,
-		    .data_size_out = OUT_MAX, .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = (__u32)len,
+		    .data_out = out, .data_size_out = OUT_MAX, .repeat = 1);
 	int rc = bpf_prog_test_run_opts(fd, &opts);
 
 	if (rc < 0)
@@ -427,17 +450,18 @@ static void say_where(enum program program, const struct frame *in, const char *
 }
 
 /* Prints packet and place, then fails with the sentence. */
-#define complain(program, in, file, line, ...)           \
-	do {                                             \
-		say_where(program, in, file, line);      \
-		print_error("    " __VA_ARGS__);         \
-		print_error("\n");                       \
-		_fail(file, line);                       \
+#define complain(program, in, file, line, ...)      \
+	do {                                        \
+		say_where(program, in, file, line); \
+		print_error("    " __VA_ARGS__);    \
+		print_error("\n");                  \
+		_fail(file, line);                  \
 	} while (0)
 
 /* The one reason that was counted between two readings; fails unless it is one, at this hook, with these bytes. */
-static enum sl_reason one_reason(enum program program, const struct frame *in, const struct sl_counter *before,
-				 const struct sl_counter *after, const char *file, int line)
+static enum sl_reason one_reason(enum program program, const struct frame *in,
+				 const struct sl_counter *before, const struct sl_counter *after,
+				 const char *file, int line)
 {
 	const size_t n = sizeof(*before) / sizeof(struct sl_hook_counter);
 	int found = -1;
@@ -446,18 +470,26 @@ static enum sl_reason one_reason(enum program program, const struct frame *in, c
 		const struct sl_hook_counter *b = &before[r].xdp, *a = &after[r].xdp;
 
 		for (size_t h = 0; h < n; h++) {
-			uint64_t packets = a[h].packets - b[h].packets, bytes = a[h].bytes - b[h].bytes;
+			uint64_t packets = a[h].packets - b[h].packets,
+				 bytes = a[h].bytes - b[h].bytes;
 
 			if (!packets && !bytes)
 				continue;
 			if (found >= 0)
-				complain(program, in, file, line, "counted as %s and as %s, must be one reason", reason_name((unsigned int)found),
+				complain(program, in, file, line,
+					 "counted as %s and as %s, must be one reason",
+					 reason_name((unsigned int)found),
 					 reason_name((unsigned int)r));
 			if (packets != 1 || h != programs[program].hook)
-				complain(program, in, file, line, "%s counted %llu times at hook %zu, must be once at hook %d", reason_name((unsigned int)r),
-					 (unsigned long long)packets, h, programs[program].hook);
+				complain(
+					program, in, file, line,
+					"%s counted %llu times at hook %zu, must be once at hook %d",
+					reason_name((unsigned int)r), (unsigned long long)packets,
+					h, programs[program].hook);
 			if (bytes != in->len)
-				complain(program, in, file, line, "%llu bytes counted, the frame has %zu", (unsigned long long)bytes, in->len);
+				complain(program, in, file, line,
+					 "%llu bytes counted, the frame has %zu",
+					 (unsigned long long)bytes, in->len);
 			found = r;
 		}
 	}
@@ -466,7 +498,8 @@ static enum sl_reason one_reason(enum program program, const struct frame *in, c
 	return (enum sl_reason)found;
 }
 
-struct outcome harness_run_frame(enum program program, const struct frame *in, const char *file, int line)
+struct outcome harness_run_frame(enum program program, const struct frame *in, const char *file,
+				 int line)
 {
 	struct __sk_buff ctx = { .mark = MARK, .ifindex = 1 };
 	struct sl_counter before[SL_REASON_COUNT], after[SL_REASON_COUNT];
@@ -490,7 +523,8 @@ struct outcome harness_run_frame(enum program program, const struct frame *in, c
 	return outcome;
 }
 
-struct outcome harness_run(enum program program, const struct packet *in, const char *file, int line)
+struct outcome harness_run(enum program program, const struct packet *in, const char *file,
+			   int line)
 {
 	struct frame frame;
 
@@ -506,50 +540,59 @@ static const enum sl_verdict reason_classes[SL_REASON_COUNT] = {
 
 static bool is_due(enum sl_reason got, enum sl_reason want)
 {
-	return want == SL_REASON_ANY_FORWARD ? reason_classes[got] == SL_VERDICT_FORWARD : got == want;
+	return want == SL_REASON_ANY_FORWARD ? reason_classes[got] == SL_VERDICT_FORWARD
+					     : got == want;
 }
 
 /* Runs, and holds the reason against the one that is due. */
-static struct outcome run_for(enum program program, const struct packet *in, struct frame *ret_frame, enum sl_reason reason,
-			      const char *file, int line)
+static struct outcome run_for(enum program program, const struct packet *in,
+			      struct frame *ret_frame, enum sl_reason reason, const char *file,
+			      int line)
 {
 	struct outcome outcome;
 
 	packet_build(in, ret_frame);
 	outcome = harness_run_frame(program, ret_frame, file, line);
 	if (!is_due(outcome.reason, reason))
-		complain(program, ret_frame, file, line, "reason is %s, must be %s (verdict %d, out: %s)",
-			 reason_name(outcome.reason), reason == SL_REASON_ANY_FORWARD ? "that of a translated packet" : reason_name(reason),
+		complain(program, ret_frame, file, line,
+			 "reason is %s, must be %s (verdict %d, out: %s)",
+			 reason_name(outcome.reason),
+			 reason == SL_REASON_ANY_FORWARD ? "that of a translated packet"
+							 : reason_name(reason),
 			 outcome.verdict, frame_text(&outcome.out));
 	return outcome;
 }
 
 /* "On to the next program": unspecified for tc, pass for XDP. */
-static void check_on(enum program program, const struct frame *in, const struct outcome *outcome, const char *file, int line)
+static void check_on(enum program program, const struct frame *in, const struct outcome *outcome,
+		     const char *file, int line)
 {
 	int on = programs[program].xdp ? XDP_PASS : TC_ACT_UNSPEC;
 
 	if (outcome->verdict != on)
-		complain(program, in, file, line, "verdict is %d, must be %d: on to the next program", outcome->verdict, on);
+		complain(program, in, file, line,
+			 "verdict is %d, must be %d: on to the next program", outcome->verdict, on);
 }
 
 /* Compares what came out with what is due, to the byte; the checksums are summed up once more. */
-static void check_out(enum program program, const struct frame *in, const struct outcome *outcome, const struct packet *out,
-		      const char *file, int line)
+static void check_out(enum program program, const struct frame *in, const struct outcome *outcome,
+		      const struct packet *out, const char *file, int line)
 {
 	const char *difference = frame_difference(&outcome->out, out);
 	struct parsed parsed;
 
 	check_on(program, in, outcome, file, line);
 	if (difference)
-		complain(program, in, file, line, "came out as %s:\n    %s", frame_text(&outcome->out), difference);
+		complain(program, in, file, line, "came out as %s:\n    %s",
+			 frame_text(&outcome->out), difference);
 	packet_parse(outcome->out.bytes, outcome->out.len, outcome->out.l3, true, &parsed);
 	if (parsed.wrong[0] && !out->wrong_checksum)
-		complain(program, in, file, line, "came out as %s: %s", frame_text(&outcome->out), parsed.wrong);
+		complain(program, in, file, line, "came out as %s: %s", frame_text(&outcome->out),
+			 parsed.wrong);
 }
 
-void harness_forwards(enum program program, struct packet in, enum sl_reason reason, struct packet out, const char *file,
-		      int line)
+void harness_forwards(enum program program, struct packet in, enum sl_reason reason,
+		      struct packet out, const char *file, int line)
 {
 	struct frame frame;
 	struct outcome outcome = run_for(program, &in, &frame, reason, file, line);
@@ -557,8 +600,8 @@ void harness_forwards(enum program program, struct packet in, enum sl_reason rea
 	check_out(program, &frame, &outcome, &out, file, line);
 }
 
-uint16_t harness_forwards_new_port(enum program program, struct packet in, enum sl_reason reason, struct packet out,
-				   const char *file, int line)
+uint16_t harness_forwards_new_port(enum program program, struct packet in, enum sl_reason reason,
+				   struct packet out, const char *file, int line)
 {
 	struct frame frame;
 	struct outcome outcome = run_for(program, &in, &frame, reason, file, line);
@@ -566,85 +609,106 @@ uint16_t harness_forwards_new_port(enum program program, struct packet in, enum 
 
 	packet_parse(outcome.out.bytes, outcome.out.len, outcome.out.l3, true, &parsed);
 	if (parsed.sport == out.from.port)
-		complain(program, &frame, file, line, "came out as %s: the source port must change", frame_text(&outcome.out));
+		complain(program, &frame, file, line, "came out as %s: the source port must change",
+			 frame_text(&outcome.out));
 	out.from.port = parsed.sport;
 	check_out(program, &frame, &outcome, &out, file, line);
 	return parsed.sport;
 }
 
-void harness_passes(enum program program, struct packet in, enum sl_reason reason, const char *file, int line)
+void harness_passes(enum program program, struct packet in, enum sl_reason reason, const char *file,
+		    int line)
 {
 	struct frame frame;
 	struct outcome outcome = run_for(program, &in, &frame, reason, file, line);
 
 	check_on(program, &frame, &outcome, file, line);
 	if (outcome.out.len != frame.len || memcmp(outcome.out.bytes, frame.bytes, frame.len))
-		complain(program, &frame, file, line, "was changed into %s", frame_text(&outcome.out));
+		complain(program, &frame, file, line, "was changed into %s",
+			 frame_text(&outcome.out));
 }
 
-void harness_drops(enum program program, struct packet in, enum sl_reason reason, const char *file, int line)
+void harness_drops(enum program program, struct packet in, enum sl_reason reason, const char *file,
+		   int line)
 {
 	int drop = programs[program].xdp ? XDP_DROP : TC_ACT_SHOT;
 	struct frame frame;
 	struct outcome outcome = run_for(program, &in, &frame, reason, file, line);
 
 	if (outcome.verdict != drop)
-		complain(program, &frame, file, line, "verdict is %d, must be %d: drop", outcome.verdict, drop);
+		complain(program, &frame, file, line, "verdict is %d, must be %d: drop",
+			 outcome.verdict, drop);
 }
 
 /* ---- answers -------------------------------------------------------------------------------------------------------- */
 
-static void check_answer(enum program program, const struct frame *in, const struct outcome *outcome, const struct parsed *asked,
+static void check_answer(enum program program, const struct frame *in,
+			 const struct outcome *outcome, const struct parsed *asked,
 			 struct parsed *ret_answer, const char *file, int line)
 {
 	const struct frame *out = &outcome->out;
 	size_t n = address_len(asked->family);
 
 	if (outcome->verdict != TC_ACT_REDIRECT)
-		complain(program, in, file, line, "verdict is %d, must be %d: back where it came from", outcome->verdict,
+		complain(program, in, file, line,
+			 "verdict is %d, must be %d: back where it came from", outcome->verdict,
 			 TC_ACT_REDIRECT);
 	packet_parse(out->bytes, out->len, out->l3, true, ret_answer);
 	if (ret_answer->family != asked->family || ret_answer->wrong[0])
-		complain(program, in, file, line, "answer %s: %s", frame_text(out), ret_answer->wrong);
+		complain(program, in, file, line, "answer %s: %s", frame_text(out),
+			 ret_answer->wrong);
 	if (memcmp(ret_answer->daddr, asked->saddr, n))
-		complain(program, in, file, line, "answer %s must go to the sender", frame_text(out));
+		complain(program, in, file, line, "answer %s must go to the sender",
+			 frame_text(out));
 	if (memcmp(ret_answer->saddr, asked->daddr, n))
-		complain(program, in, file, line, "answer %s must come from the address that was asked", frame_text(out));
+		complain(program, in, file, line,
+			 "answer %s must come from the address that was asked", frame_text(out));
 	if (ret_answer->ttl < 32 || ret_answer->fragment)
-		complain(program, in, file, line, "answer %s: short-lived, or a fragment", frame_text(out));
-	if (out->l3 == 14 && (memcmp(out->bytes, in->bytes + 6, 6) || memcmp(out->bytes + 6, in->bytes, 6)))
-		complain(program, in, file, line, "Ethernet addresses of the answer are not turned round");
+		complain(program, in, file, line, "answer %s: short-lived, or a fragment",
+			 frame_text(out));
+	if (out->l3 == 14 &&
+	    (memcmp(out->bytes, in->bytes + 6, 6) || memcmp(out->bytes + 6, in->bytes, 6)))
+		complain(program, in, file, line,
+			 "Ethernet addresses of the answer are not turned round");
 	if (out->l3 == 14 && memcmp(out->bytes + 12, in->bytes + 12, 2))
-		complain(program, in, file, line, "Ethernet type of the answer is %02x%02x", out->bytes[12], out->bytes[13]);
+		complain(program, in, file, line, "Ethernet type of the answer is %02x%02x",
+			 out->bytes[12], out->bytes[13]);
 }
 
-void harness_refuses(enum program program, struct packet in, enum sl_reason reason, const char *file, int line)
+void harness_refuses(enum program program, struct packet in, enum sl_reason reason,
+		     const char *file, int line)
 {
 	struct frame frame;
 	struct outcome outcome = run_for(program, &in, &frame, reason, file, line);
 	const struct frame *out = &outcome.out;
 	struct parsed asked, answer;
-	size_t quoted, whole = frame.len - frame.l3, least = in.family == 4 ? 28 : 48, limit = in.family == 4 ? 576 : 1280;
+	size_t quoted, whole = frame.len - frame.l3, least = in.family == 4 ? 28 : 48,
+		       limit = in.family == 4 ? 576 : 1280;
 
 	packet_parse(frame.bytes, frame.len, frame.l3, true, &asked);
 	check_answer(program, &frame, &outcome, &asked, &answer, file, line);
 	/* RFC 792: type 3, code 3; RFC 4443 3.1: type 1, code 4; both: four unused bytes, zero */
-	if (answer.proto != (in.family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6) || answer.icmp_type != (in.family == 4 ? 3 : 1) ||
+	if (answer.proto != (in.family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6) ||
+	    answer.icmp_type != (in.family == 4 ? 3 : 1) ||
 	    answer.icmp_code != (in.family == 4 ? 3 : 4) || answer.icmp_rest)
-		complain(program, &frame, file, line, "answer %s must be port unreachable", frame_text(out));
+		complain(program, &frame, file, line, "answer %s must be port unreachable",
+			 frame_text(out));
 	/* RFC 792: the header and 8 bytes; RFC 4443 2.4 (c): as much as fits the minimum MTU */
 	quoted = out->len - answer.quoted;
-	if (quoted > whole || quoted < (whole < least ? whole : least) || out->len - out->l3 > limit)
-		complain(program, &frame, file, line, "answer quotes %zu of %zu bytes and has %zu", quoted, whole,
-			 out->len - out->l3);
+	if (quoted > whole || quoted < (whole < least ? whole : least) ||
+	    out->len - out->l3 > limit)
+		complain(program, &frame, file, line, "answer quotes %zu of %zu bytes and has %zu",
+			 quoted, whole, out->len - out->l3);
 	if (memcmp(out->bytes + answer.quoted, frame.bytes + frame.l3, quoted))
-		complain(program, &frame, file, line, "answer %s does not quote the packet as it came", frame_text(out));
+		complain(program, &frame, file, line,
+			 "answer %s does not quote the packet as it came", frame_text(out));
 }
 
 void harness_resets(enum program program, struct packet in, const char *file, int line)
 {
 	struct frame frame;
-	struct outcome outcome = run_for(program, &in, &frame, SL_REASON_UNKNOWN_TCP_FLOW, file, line);
+	struct outcome outcome =
+		run_for(program, &in, &frame, SL_REASON_UNKNOWN_TCP_FLOW, file, line);
 	const struct frame *out = &outcome.out;
 	struct parsed asked, answer;
 	uint32_t len = in.payload + (in.flags & FIN ? 1u : 0u), seq, ack;
@@ -655,16 +719,18 @@ void harness_resets(enum program program, struct packet in, const char *file, in
 	seq = in.flags & ACK ? in.ack : 0;
 	ack = in.flags & ACK ? 0 : in.seq + len;
 	flags = in.flags & ACK ? RST : RST | ACK;
-	if (answer.proto != IPPROTO_TCP || answer.flags != flags || answer.seq != seq || answer.sport != in.to.port ||
-	    answer.dport != in.from.port || (flags & ACK && answer.ack != ack) || answer.l4_len != 20)
-		complain(program, &frame, file, line, "answer is %s, must be a RST with seq %u and flags %#x, ack %u", frame_text(out), seq,
-			 flags, ack);
+	if (answer.proto != IPPROTO_TCP || answer.flags != flags || answer.seq != seq ||
+	    answer.sport != in.to.port || answer.dport != in.from.port ||
+	    (flags & ACK && answer.ack != ack) || answer.l4_len != 20)
+		complain(program, &frame, file, line,
+			 "answer is %s, must be a RST with seq %u and flags %#x, ack %u",
+			 frame_text(out), seq, flags, ack);
 }
 
 /* ---- choices -------------------------------------------------------------------------------------------------------- */
 
-int harness_picks(enum program program, struct packet in, enum sl_reason reason, const struct end *candidates, int n,
-		  const char *file, int line)
+int harness_picks(enum program program, struct packet in, enum sl_reason reason,
+		  const struct end *candidates, int n, const char *file, int line)
 {
 	struct frame frame;
 	struct outcome outcome = run_for(program, &in, &frame, reason, file, line);
@@ -677,6 +743,8 @@ int harness_picks(enum program program, struct packet in, enum sl_reason reason,
 		if (!frame_difference(&outcome.out, &want))
 			return i;
 	}
-	complain(program, &frame, file, line, "came out as %s: to none of the %d backends it may go to", frame_text(&outcome.out), n);
+	complain(program, &frame, file, line,
+		 "came out as %s: to none of the %d backends it may go to",
+		 frame_text(&outcome.out), n);
 	return -1;
 }

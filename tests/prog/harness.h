@@ -4,7 +4,7 @@
  * with BPF_PROG_TEST_RUN, and what comes out is compared to what bpf/README.md says.
  *
  *	start(state);                                                    family and programs of this test, maps empty
- *	service(AT(VIP, 80), IPPROTO_TCP, { AT(BACKEND1, 8080) });
+ *	service(AT(VIP, 80), IPPROTO_TCP, READY(AT(BACKEND1, 8080)));
  *	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B1, SYN));
  *	expect_flow(REQUEST, IPPROTO_TCP, C, V, IN_NEW, NEW, C, B1);
  *
@@ -33,10 +33,10 @@ enum program { POD_IN, POD_OUT, UP_IN, UP_OUT, L3_IN, L3_OUT, XDP, PROGRAMS };
 /* Where a flow entry lies. */
 enum table { IN_TCP, IN_UDP, IN_NEW, TABLES };
 
-#define HARNESS_RECORDS 1024
-#define HARNESS_BACKENDS 1024
-#define HARNESS_LINES 8192
-#define HARNESS_SHARDS 4
+#define HARNESS_RECORDS       1024
+#define HARNESS_BACKENDS      1024
+#define HARNESS_LINES         8192
+#define HARNESS_SHARDS        4
 #define HARNESS_SHARD_ENTRIES 2048
 
 /* What to load; zero = the usual. */
@@ -55,14 +55,13 @@ extern const struct variant variants[];
 #define VARIANTS 4
 
 /* A test per variant: "name v4", "name v4 fast", … A variant the kernel does not take is skipped. */
-#define FOR_ALL(test_)                                                                             \
-	{ #test_ " v4", test_, NULL, NULL, (void *)&variants[0] }, { #test_ " v6", test_, NULL, NULL, (void *)&variants[1] }, \
-	{ #test_ " v4 fast", test_, NULL, NULL, (void *)&variants[2] },                            \
-	{ #test_ " v6 fast", test_, NULL, NULL, (void *)&variants[3] }
-#define FOR_V4(test_) \
-	{ #test_ " v4", test_, NULL, NULL, (void *)&variants[0] }, { #test_ " v4 fast", test_, NULL, NULL, (void *)&variants[2] }
-#define FOR_V6(test_) \
-	{ #test_ " v6", test_, NULL, NULL, (void *)&variants[1] }, { #test_ " v6 fast", test_, NULL, NULL, (void *)&variants[3] }
+/* clang-format off */
+#define ON(i_, name_, test_) \
+	(struct CMUnitTest) { #test_ " " name_, test_, NULL, NULL, (void *)(uintptr_t)&variants[i_] }
+/* clang-format on */
+#define FOR_V4(test_)  ON(0, "v4", test_), ON(2, "v4 fast", test_)
+#define FOR_V6(test_)  ON(1, "v6", test_), ON(3, "v6 fast", test_)
+#define FOR_ALL(test_) FOR_V4(test_), FOR_V6(test_)
 
 /* What this test runs with. */
 extern int family;
@@ -94,7 +93,8 @@ struct backend_spec {
 	struct end at;
 	uint16_t flags; /* SL_BACKEND_; 0 = a ready endpoint of another node */
 };
-#define LOCAL_ENDPOINT (SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL | SL_BACKEND_SERVING | SL_BACKEND_LOCAL)
+#define LOCAL_ENDPOINT \
+	(SL_BACKEND_IN_CLUSTER | SL_BACKEND_IN_LOCAL | SL_BACKEND_SERVING | SL_BACKEND_LOCAL)
 #define TERMINATING_ENDPOINT (SL_BACKEND_SERVING | SL_BACKEND_TERMINATING)
 
 struct service_spec {
@@ -103,7 +103,7 @@ struct service_spec {
 	enum sl_kind kind; /* 0 = SL_KIND_CLUSTER_IP */
 	enum sl_algorithm algorithm;
 	uint32_t affinity_s;
-	uint16_t flags;    /* SL_SERVICE_ */
+	uint16_t flags;                                 /* SL_SERVICE_ */
 	struct backend_spec backends[SERVICE_BACKENDS]; /* up to the first NOBODY */
 };
 
@@ -117,10 +117,17 @@ void service_delete(struct end at, uint8_t proto);
 void service_cross(struct end at, struct end other, uint8_t proto);
 /* The address record: after the last port of a cluster IP. */
 void address_delete(enum host vip);
-/* service(at, proto, { AT(BACKEND1, 8080) }, …) and the same with fields of service_spec. */
-#define service(at_, proto_, ...) \
-	service_publish(&(struct service_spec){ .at = at_, .proto = (proto_), .backends = { __VA_ARGS__ } })
-#define service_with(at_, proto_, ...) service_publish(&(struct service_spec){ .at = at_, .proto = (proto_), ##__VA_ARGS__ })
+/* A ready endpoint of another node, for service(). Others are { AT(BACKEND2, 8080), LOCAL_ENDPOINT }. */
+#define READY(at_)     \
+	{              \
+		at_, 0 \
+	}
+/* service(at, proto, READY(AT(BACKEND1, 8080)), …) and the same with fields of service_spec. */
+#define service(at_, proto_, ...)               \
+	service_publish(&(struct service_spec){ \
+		.at = at_, .proto = (proto_), .backends = { __VA_ARGS__ } })
+#define service_with(at_, proto_, ...) \
+	service_publish(&(struct service_spec){ .at = at_, .proto = (proto_), ##__VA_ARGS__ })
 /* Ids as published; 0 = none. */
 uint32_t service_id(struct end at, uint8_t proto);
 uint32_t backend_id(struct end vip, uint8_t proto, struct end backend);
@@ -138,22 +145,27 @@ struct outcome {
 };
 
 /* Runs and checks what always holds. where: for messages. */
-struct outcome harness_run(enum program program, const struct packet *in, const char *file, int line);
-struct outcome harness_run_frame(enum program program, const struct frame *in, const char *file, int line);
+struct outcome harness_run(enum program program, const struct packet *in, const char *file,
+			   int line);
+struct outcome harness_run_frame(enum program program, const struct frame *in, const char *file,
+				 int line);
 /* The bare call, unchecked: for threads. out may be in. */
 int harness_run_raw(int fd, const void *in, size_t len, void *out, size_t *len_out);
 
-void harness_forwards(enum program program, struct packet in, enum sl_reason reason, struct packet out, const char *file,
-		      int line);
-uint16_t harness_forwards_new_port(enum program program, struct packet in, enum sl_reason reason, struct packet out,
-				   const char *file, int line);
-void harness_passes(enum program program, struct packet in, enum sl_reason reason, const char *file, int line);
-void harness_drops(enum program program, struct packet in, enum sl_reason reason, const char *file, int line);
-void harness_refuses(enum program program, struct packet in, enum sl_reason reason, const char *file, int line);
+void harness_forwards(enum program program, struct packet in, enum sl_reason reason,
+		      struct packet out, const char *file, int line);
+uint16_t harness_forwards_new_port(enum program program, struct packet in, enum sl_reason reason,
+				   struct packet out, const char *file, int line);
+void harness_passes(enum program program, struct packet in, enum sl_reason reason, const char *file,
+		    int line);
+void harness_drops(enum program program, struct packet in, enum sl_reason reason, const char *file,
+		   int line);
+void harness_refuses(enum program program, struct packet in, enum sl_reason reason,
+		     const char *file, int line);
 void harness_resets(enum program program, struct packet in, const char *file, int line);
 /* The backend that a packet was sent to: index into candidates; fails if it is none of them. */
-int harness_picks(enum program program, struct packet in, enum sl_reason reason, const struct end *candidates, int n,
-		  const char *file, int line);
+int harness_picks(enum program program, struct packet in, enum sl_reason reason,
+		  const struct end *candidates, int n, const char *file, int line);
 
 /* Goes on, changed into exactly out. */
 #define forwards(program, in, reason, out) \
@@ -162,10 +174,13 @@ int harness_picks(enum program program, struct packet in, enum sl_reason reason,
 #define forwards_new_port(program, in, reason, out) \
 	harness_forwards_new_port(program, in, SL_REASON_##reason, out, __FILE__, __LINE__)
 /* Goes on as it came, to the byte. */
-#define passes(program, in, reason) harness_passes(program, in, SL_REASON_##reason, __FILE__, __LINE__)
-#define drops(program, in, reason) harness_drops(program, in, SL_REASON_##reason, __FILE__, __LINE__)
+#define passes(program, in, reason) \
+	harness_passes(program, in, SL_REASON_##reason, __FILE__, __LINE__)
+#define drops(program, in, reason) \
+	harness_drops(program, in, SL_REASON_##reason, __FILE__, __LINE__)
 /* Comes back as an ICMP port unreachable from the address it was sent to, with every byte of it right. */
-#define refuses(program, in, reason) harness_refuses(program, in, SL_REASON_##reason, __FILE__, __LINE__)
+#define refuses(program, in, reason) \
+	harness_refuses(program, in, SL_REASON_##reason, __FILE__, __LINE__)
 /* Comes back as the RST of RFC 9293 3.10.7.1. */
 #define resets(program, in) harness_resets(program, in, __FILE__, __LINE__)
 #define picks(program, in, reason, candidates, n) \
@@ -185,32 +200,37 @@ struct flow_seen {
 	int copies; /* in how many tables and shards the key was found */
 	enum table table;
 	uint32_t shard;
-	struct end from, to; /* after translation; host HOST_COUNT: not of the plan */
+	struct end from, to;   /* after translation; host HOST_COUNT: not of the plan */
 	struct sl6_flow value; /* addresses: first bytes; other fields as they are */
 };
 
 struct flow_seen flow_find(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
 /* Writes into an entry that is there. */
 enum flow_field { SEEN_NS, TWIN_TICK, STATE, TAG, BACKEND_GEN };
-void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum flow_field field, uint64_t value);
+void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+		enum flow_field field, uint64_t value);
 /* Moves an entry's last packet into the past (and with it the touch of its twin). */
-void flow_age(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, uint32_t age_s);
+void flow_age(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+	      uint32_t age_s);
 void flow_remove(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
 size_t flow_count(enum table table);
 /* Moves what is known of fragmented datagrams into the past. */
 void fragments_age(uint32_t age_s);
 
-void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, enum table table,
-			 enum sl_flow_state state, struct end new_from, struct end new_to, const char *file, int line);
-void harness_expect_no_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to, const char *file,
-			    int line);
-#define expect_flow(kind, proto, from, to, table, state, new_from, new_to)                                            \
-	harness_expect_flow(SL_FLOW_##kind, proto, from, to, table, SL_STATE_##state, new_from, new_to, __FILE__, \
-			    __LINE__)
-#define expect_no_flow(kind, proto, from, to) harness_expect_no_flow(SL_FLOW_##kind, proto, from, to, __FILE__, __LINE__)
+void harness_expect_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+			 enum table table, enum sl_flow_state state, struct end new_from,
+			 struct end new_to, const char *file, int line);
+void harness_expect_no_flow(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
+			    const char *file, int line);
+#define expect_flow(kind, proto, from, to, table, state, new_from, new_to)                      \
+	harness_expect_flow(SL_FLOW_##kind, proto, from, to, table, SL_STATE_##state, new_from, \
+			    new_to, __FILE__, __LINE__)
+#define expect_no_flow(kind, proto, from, to) \
+	harness_expect_no_flow(SL_FLOW_##kind, proto, from, to, __FILE__, __LINE__)
 
 /* Runs a cmocka group and unloads. */
-#define run_group(name_, tests_) (cmocka_run_group_tests_name(name_, tests_, NULL, harness_teardown))
+#define run_group(name_, tests_) \
+	(cmocka_run_group_tests_name(name_, tests_, NULL, harness_teardown))
 int harness_teardown(void **state);
 
 #endif

@@ -16,8 +16,8 @@ struct harness {
 	bool loaded;
 	struct harness_options options;
 	struct bpf_object *objects[OBJECT_COUNT];
-	int fast_error;       /* why sluice_tc_fast is not loaded; 0 = it is */
-	enum dp_object tc;    /* which of the two is under test */
+	int fast_error;    /* why sluice_tc_fast is not loaded; 0 = it is */
+	enum dp_object tc; /* which of the two is under test */
 	struct {
 		char name[32];
 		int fd;

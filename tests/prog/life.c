@@ -5,7 +5,8 @@
 
 void tcp_opens(struct end client, struct end vip, struct end backend)
 {
-	forwards(POD_IN, TCP(family, client, vip, SYN, .seq = 100), NEW_FLOW, TCP(family, client, backend, SYN, .seq = 100));
+	forwards(POD_IN, TCP(family, client, vip, SYN, .seq = 100), NEW_FLOW,
+		 TCP(family, client, backend, SYN, .seq = 100));
 	forwards(POD_OUT, TCP(family, backend, client, SYN | ACK, .seq = 900, .ack = 101), REPLY,
 		 TCP(family, vip, client, SYN | ACK, .seq = 900, .ack = 101));
 	forwards(POD_IN, TCP(family, client, vip, ACK, .seq = 101, .ack = 901), FLOW,
@@ -14,16 +15,19 @@ void tcp_opens(struct end client, struct end vip, struct end backend)
 
 void tcp_talks(struct end client, struct end vip, struct end backend)
 {
-	forwards(POD_IN, TCP(family, client, vip, ACK | PSH, .seq = 101, .ack = 901, .payload = 333), FLOW,
+	forwards(POD_IN,
+		 TCP(family, client, vip, ACK | PSH, .seq = 101, .ack = 901, .payload = 333), FLOW,
 		 TCP(family, client, backend, ACK | PSH, .seq = 101, .ack = 901, .payload = 333));
-	forwards(POD_OUT, TCP(family, backend, client, ACK, .seq = 901, .ack = 434, .payload = 1000), REPLY,
+	forwards(POD_OUT,
+		 TCP(family, backend, client, ACK, .seq = 901, .ack = 434, .payload = 1000), REPLY,
 		 TCP(family, vip, client, ACK, .seq = 901, .ack = 434, .payload = 1000));
 }
 
 void udp_asks(struct end client, struct end vip, struct end backend)
 {
 	forwards(POD_IN, UDP(family, client, vip), NEW_FLOW, UDP(family, client, backend));
-	forwards(POD_OUT, UDP(family, backend, client, .payload = 77), REPLY, UDP(family, vip, client, .payload = 77));
+	forwards(POD_OUT, UDP(family, backend, client, .payload = 77), REPLY,
+		 UDP(family, vip, client, .payload = 77));
 }
 
 void udp_opens(struct end client, struct end vip, struct end backend)

@@ -45,7 +45,8 @@ const uint8_t *host_address(int family, enum host host)
 	uint8_t *address = made[family == 6][host];
 
 	assert(host < HOST_COUNT);
-	inet_pton(family == 4 ? AF_INET : AF_INET6, family == 4 ? plan[host].v4 : plan[host].v6, address);
+	inet_pton(family == 4 ? AF_INET : AF_INET6, family == 4 ? plan[host].v4 : plan[host].v6,
+		  address);
 	return address;
 }
 
@@ -113,7 +114,8 @@ uint16_t sum_end(uint32_t sum)
 }
 
 /* The pseudo header of RFC 9293 3.1 and RFC 8200 8.1 has the same sum in both families: addresses, length, protocol. */
-static uint32_t sum_pseudo(int family, const uint8_t *saddr, const uint8_t *daddr, uint8_t proto, size_t len)
+static uint32_t sum_pseudo(int family, const uint8_t *saddr, const uint8_t *daddr, uint8_t proto,
+			   size_t len)
 {
 	uint32_t sum = sum_add(0, saddr, address_len(family));
 
@@ -130,8 +132,9 @@ static uint8_t *put(struct frame *frame, const char *name, size_t len)
 	assert(frame->len + len <= FRAME_MAX);
 	memset(at, 0, len);
 	if (frame->n_fields < FRAME_FIELDS && len)
-		frame->fields[frame->n_fields++] =
-			(struct frame_field){ .at = (uint16_t)frame->len, .len = (uint16_t)len, .name = name };
+		frame->fields[frame->n_fields++] = (struct frame_field){ .at = (uint16_t)frame->len,
+									 .len = (uint16_t)len,
+									 .name = name };
 	frame->len += len;
 	return at;
 }
@@ -204,7 +207,8 @@ static void build_udp(const struct packet *p, struct frame *out, uint8_t **ret_c
 	put16(out, "UDP source port", p->from.port);
 	put16(out, "UDP destination port", p->to.port);
 	put16(out, "UDP length", 8u + p->payload);
-	*ret_checksum = put16(out, "UDP checksum", 0); /* not mark_checksum(): 0 and 0xffff differ */
+	*ret_checksum =
+		put16(out, "UDP checksum", 0); /* not mark_checksum(): 0 and 0xffff differ */
 	put_payload(out, p->payload);
 }
 
@@ -218,10 +222,20 @@ static void build_sctp(const struct packet *p, struct frame *out)
 }
 
 static const uint8_t icmp_types[2][NEIGHBOUR + 1] = {
-	{ [ECHO_REQUEST] = 8, [ECHO_REPLY] = 0, [UNREACHABLE] = 3, [TOO_BIG] = 3, [TIME_EXCEEDED] = 11,
-	  [PARAMETER_PROBLEM] = 12, [NEIGHBOUR] = 10 },
-	{ [ECHO_REQUEST] = 128, [ECHO_REPLY] = 129, [UNREACHABLE] = 1, [TOO_BIG] = 2, [TIME_EXCEEDED] = 3,
-	  [PARAMETER_PROBLEM] = 4, [NEIGHBOUR] = 135 },
+	{ [ECHO_REQUEST] = 8,
+	  [ECHO_REPLY] = 0,
+	  [UNREACHABLE] = 3,
+	  [TOO_BIG] = 3,
+	  [TIME_EXCEEDED] = 11,
+	  [PARAMETER_PROBLEM] = 12,
+	  [NEIGHBOUR] = 10 },
+	{ [ECHO_REQUEST] = 128,
+	  [ECHO_REPLY] = 129,
+	  [UNREACHABLE] = 1,
+	  [TOO_BIG] = 2,
+	  [TIME_EXCEEDED] = 3,
+	  [PARAMETER_PROBLEM] = 4,
+	  [NEIGHBOUR] = 135 },
 };
 
 static void build_ip(const struct packet *p, struct frame *out);
@@ -252,19 +266,29 @@ static void build_icmp(const struct packet *p, struct frame *out, uint8_t **ret_
 /* The transport header and all after it, whole, with its checksum. */
 static void build_transport(const struct packet *p, struct frame *out)
 {
-	const uint8_t *saddr = host_address(p->family, p->from.host), *daddr = host_address(p->family, p->to.host);
+	const uint8_t *saddr = host_address(p->family, p->from.host),
+		      *daddr = host_address(p->family, p->to.host);
 	uint8_t *checksum = NULL;
 	size_t begin = out->len, len;
 	uint32_t sum;
 	uint16_t value;
 
 	switch (p->proto) {
-	case IPPROTO_TCP: build_tcp(p, out, &checksum); break;
-	case IPPROTO_UDP: build_udp(p, out, &checksum); break;
-	case IPPROTO_SCTP: build_sctp(p, out); break;
+	case IPPROTO_TCP:
+		build_tcp(p, out, &checksum);
+		break;
+	case IPPROTO_UDP:
+		build_udp(p, out, &checksum);
+		break;
+	case IPPROTO_SCTP:
+		build_sctp(p, out);
+		break;
 	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6: build_icmp(p, out, &checksum); break;
-	default: put_payload(out, p->payload);
+	case IPPROTO_ICMPV6:
+		build_icmp(p, out, &checksum);
+		break;
+	default:
+		put_payload(out, p->payload);
 	}
 	if (!checksum || p->no_checksum)
 		return;
@@ -367,7 +391,8 @@ static void build_ip6(const struct packet *p, struct frame *out)
 	put_bytes(out, "IPv6 destination address", host_address(6, p->to.host), 16);
 	begin = out->len;
 	for (size_t i = 0; i < n; i++) {
-		uint8_t *at = build_extension(out, headers[i], i + 1 < n ? headers[i + 1] : p->proto);
+		uint8_t *at =
+			build_extension(out, headers[i], i + 1 < n ? headers[i + 1] : p->proto);
 
 		if (headers[i] == IPPROTO_FRAGMENT) {
 			fragment = at;
@@ -434,7 +459,8 @@ static uint32_t get32(const uint8_t *at)
 	return (uint32_t)get16(at) << 16 | get16(at + 2);
 }
 
-__attribute__((format(printf, 2, 3))) static void wrong(struct parsed *parsed, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void wrong(struct parsed *parsed, const char *format,
+							...)
 {
 	va_list args;
 
@@ -447,12 +473,15 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct parsed *parsed, c
 
 static bool is_icmp_error(const struct parsed *p)
 {
-	return p->family == 4 ? p->icmp_type == 3 || p->icmp_type == 11 || p->icmp_type == 12 : p->icmp_type < 128;
+	return p->family == 4 ? p->icmp_type == 3 || p->icmp_type == 11 || p->icmp_type == 12
+			      : p->icmp_type < 128;
 }
 
 static void check_transport(const uint8_t *l4, struct parsed *p)
 {
-	uint32_t sum = p->proto == IPPROTO_ICMP ? 0 : sum_pseudo(p->family, p->saddr, p->daddr, p->proto, p->l4_len);
+	uint32_t sum = p->proto == IPPROTO_ICMP
+			       ? 0
+			       : sum_pseudo(p->family, p->saddr, p->daddr, p->proto, p->l4_len);
 	size_t at = p->proto == IPPROTO_TCP ? 16 : p->proto == IPPROTO_UDP ? 6 : 2;
 
 	if (p->proto == IPPROTO_SCTP || p->l4_len < at + 2)
@@ -465,8 +494,10 @@ static void check_transport(const uint8_t *l4, struct parsed *p)
 	sum = sum_add(sum, l4, p->l4_len);
 	if (sum_end(sum))
 		wrong(p, "%s checksum %04x does not sum up (off by %04x)",
-		      p->proto == IPPROTO_TCP ? "TCP" : p->proto == IPPROTO_UDP ? "UDP" : "ICMP", get16(l4 + at),
-		      sum_end(sum));
+		      p->proto == IPPROTO_TCP   ? "TCP"
+		      : p->proto == IPPROTO_UDP ? "UDP"
+						: "ICMP",
+		      get16(l4 + at), sum_end(sum));
 }
 
 static void parse_transport(const uint8_t *bytes, bool complete, struct parsed *p)
@@ -483,7 +514,8 @@ static void parse_transport(const uint8_t *bytes, bool complete, struct parsed *
 			p->ack = get32(l4 + 8);
 			p->flags = l4[13] & 63;
 		}
-		if (p->proto == IPPROTO_UDP && complete && p->l4_len >= 8 && get16(l4 + 4) != p->l4_len)
+		if (p->proto == IPPROTO_UDP && complete && p->l4_len >= 8 &&
+		    get16(l4 + 4) != p->l4_len)
 			wrong(p, "UDP length %u, %zu there", get16(l4 + 4), p->l4_len);
 	} else if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6) {
 		if (p->l4_len < 8)
@@ -541,7 +573,8 @@ static size_t parse_ip6(const uint8_t *bytes, size_t len, size_t at, struct pars
 	p->tos = (uint8_t)(get16(ip) >> 4);
 	next = ip[6];
 	p->l4 = at + 40;
-	while (next == 0 || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT) {
+	while (next == 0 || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT) {
 		const uint8_t *extension = bytes + p->l4;
 
 		if (len < p->l4 + 8)
@@ -566,7 +599,9 @@ void packet_parse(const uint8_t *bytes, size_t len, size_t at, bool whole, struc
 	memset(p, 0, sizeof(*p));
 	if (len <= at)
 		return;
-	end = bytes[at] >> 4 == 4 ? parse_ip4(bytes, len, at, p) : bytes[at] >> 4 == 6 ? parse_ip6(bytes, len, at, p) : 0;
+	end = bytes[at] >> 4 == 4   ? parse_ip4(bytes, len, at, p)
+	      : bytes[at] >> 4 == 6 ? parse_ip6(bytes, len, at, p)
+				    : 0;
 	if (!end)
 		return;
 	if (whole && end != len)
@@ -589,12 +624,15 @@ static int transport_text(const struct parsed *p, char *out, size_t size)
 		for (int i = 0; i < 6; i++)
 			if (p->flags >> i & 1)
 				strncat(flags, &letters[i], 1);
-		return snprintf(out, size, " TCP %u > %u %s seq %u ack %u", p->sport, p->dport, flags, p->seq, p->ack);
+		return snprintf(out, size, " TCP %u > %u %s seq %u ack %u", p->sport, p->dport,
+				flags, p->seq, p->ack);
 	}
 	if (p->proto == IPPROTO_UDP || p->proto == IPPROTO_SCTP)
-		return snprintf(out, size, " %s %u > %u", p->proto == IPPROTO_UDP ? "UDP" : "SCTP", p->sport, p->dport);
+		return snprintf(out, size, " %s %u > %u", p->proto == IPPROTO_UDP ? "UDP" : "SCTP",
+				p->sport, p->dport);
 	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6)
-		return snprintf(out, size, " ICMP type %u code %u rest %#x", p->icmp_type, p->icmp_code, p->icmp_rest);
+		return snprintf(out, size, " ICMP type %u code %u rest %#x", p->icmp_type,
+				p->icmp_code, p->icmp_rest);
 	return snprintf(out, size, " protocol %u", p->proto);
 }
 
@@ -605,10 +643,12 @@ static void parsed_text(const struct frame *frame, size_t at, bool whole, char *
 
 	packet_parse(frame->bytes, frame->len, at, whole, &p);
 	if (!p.family) {
-		snprintf(out, size, "%zu bytes that are no IP packet", frame->len - (at < frame->len ? at : frame->len));
+		snprintf(out, size, "%zu bytes that are no IP packet",
+			 frame->len - (at < frame->len ? at : frame->len));
 		return;
 	}
-	n = snprintf(out, size, "%s > %s", address_text(p.family, p.saddr), address_text(p.family, p.daddr));
+	n = snprintf(out, size, "%s > %s", address_text(p.family, p.saddr),
+		     address_text(p.family, p.daddr));
 	n += transport_text(&p, out + n, size - (size_t)n);
 	if (p.fragment && !p.fragment_at)
 		n += snprintf(out + n, size - (size_t)n, " first fragment");
@@ -639,7 +679,8 @@ void packet_sum(struct frame *frame)
 
 	packet_parse(frame->bytes, frame->len, frame->l3, true, &p);
 	at = p.l4 + (p.proto == IPPROTO_TCP ? 16u : p.proto == IPPROTO_UDP ? 6u : 2u);
-	sum = p.proto == IPPROTO_ICMP ? 0 : sum_pseudo(p.family, p.saddr, p.daddr, p.proto, p.l4_len);
+	sum = p.proto == IPPROTO_ICMP ? 0
+				      : sum_pseudo(p.family, p.saddr, p.daddr, p.proto, p.l4_len);
 	value = sum_end(sum_add(sum, frame->bytes + p.l4, p.l4_len));
 	set16(frame->bytes + at, p.proto == IPPROTO_UDP && !value ? 0xffff : value);
 }
@@ -649,7 +690,8 @@ void packet_sum(struct frame *frame)
 static const struct frame_field *field_at(const struct frame *frame, size_t at)
 {
 	for (size_t i = 0; i < frame->n_fields; i++)
-		if (at >= frame->fields[i].at && at < (size_t)frame->fields[i].at + frame->fields[i].len)
+		if (at >= frame->fields[i].at &&
+		    at < (size_t)frame->fields[i].at + frame->fields[i].len)
 			return &frame->fields[i];
 	return NULL;
 }
@@ -658,7 +700,8 @@ static bool same_number(const struct frame_field *field, const uint8_t *got, con
 {
 	uint16_t a = get16(got + field->at), b = get16(want + field->at);
 
-	return field->checksum && field->len == 2 && (a == b || (a == 0 && b == 0xffff) || (a == 0xffff && b == 0));
+	return field->checksum && field->len == 2 &&
+	       (a == b || (a == 0 && b == 0xffff) || (a == 0xffff && b == 0));
 }
 
 static int value_text(const struct frame_field *field, const uint8_t *bytes, char *out, size_t size)
@@ -690,7 +733,8 @@ const char *frame_difference(const struct frame *got, const struct packet *want_
 		if (field && same_number(field, got->bytes, want.bytes))
 			continue;
 		if (!field) {
-			snprintf(out, 512, "byte %zu is %02x, must be %02x", i, got->bytes[i], want.bytes[i]);
+			snprintf(out, 512, "byte %zu is %02x, must be %02x", i, got->bytes[i],
+				 want.bytes[i]);
 			return out;
 		}
 		value_text(field, got->bytes, a, sizeof(a));

@@ -20,15 +20,22 @@
 /* Who is who. */
 enum host {
 	NOBODY, /* the unspecified address */
-	CLIENT, CLIENT2,
-	OUTSIDE,              /* a client out of the cluster */
-	VIP, VIP2, VIP3,      /* inside the service CIDR */
-	UNALLOCATED,          /* inside the service CIDR, of no service */
-	BACKEND1, BACKEND2, BACKEND3, BACKEND4,
-	NODE, ROUTER,
-	STRANGER,             /* neither client, service nor backend */
+	CLIENT,
+	CLIENT2,
+	OUTSIDE, /* a client out of the cluster */
+	VIP,
+	VIP2,
+	VIP3,        /* inside the service CIDR */
+	UNALLOCATED, /* inside the service CIDR, of no service */
+	BACKEND1,
+	BACKEND2,
+	BACKEND3,
+	BACKEND4,
+	NODE,
+	ROUTER,
+	STRANGER, /* neither client, service nor backend */
 	STRANGER2,
-	TUNNEL_CLIENT,        /* its first bytes look like an Ethernet type, see harness_run() */
+	TUNNEL_CLIENT, /* its first bytes look like an Ethernet type, see harness_run() */
 	HOST_COUNT,
 };
 
@@ -42,7 +49,15 @@ struct end {
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16, URG = 32 };
 
 /* What an ICMP message says, whatever the family calls it. */
-enum icmp_what { ECHO_REQUEST, ECHO_REPLY, UNREACHABLE, TOO_BIG, TIME_EXCEEDED, PARAMETER_PROBLEM, NEIGHBOUR };
+enum icmp_what {
+	ECHO_REQUEST,
+	ECHO_REPLY,
+	UNREACHABLE,
+	TOO_BIG,
+	TIME_EXCEEDED,
+	PARAMETER_PROBLEM,
+	NEIGHBOUR
+};
 
 #define PACKET_EXTENSIONS 8
 
@@ -51,10 +66,10 @@ struct packet {
 	int family; /* 4 or 6 */
 	uint8_t proto;
 	struct end from, to;
-	uint8_t flags;     /* TCP */
+	uint8_t flags; /* TCP */
 	uint32_t seq, ack;
-	uint16_t payload;  /* bytes after the transport header, a fixed pattern */
-	bool no_checksum;  /* UDP: field 0 */
+	uint16_t payload; /* bytes after the transport header, a fixed pattern */
+	bool no_checksum; /* UDP: field 0 */
 	bool wrong_checksum;
 
 	enum icmp_what icmp;
@@ -64,37 +79,59 @@ struct packet {
 	uint16_t about_len;         /* of it, from its IP header; 0 = all */
 
 	uint8_t ttl, tos;
-	uint32_t id;                /* IPv4 identification, or that of the IPv6 fragment header */
-	uint16_t slice_at, slice_len; /* a fragment: these bytes of what follows the IP header (and extensions before the fragment header) */
-	uint8_t options;            /* IPv4: bytes of options, a multiple of 4 */
-	uint8_t tcp_options;        /* bytes */
-	uint8_t extensions[PACKET_EXTENSIONS]; /* IPv6: header numbers in order, 0-terminated (hop-by-hop, which is 0, is HOP_BY_HOP here) */
+	uint32_t id; /* IPv4 identification, or that of the IPv6 fragment header */
+	uint16_t slice_at,
+		slice_len; /* a fragment: these bytes of what follows the IP header (and extensions before the fragment header) */
+	uint8_t options;   /* IPv4: bytes of options, a multiple of 4 */
+	uint8_t tcp_options; /* bytes */
+	uint8_t extensions
+		[PACKET_EXTENSIONS]; /* IPv6: header numbers in order, 0-terminated (hop-by-hop, which is 0, is HOP_BY_HOP here) */
 
-	uint16_t vlan;              /* 802.1Q tag in the data; 0 = none */
+	uint16_t vlan; /* 802.1Q tag in the data; 0 = none */
 	bool no_ethernet;
-	uint16_t cut;               /* frame ends after so many bytes; 0 = whole */
+	uint16_t cut; /* frame ends after so many bytes; 0 = whole */
 };
 
 #define HOP_BY_HOP 255 /* stands for header number 0 in extensions[] */
 
-#define TCP(family_, from_, to_, flags_, ...) \
-	((struct packet){ .family = (family_), .proto = IPPROTO_TCP, .from = from_, .to = to_, .flags = (flags_), ##__VA_ARGS__ })
-#define UDP(family_, from_, to_, ...) \
-	((struct packet){ .family = (family_), .proto = IPPROTO_UDP, .from = from_, .to = to_, ##__VA_ARGS__ })
-#define SCTP(family_, from_, to_, ...) \
-	((struct packet){ .family = (family_), .proto = IPPROTO_SCTP, .from = from_, .to = to_, ##__VA_ARGS__ })
-#define ICMP(family_, from_, to_, what_, ...)                                                                       \
-	((struct packet){ .family = (family_), .proto = (family_) == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, .from = { from_, 0 }, \
-			  .to = { to_, 0 }, .icmp = (what_), ##__VA_ARGS__ })
+#define TCP(family_, from_, to_, flags_, ...)   \
+	((struct packet){ .family = (family_),  \
+			  .proto = IPPROTO_TCP, \
+			  .from = from_,        \
+			  .to = to_,            \
+			  .flags = (flags_),    \
+			  ##__VA_ARGS__ })
+#define UDP(family_, from_, to_, ...)           \
+	((struct packet){ .family = (family_),  \
+			  .proto = IPPROTO_UDP, \
+			  .from = from_,        \
+			  .to = to_,            \
+			  ##__VA_ARGS__ })
+#define SCTP(family_, from_, to_, ...)           \
+	((struct packet){ .family = (family_),   \
+			  .proto = IPPROTO_SCTP, \
+			  .from = from_,         \
+			  .to = to_,             \
+			  ##__VA_ARGS__ })
+#define ICMP(family_, from_, to_, what_, ...)                                      \
+	((struct packet){ .family = (family_),                                     \
+			  .proto = (family_) == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, \
+			  .from = { from_, 0 },                                    \
+			  .to = { to_, 0 },                                        \
+			  .icmp = (what_),                                         \
+			  ##__VA_ARGS__ })
 /* about_ is the address of a packet that outlives this one. */
 #define ICMP_ERROR(family_, from_, to_, what_, code_, about_, ...) \
 	ICMP(family_, from_, to_, what_, .icmp_code = (code_), .about = (about_), ##__VA_ARGS__)
 /* Any other protocol: bytes and no ports. */
-#define OTHER(family_, proto_, from_, to_, ...)                                                                   \
-	((struct packet){ .family = (family_), .proto = (proto_), .from = { from_, 0 }, .to = { to_, 0 }, \
+#define OTHER(family_, proto_, from_, to_, ...) \
+	((struct packet){ .family = (family_),  \
+			  .proto = (proto_),    \
+			  .from = { from_, 0 }, \
+			  .to = { to_, 0 },     \
 			  ##__VA_ARGS__ })
 
-#define FRAME_MAX 4096
+#define FRAME_MAX    4096
 #define FRAME_FIELDS 96
 
 /* A field that packet_build() wrote, for messages. */
@@ -127,7 +164,7 @@ struct packet packet_reversed(const struct packet *packet);
 
 /* What a reader of the wire sees. Lengths are those of the frame: nothing is read beyond it. */
 struct parsed {
-	int family;            /* 0: no IP packet */
+	int family; /* 0: no IP packet */
 	uint8_t saddr[16], daddr[16];
 	uint8_t proto;         /* of the transport header; 0 where unknown */
 	uint16_t sport, dport; /* 0 where there are none */
@@ -139,12 +176,13 @@ struct parsed {
 	bool more_fragments, fragment;
 	uint8_t icmp_type, icmp_code;
 	uint32_t icmp_rest;
-	size_t l4, l4_len;     /* in the frame */
-	size_t quoted;         /* ICMP errors: where the quoted packet begins; 0 = none */
-	char wrong[160];       /* first checksum or length that is not right; empty = all are */
+	size_t l4, l4_len; /* in the frame */
+	size_t quoted;     /* ICMP errors: where the quoted packet begins; 0 = none */
+	char wrong[160];   /* first checksum or length that is not right; empty = all are */
 };
 /* at: where the IP header begins. whole: the packet must end where it says it does (a quoted one may be cut). */
-void packet_parse(const uint8_t *bytes, size_t len, size_t at, bool whole, struct parsed *ret_parsed);
+void packet_parse(const uint8_t *bytes, size_t len, size_t at, bool whole,
+		  struct parsed *ret_parsed);
 /* One line, as tcpdump would; a static ring of buffers. */
 const char *frame_text(const struct frame *frame);
 

@@ -9,7 +9,7 @@
 
 #include <bpf/bpf.h>
 
-#define V AT(VIP, 80)
+#define V  AT(VIP, 80)
 #define V2 AT(VIP2, 80)
 #define B1 AT(BACKEND1, 8080)
 #define B2 AT(BACKEND2, 8080)
@@ -26,7 +26,8 @@ static void spread(unsigned int n, uint8_t proto, unsigned int ret_got[3])
 {
 	memset(ret_got, 0, 3 * sizeof(*ret_got));
 	for (unsigned int i = 0; i < n; i++) {
-		struct packet first = proto == IPPROTO_TCP ? TCP(family, client(i), V, SYN) : UDP(family, client(i), V);
+		struct packet first = proto == IPPROTO_TCP ? TCP(family, client(i), V, SYN)
+							   : UDP(family, client(i), V);
 
 		ret_got[picks(POD_IN, first, NEW_FLOW, all, 3)]++;
 	}
@@ -37,7 +38,7 @@ static void random_is_even(void **state)
 	unsigned int got[3];
 
 	start(state);
-	service(V, IPPROTO_TCP, { B1 }, { B2 }, { B3 });
+	service(V, IPPROTO_TCP, READY(B1), READY(B2), READY(B3));
 	spread(900, IPPROTO_TCP, got);
 	/* 300 ± 5 standard deviations of 14 */
 	for (int i = 0; i < 3; i++)
@@ -59,7 +60,8 @@ static void long_lists(void **state)
 	}
 	service_publish(&spec);
 	for (unsigned int i = 0; i < 400; i++)
-		got[picks(POD_IN, UDP(family, client(i), V), NEW_FLOW, backends, SERVICE_BACKENDS)]++;
+		got[picks(POD_IN, UDP(family, client(i), V), NEW_FLOW, backends,
+			  SERVICE_BACKENDS)]++;
 	for (int i = 0; i < SERVICE_BACKENDS; i++)
 		if (!got[i])
 			fail_msg("backend %d got none of 400 flows", i);
@@ -68,7 +70,7 @@ static void long_lists(void **state)
 static void no_packet_to_terminating_ones(void **state)
 {
 	start(state);
-	service(V, IPPROTO_UDP, { B1, TERMINATING_ENDPOINT }, { B2 });
+	service(V, IPPROTO_UDP, { B1, TERMINATING_ENDPOINT }, READY(B2));
 	for (unsigned int i = 0; i < 30; i++)
 		forwards(POD_IN, UDP(family, client(i), V), NEW_FLOW, UDP(family, client(i), B2));
 }
@@ -90,13 +92,19 @@ static struct end maglev_choice(struct end from, struct end to, uint8_t proto)
 	}
 	assert_int_equal(ring_maglev(backends, 3, ids), 0);
 	if (family == 4) {
-		struct sl4_flow_key key = { .sport = from.port, .dport = to.port, .proto = proto, .kind = SL_FLOW_REQUEST };
+		struct sl4_flow_key key = { .sport = from.port,
+					    .dport = to.port,
+					    .proto = proto,
+					    .kind = SL_FLOW_REQUEST };
 
 		memcpy(key.saddr, host_address(4, from.host), 4);
 		memcpy(key.daddr, host_address(4, to.host), 4);
 		hash = sl4_flow_hash(&key, 0);
 	} else {
-		struct sl6_flow_key key = { .sport = from.port, .dport = to.port, .proto = proto, .kind = SL_FLOW_REQUEST };
+		struct sl6_flow_key key = { .sport = from.port,
+					    .dport = to.port,
+					    .proto = proto,
+					    .kind = SL_FLOW_REQUEST };
 
 		memcpy(key.saddr, host_address(6, from.host), 16);
 		memcpy(key.daddr, host_address(6, to.host), 16);
@@ -108,7 +116,8 @@ static struct end maglev_choice(struct end from, struct end to, uint8_t proto)
 static void maglev_is_the_table(void **state)
 {
 	start(state);
-	service_with(V, IPPROTO_TCP, .algorithm = SL_ALGORITHM_MAGLEV, .backends = { { .at = B1 }, { .at = B2 }, { .at = B3 } });
+	service_with(V, IPPROTO_TCP, .algorithm = SL_ALGORITHM_MAGLEV,
+		     .backends = { { .at = B1 }, { .at = B2 }, { .at = B3 } });
 	for (unsigned int i = 0; i < 200; i++)
 		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW,
 			 TCP(family, client(i), maglev_choice(client(i), V, IPPROTO_TCP), SYN));
@@ -120,13 +129,17 @@ static void maglev_takes_unknown_flows_over(void **state)
 	struct end b;
 
 	start(state);
-	service_with(V, IPPROTO_TCP, .algorithm = SL_ALGORITHM_MAGLEV, .backends = { { .at = B1 }, { .at = B2 }, { .at = B3 } });
+	service_with(V, IPPROTO_TCP, .algorithm = SL_ALGORITHM_MAGLEV,
+		     .backends = { { .at = B1 }, { .at = B2 }, { .at = B3 } });
 	for (unsigned int i = 0; i < 20; i++) {
 		b = maglev_choice(client(i), V, IPPROTO_TCP);
-		forwards(POD_IN, TCP(family, client(i), V, ACK, .payload = 5), NEW_FLOW, TCP(family, client(i), b, ACK, .payload = 5));
+		forwards(POD_IN, TCP(family, client(i), V, ACK, .payload = 5), NEW_FLOW,
+			 TCP(family, client(i), b, ACK, .payload = 5));
 		assert_int_equal(flow_count(IN_TCP), 0); /* an ACK flood confirms nothing */
-		forwards(POD_OUT, TCP(family, b, client(i), ACK), REPLY, TCP(family, V, client(i), ACK));
-		forwards(POD_IN, TCP(family, client(i), V, ACK, .payload = 5), FLOW, TCP(family, client(i), b, ACK, .payload = 5));
+		forwards(POD_OUT, TCP(family, b, client(i), ACK), REPLY,
+			 TCP(family, V, client(i), ACK));
+		forwards(POD_IN, TCP(family, client(i), V, ACK, .payload = 5), FLOW,
+			 TCP(family, client(i), b, ACK, .payload = 5));
 		flow_remove(SL_FLOW_REQUEST, IPPROTO_TCP, client(i), V);
 		flow_remove(SL_FLOW_REPLY, IPPROTO_TCP, b, client(i));
 	}
@@ -134,7 +147,9 @@ static void maglev_takes_unknown_flows_over(void **state)
 
 /* ---- affinity ------------------------------------------------------------------------------------------------------- */
 
-static struct backend_spec three[] = { { { BACKEND1, 8080 }, 0 }, { { BACKEND2, 8080 }, 0 }, { { BACKEND3, 8080 }, 0 } };
+static struct backend_spec three[] = { { { BACKEND1, 8080 }, 0 },
+				       { { BACKEND2, 8080 }, 0 },
+				       { { BACKEND3, 8080 }, 0 } };
 
 static void affine_service(uint32_t affinity_s)
 {
@@ -177,12 +192,14 @@ static void affinity_keeps_a_client(void **state)
 	affine_service(100);
 	first = picks(POD_IN, TCP(family, client(0), V, SYN), NEW_FLOW, all, 3);
 	for (unsigned int i = 1; i < 40; i++)
-		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW, TCP(family, client(i), all[first], SYN));
+		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW,
+			 TCP(family, client(i), all[first], SYN));
 	/* other clients make choices of their own */
 	for (enum host h = CLIENT2; h <= OUTSIDE; h++)
 		picks(POD_IN, TCP(family, AT(h, 1), V, SYN), NEW_FLOW, all, 3);
 	for (unsigned int i = 40; i < 50; i++)
-		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW, TCP(family, client(i), all[first], SYN));
+		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW,
+			 TCP(family, client(i), all[first], SYN));
 }
 
 /* Refreshed by new flows only; over after affinity_s. */
@@ -221,7 +238,8 @@ static void affinity_leaves_a_backend_that_left(void **state)
 	next = picks(POD_IN, TCP(family, client(1), V, SYN), NEW_FLOW, all, 3);
 	assert_int_not_equal(next, first);
 	for (unsigned int i = 2; i < 20; i++)
-		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW, TCP(family, client(i), all[next], SYN));
+		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW,
+			 TCP(family, client(i), all[next], SYN));
 }
 
 static uint32_t generation_of(uint32_t id)
@@ -229,7 +247,8 @@ static uint32_t generation_of(uint32_t id)
 	struct sl4_backend b4;
 	struct sl6_backend b6;
 
-	assert_int_equal(harness_lookup("backends", &id, family == 4 ? (void *)&b4 : (void *)&b6), 0);
+	assert_int_equal(harness_lookup("backends", &id, family == 4 ? (void *)&b4 : (void *)&b6),
+			 0);
 	return family == 4 ? b4.gen : b6.gen;
 }
 
@@ -243,7 +262,7 @@ static void foreign_affinity_value(void **state)
 
 	start(state);
 	affine_service(100);
-	service(V2, IPPROTO_TCP, { other });
+	service(V2, IPPROTO_TCP, READY(other));
 	fd = harness_map(family == 4 ? "sl4_affinity" : "sl6_affinity");
 	affinity_key(CLIENT, service_id(V, IPPROTO_TCP), key);
 	value.backend = backend_id(V2, IPPROTO_TCP, other);
@@ -269,7 +288,8 @@ static void affinity_to_a_recycled_id(void **state)
 		struct outcome outcome = harness_run(POD_IN, &syn, __FILE__, __LINE__);
 
 		/* the ring still names the id, which is TORN where it is met; every other choice is right */
-		assert_true(outcome.reason == SL_REASON_NEW_FLOW || outcome.reason == SL_REASON_TORN);
+		assert_true(outcome.reason == SL_REASON_NEW_FLOW ||
+			    outcome.reason == SL_REASON_TORN);
 		assert_null(strstr(frame_text(&outcome.out), "BACKEND4"));
 	}
 }
@@ -284,16 +304,20 @@ static void local_list_only(void **state)
 	service_with(V, IPPROTO_TCP, .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT,
 		     .backends = { { .at = B1 }, { B2, LOCAL_ENDPOINT }, { .at = B3 } });
 	for (unsigned int i = 0; i < 30; i++)
-		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW, TCP(family, client(i), B2, SYN));
-	assert_true(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, client(0), V).value.flags & SL_FLOW_LOCAL_LIST);
+		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW,
+			 TCP(family, client(i), B2, SYN));
+	assert_true(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, client(0), V).value.flags &
+		    SL_FLOW_LOCAL_LIST);
 }
 
 static void none_here_some_elsewhere(void **state)
 {
 	start(state);
-	service_with(V, IPPROTO_TCP, .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT, .backends = { { .at = B1 } });
+	service_with(V, IPPROTO_TCP, .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT,
+		     .backends = { { .at = B1 } });
 	drops(POD_IN, TCP(family, client(0), V, SYN), NO_LOCAL_ENDPOINT);
-	service_with(V, IPPROTO_UDP, .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT, .backends = { { .at = B1 } });
+	service_with(V, IPPROTO_UDP, .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT,
+		     .backends = { { .at = B1 } });
 	drops(POD_IN, UDP(family, client(0), V), NO_LOCAL_ENDPOINT);
 }
 
@@ -308,7 +332,8 @@ static void none_anywhere(void **state)
 static void external_policy_is_another(void **state)
 {
 	start(state);
-	service_with(V, IPPROTO_TCP, .flags = SL_SERVICE_EXTERNAL_LOCAL | SL_SERVICE_ANY_ENDPOINT, .backends = { { .at = B1 } });
+	service_with(V, IPPROTO_TCP, .flags = SL_SERVICE_EXTERNAL_LOCAL | SL_SERVICE_ANY_ENDPOINT,
+		     .backends = { { .at = B1 } });
 	forwards(POD_IN, TCP(family, client(0), V, SYN), NEW_FLOW, TCP(family, client(0), B1, SYN));
 }
 
@@ -318,7 +343,8 @@ static void affinity_and_local_list(void **state)
 	start(state);
 	service_with(V, IPPROTO_TCP, .affinity_s = 100, .backends = { { B1, LOCAL_ENDPOINT } });
 	forwards(POD_IN, TCP(family, client(0), V, SYN), NEW_FLOW, TCP(family, client(0), B1, SYN));
-	service_with(V, IPPROTO_TCP, .affinity_s = 100, .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT,
+	service_with(V, IPPROTO_TCP, .affinity_s = 100,
+		     .flags = LOCAL_POLICY | SL_SERVICE_ANY_ENDPOINT,
 		     .backends = { { .at = B1 }, { B2, LOCAL_ENDPOINT } });
 	forwards(POD_IN, TCP(family, client(1), V, SYN), NEW_FLOW, TCP(family, client(1), B2, SYN));
 }
@@ -330,9 +356,10 @@ static void service_counts(void **state)
 	uint32_t id;
 
 	start(state);
-	service(V, IPPROTO_TCP, { B1 });
+	service(V, IPPROTO_TCP, READY(B1));
 	for (unsigned int i = 0; i < 5; i++)
-		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW, TCP(family, client(i), B1, SYN));
+		forwards(POD_IN, TCP(family, client(i), V, SYN), NEW_FLOW,
+			 TCP(family, client(i), B1, SYN));
 	service_with(V, IPPROTO_TCP);
 	for (unsigned int i = 10; i < 13; i++)
 		refuses(POD_IN, TCP(family, client(i), V, SYN), NO_ENDPOINT);

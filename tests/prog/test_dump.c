@@ -28,7 +28,8 @@ static const char *dump(int fd)
 	int c;
 
 	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
-	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin %s map dump id %u 2>&1", tool && *tool ? tool : "bpftool", info.id);
+	snprintf(command, sizeof(command), "PATH=$PATH:/usr/sbin %s map dump id %u 2>&1",
+		 tool && *tool ? tool : "bpftool", info.id);
 	pipe = popen(command, "r");
 	assert_non_null(pipe);
 	while ((c = fgetc(pipe)) != EOF && n < sizeof(text) - 1)
@@ -54,7 +55,8 @@ static const char *bytes(enum host host)
 	size_t n = 0;
 
 	for (size_t i = 0; i < address_len(family); i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%c%u", i ? ',' : '[', address[i]);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%c%u", i ? ',' : '[',
+				      address[i]);
 	snprintf(text + n, sizeof(text) - n, "]");
 	return text;
 }
@@ -103,7 +105,7 @@ static void flows(void **state)
 	const char *text;
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	tcp_opens(C, V, B);
 	seen = flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V);
 	text = dump(harness_shard(family, IN_TCP, seen.shard));
@@ -137,7 +139,7 @@ static void counters_and_configuration(void **state)
 	const char *text;
 
 	start(state);
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 	udp_opens(C, V, B);
 	text = dump(harness_map("sl_counters"));
 	shows(text, "\"ingress\":{\"packets\":");
@@ -153,10 +155,14 @@ int main(void)
 		{ "services v6", services, NULL, NULL, (void *)&variants[1] },
 		{ "flows v4", flows, NULL, NULL, (void *)&variants[0] },
 		{ "flows v6", flows, NULL, NULL, (void *)&variants[1] },
-		{ "affinity_and_fragments v4", affinity_and_fragments, NULL, NULL, (void *)&variants[0] },
-		{ "affinity_and_fragments v6", affinity_and_fragments, NULL, NULL, (void *)&variants[1] },
-		{ "counters_and_configuration v4", counters_and_configuration, NULL, NULL, (void *)&variants[0] },
-		{ "counters_and_configuration v6", counters_and_configuration, NULL, NULL, (void *)&variants[1] },
+		{ "affinity_and_fragments v4", affinity_and_fragments, NULL, NULL,
+		  (void *)&variants[0] },
+		{ "affinity_and_fragments v6", affinity_and_fragments, NULL, NULL,
+		  (void *)&variants[1] },
+		{ "counters_and_configuration v4", counters_and_configuration, NULL, NULL,
+		  (void *)&variants[0] },
+		{ "counters_and_configuration v6", counters_and_configuration, NULL, NULL,
+		  (void *)&variants[1] },
 	};
 
 	return run_group("dump", tests);

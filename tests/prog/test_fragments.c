@@ -3,9 +3,9 @@
 /* Must not know how programs do it: expectations are those of bpf/README.md. */
 #include "prog/life.h"
 
-#define C AT(CLIENT, 40000)
-#define V AT(VIP, 80)
-#define B AT(BACKEND1, 8080)
+#define C  AT(CLIENT, 40000)
+#define V  AT(VIP, 80)
+#define B  AT(BACKEND1, 8080)
 #define B2 AT(BACKEND2, 8080)
 
 #define SLICE 504 /* a multiple of 8 */
@@ -13,25 +13,27 @@
 /* The datagram from → to, its n-th slice. */
 static struct packet slice(struct end from, struct end to, uint32_t id, unsigned int n)
 {
-	return UDP(family, from, to, .payload = 1400, .id = id, .slice_at = (uint16_t)(n * SLICE), .slice_len = SLICE);
+	return UDP(family, from, to, .payload = 1400, .id = id, .slice_at = (uint16_t)(n * SLICE),
+		   .slice_len = SLICE);
 }
 
 /* The slice of what came in, with other addresses: the ports and the checksum are in the first one alone. */
 static void request_slice(uint32_t id, unsigned int n, enum sl_reason reason, struct end to)
 {
-	harness_forwards(POD_IN, slice(C, V, id, n), reason, slice(C, to, id, n), __FILE__, __LINE__);
+	harness_forwards(POD_IN, slice(C, V, id, n), reason, slice(C, to, id, n), __FILE__,
+			 __LINE__);
 }
 
 static void reply_slice(uint32_t id, unsigned int n)
 {
-	harness_forwards(POD_OUT, slice(B, C, id, n), n ? SL_REASON_ANY_FORWARD : SL_REASON_REPLY, slice(V, C, id, n), __FILE__,
-			 __LINE__);
+	harness_forwards(POD_OUT, slice(B, C, id, n), n ? SL_REASON_ANY_FORWARD : SL_REASON_REPLY,
+			 slice(V, C, id, n), __FILE__, __LINE__);
 }
 
 static void follow_the_first(void **state)
 {
 	start(state);
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 	request_slice(7, 0, SL_REASON_NEW_FLOW, B);
 	request_slice(7, 1, SL_REASON_ANY_FORWARD, B);
 	request_slice(7, 2, SL_REASON_ANY_FORWARD, B);
@@ -51,7 +53,7 @@ static void tcp_fragments(void **state)
 	struct packet in, out;
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	tcp_opens(C, V, B);
 	in = TCP(family, C, V, ACK, .payload = 1400, .id = 70, .slice_len = SLICE);
 	out = TCP(family, C, B, ACK, .payload = 1400, .id = 70, .slice_len = SLICE);
@@ -65,22 +67,23 @@ static void tcp_fragments(void **state)
 static void later_without_a_first(void **state)
 {
 	start(state);
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 	drops(POD_IN, slice(C, V, 7, 1), FRAGMENT);
 	request_slice(7, 0, SL_REASON_NEW_FLOW, B);
 	request_slice(7, 1, SL_REASON_ANY_FORWARD, B);
-	drops(POD_IN, slice(C, V, 8, 1), FRAGMENT);             /* another datagram */
+	drops(POD_IN, slice(C, V, 8, 1), FRAGMENT);                  /* another datagram */
 	drops(POD_IN, slice(AT(CLIENT2, 40000), V, 7, 1), FRAGMENT); /* another sender */
 	/* not to a VIP: on it goes */
 	passes(POD_IN, slice(C, AT(STRANGER, 80), 7, 1), NOT_SERVICE);
-	passes(POD_OUT, slice(B, C, 7, 1), NOT_SERVICE); /* the same id the other way is another datagram */
+	passes(POD_OUT, slice(B, C, 7, 1),
+	       NOT_SERVICE); /* the same id the other way is another datagram */
 }
 
 /* A fragment's ports are known for as long as a receiver would wait for the rest. */
 static void remembered_for_half_a_minute(void **state)
 {
 	start(state);
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 	request_slice(7, 0, SL_REASON_NEW_FLOW, B);
 	fragments_age(SL_IDLE_FRAG_S - 3);
 	request_slice(7, 1, SL_REASON_ANY_FORWARD, B);
@@ -103,11 +106,12 @@ static void protocols_apart(void **state)
 	struct packet later;
 
 	start(state);
-	service(V, IPPROTO_UDP, { B });
-	service(V, IPPROTO_TCP, { B2 });
+	service(V, IPPROTO_UDP, READY(B));
+	service(V, IPPROTO_TCP, READY(B2));
 	tcp_opens(C, V, B2);
 	request_slice(7, 0, SL_REASON_NEW_FLOW, B);
-	later = TCP(family, C, V, ACK, .payload = 1400, .id = 7, .slice_at = SLICE, .slice_len = SLICE);
+	later = TCP(family, C, V, ACK, .payload = 1400, .id = 7, .slice_at = SLICE,
+		    .slice_len = SLICE);
 	drops(POD_IN, later, FRAGMENT);
 }
 
@@ -116,8 +120,9 @@ static void with_extension_headers(void **state)
 	struct packet in, out;
 
 	start(state);
-	service(V, IPPROTO_UDP, { B });
-	in = UDP(family, C, V, .payload = 1400, .id = 7, .slice_len = SLICE, .extensions = { HOP_BY_HOP, IPPROTO_FRAGMENT });
+	service(V, IPPROTO_UDP, READY(B));
+	in = UDP(family, C, V, .payload = 1400, .id = 7, .slice_len = SLICE,
+		 .extensions = { HOP_BY_HOP, IPPROTO_FRAGMENT });
 	out = in;
 	out.to = B;
 	forwards(POD_IN, in, NEW_FLOW, out);
@@ -132,8 +137,8 @@ static void with_a_changed_port(void **state)
 	struct packet in, out;
 
 	start(state);
-	service(V, IPPROTO_UDP, { B });
-	service(v2, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
+	service(v2, IPPROTO_UDP, READY(B));
 	udp_opens(C, V, B);
 	c.port = forwards_new_port(POD_IN, slice(C, v2, 7, 0), NEW_FLOW, slice(C, B, 7, 0));
 	in = slice(C, v2, 7, 1);
@@ -149,7 +154,7 @@ static void tiny_first_fragment(void **state)
 	struct packet tiny;
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	tiny = TCP(family, C, V, SYN, .payload = 100, .id = 7, .slice_len = 8);
 	drops(POD_IN, tiny, MALFORMED);
 	tiny.slice_len = 16;
@@ -159,14 +164,10 @@ static void tiny_first_fragment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FOR_ALL(follow_the_first),
-		FOR_ALL(tcp_fragments),
-		FOR_ALL(later_without_a_first),
-		FOR_ALL(remembered_for_half_a_minute),
-		FOR_ALL(rest_of_a_refused_one),
-		FOR_ALL(protocols_apart),
-		FOR_V6(with_extension_headers),
-		FOR_ALL(with_a_changed_port),
+		FOR_ALL(follow_the_first),      FOR_ALL(tcp_fragments),
+		FOR_ALL(later_without_a_first), FOR_ALL(remembered_for_half_a_minute),
+		FOR_ALL(rest_of_a_refused_one), FOR_ALL(protocols_apart),
+		FOR_V6(with_extension_headers), FOR_ALL(with_a_changed_port),
 		FOR_ALL(tiny_first_fragment),
 	};
 

@@ -56,8 +56,8 @@ static void open_udp(struct end client)
 static void begin(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_TCP, READY(B));
+	service(V, IPPROTO_UDP, READY(B));
 }
 
 /* The table holds what it can, and no more. */

@@ -18,10 +18,10 @@
 #define V AT(VIP, 80)
 #define B AT(BACKEND1, 8080)
 
-#define DAY_NS (86400ull * 1000000000)
-#define FILL_SHARDS 32
+#define DAY_NS       (86400ull * 1000000000)
+#define FILL_SHARDS  32
 #define FILL_ENTRIES 7500 /* of SL_SHARD_FLOWS: the kernel keeps some free elements per CPU */
-#define DEADLINE_S 20
+#define DEADLINE_S   20
 
 static struct bpf_object *collector;
 
@@ -105,7 +105,8 @@ static void one_step(void)
 	while (called < n) {
 		if (harness_now_ns() > deadline_ns)
 			fail_msg("%u of %u timers called within %d s", called, n, DEADLINE_S);
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL); /* between two looks, not instead of them */
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 },
+			  NULL); /* between two looks, not instead of them */
 		read_tables(now);
 		called = 0;
 		for (uint32_t i = 0; i < n; i++)
@@ -120,12 +121,15 @@ static void opens(struct end from)
 
 static void removes_what_expired(void **state)
 {
-	static const struct harness_options one_shard = { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1 } };
-	struct end dead = AT(CLIENT, 1), half = AT(CLIENT, 2), alive = AT(CLIENT, 3), closing = AT(CLIENT, 4), fresh = AT(CLIENT, 5);
+	static const struct harness_options one_shard = {
+		.consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1 }
+	};
+	struct end dead = AT(CLIENT, 1), half = AT(CLIENT, 2), alive = AT(CLIENT, 3),
+		   closing = AT(CLIENT, 4), fresh = AT(CLIENT, 5);
 
 	start_with(state, &one_shard);
-	service(V, IPPROTO_TCP, { B });
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_TCP, READY(B));
+	service(V, IPPROTO_UDP, READY(B));
 	opens(dead);
 	opens(half);
 	opens(alive);
@@ -185,16 +189,20 @@ static uint64_t fill_shard(uint32_t shard, uint32_t n)
 
 static void print_figures(const char *what, const struct sl_gc_stats *stats)
 {
-	print_message("# %llu entries walked, %s: longest callback so far %llu us (to be reached: 2000), a million takes %llu ms (to be "
-		      "reached: 250)\n",
-		      (unsigned long long)stats->walked, what, (unsigned long long)stats->longest_ns / 1000,
-		      (unsigned long long)(stats->walked ? stats->total_ns / stats->walked : 0));
+	print_message(
+		"# %llu entries walked, %s: longest callback so far %llu us (to be reached: 2000), a million takes %llu ms (to be "
+		"reached: 250)\n",
+		(unsigned long long)stats->walked, what,
+		(unsigned long long)stats->longest_ns / 1000,
+		(unsigned long long)(stats->walked ? stats->total_ns / stats->walked : 0));
 }
 
 static void walks_many_shards_in_short_steps(void **state)
 {
-	static const struct harness_options large = { .consts = { .shards_tcp = FILL_SHARDS, .shards_udp = 1, .shards_new = 1 },
-						      .shard_entries = SL_SHARD_FLOWS };
+	static const struct harness_options large = {
+		.consts = { .shards_tcp = FILL_SHARDS, .shards_udp = 1, .shards_new = 1 },
+		.shard_entries = SL_SHARD_FLOWS
+	};
 	uint64_t expired = 0, left;
 	struct sl_gc_stats stats, before;
 
@@ -225,9 +233,12 @@ static void walks_many_shards_in_short_steps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		{ "removes_what_expired v4", removes_what_expired, NULL, stop, (void *)&variants[0] },
-		{ "removes_what_expired v6", removes_what_expired, NULL, stop, (void *)&variants[1] },
-		{ "walks_many_shards_in_short_steps", walks_many_shards_in_short_steps, NULL, stop, (void *)&variants[0] },
+		{ "removes_what_expired v4", removes_what_expired, NULL, stop,
+		  (void *)&variants[0] },
+		{ "removes_what_expired v6", removes_what_expired, NULL, stop,
+		  (void *)&variants[1] },
+		{ "walks_many_shards_in_short_steps", walks_many_shards_in_short_steps, NULL, stop,
+		  (void *)&variants[0] },
 	};
 
 	return run_group("gc", tests);

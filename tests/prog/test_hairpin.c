@@ -5,9 +5,9 @@
 
 #include "prog/life.h"
 
-#define C AT(CLIENT, 40000)
-#define V AT(VIP, 80)
-#define V2 AT(VIP2, 80)
+#define C    AT(CLIENT, 40000)
+#define V    AT(VIP, 80)
+#define V2   AT(VIP2, 80)
 #define SELF AT(CLIENT, 8080)
 
 /* The node's port that the request went out with. */
@@ -28,9 +28,12 @@ static struct end goes_out_as_node(struct packet in, struct packet out)
 /* All four passes, and the third of TCP's handshake. client: as the request came out of pass 1. */
 static void opens(uint8_t proto, struct end from, struct end vip)
 {
-	struct packet first = proto == IPPROTO_TCP ? TCP(family, from, vip, SYN) : UDP(family, from, vip, .payload = 9);
-	struct packet back = proto == IPPROTO_TCP ? TCP(family, SELF, from, SYN | ACK) : UDP(family, SELF, from, .payload = 7);
-	struct packet second = proto == IPPROTO_TCP ? TCP(family, from, vip, ACK) : UDP(family, from, vip, .payload = 8);
+	struct packet first = proto == IPPROTO_TCP ? TCP(family, from, vip, SYN)
+						   : UDP(family, from, vip, .payload = 9);
+	struct packet back = proto == IPPROTO_TCP ? TCP(family, SELF, from, SYN | ACK)
+						  : UDP(family, SELF, from, .payload = 7);
+	struct packet second = proto == IPPROTO_TCP ? TCP(family, from, vip, ACK)
+						    : UDP(family, from, vip, .payload = 8);
 	struct packet out = first, in = back;
 	struct end node;
 
@@ -53,7 +56,7 @@ static void opens(uint8_t proto, struct end from, struct end vip)
 static void four_passes_tcp(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
 	opens(IPPROTO_TCP, C, V);
 	assert_true(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.flags & SL_FLOW_HAIRPIN);
 	expect_flow(REQUEST, IPPROTO_TCP, C, V, IN_TCP, CONFIRMED, C, SELF);
@@ -67,7 +70,7 @@ static void four_passes_tcp(void **state)
 static void four_passes_udp(void **state)
 {
 	start(state);
-	service(V, IPPROTO_UDP, { SELF });
+	service(V, IPPROTO_UDP, READY(SELF));
 	opens(IPPROTO_UDP, C, V);
 	expect_flow(REQUEST, IPPROTO_UDP, C, V, IN_UDP, CONFIRMED, C, SELF);
 	assert_int_equal(flow_count(IN_NEW), 0);
@@ -91,7 +94,7 @@ static void from_the_service_port(void **state)
 	struct end node, from = SELF;
 
 	start(state);
-	service(V, IPPROTO_UDP, { SELF });
+	service(V, IPPROTO_UDP, READY(SELF));
 	first = UDP(family, SELF, V, .payload = 9);
 	outcome = harness_run(POD_IN, &first, __FILE__, __LINE__);
 	packet_parse(outcome.out.bytes, outcome.out.len, outcome.out.l3, true, &parsed);
@@ -101,8 +104,10 @@ static void from_the_service_port(void **state)
 	out = UDP(family, from, SELF, .payload = 9);
 	assert_null(frame_difference(&outcome.out, &out));
 	node = goes_out_as_node(out, out);
-	forwards(POD_IN, UDP(family, SELF, node, .payload = 7), ANY_FORWARD, UDP(family, SELF, from, .payload = 7));
-	forwards(POD_OUT, UDP(family, SELF, from, .payload = 7), ANY_FORWARD, UDP(family, V, SELF, .payload = 7));
+	forwards(POD_IN, UDP(family, SELF, node, .payload = 7), ANY_FORWARD,
+		 UDP(family, SELF, from, .payload = 7));
+	forwards(POD_OUT, UDP(family, SELF, from, .payload = 7), ANY_FORWARD,
+		 UDP(family, V, SELF, .payload = 7));
 }
 
 /* Two VIPs, one tuple: the node's ports and the client's must tell them apart. */
@@ -112,16 +117,18 @@ static void two_vips(void **state)
 	struct end from = C, node;
 
 	start(state);
-	service(V, IPPROTO_TCP, { SELF });
-	service(V2, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
+	service(V2, IPPROTO_TCP, READY(SELF));
 	opens(IPPROTO_TCP, C, V);
 	syn = TCP(family, C, V2, SYN);
 	from.port = forwards_new_port(POD_IN, syn, ANY_FORWARD, TCP(family, C, SELF, SYN));
 	out = TCP(family, from, SELF, SYN);
 	node = goes_out_as_node(out, out);
 	assert_int_not_equal(node.port, flow_find(SL_FLOW_SNAT, IPPROTO_TCP, C, SELF).from.port);
-	forwards(POD_IN, TCP(family, SELF, node, SYN | ACK), ANY_FORWARD, TCP(family, SELF, from, SYN | ACK));
-	forwards(POD_OUT, TCP(family, SELF, from, SYN | ACK), ANY_FORWARD, TCP(family, V2, C, SYN | ACK));
+	forwards(POD_IN, TCP(family, SELF, node, SYN | ACK), ANY_FORWARD,
+		 TCP(family, SELF, from, SYN | ACK));
+	forwards(POD_OUT, TCP(family, SELF, from, SYN | ACK), ANY_FORWARD,
+		 TCP(family, V2, C, SYN | ACK));
 }
 
 static void many_flows_have_many_ports(void **state)
@@ -129,7 +136,7 @@ static void many_flows_have_many_ports(void **state)
 	uint8_t used[65536] = { 0 };
 
 	start(state);
-	service(V, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
 	for (uint16_t i = 0; i < 200; i++) {
 		struct end from = AT(CLIENT, (uint16_t)(20000 + i)), node;
 		struct packet out = TCP(family, from, SELF, SYN);
@@ -149,7 +156,7 @@ static void range_is_full(void **state)
 	start(state);
 	config_edit()->snat_low = config_edit()->snat_high = 61000;
 	config_publish();
-	service(V, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
 	for (uint16_t i = 0; i < 10; i++) {
 		struct packet syn = TCP(family, AT(CLIENT, (uint16_t)(20000 + i)), V, SYN);
 		struct outcome outcome = harness_run(POD_IN, &syn, __FILE__, __LINE__);
@@ -167,7 +174,7 @@ static void without_a_node_address(void **state)
 	memset(config_edit()->node4, 0, 4);
 	memset(config_edit()->node6, 0, 16);
 	config_publish();
-	service(V, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
 	drops(POD_IN, TCP(family, C, V, SYN), NO_NODE_ADDRESS);
 	assert_int_equal(flow_count(IN_NEW), 0);
 }
@@ -176,7 +183,7 @@ static void without_a_node_address(void **state)
 static void others_to_the_range(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
 	passes(POD_IN, TCP(family, C, AT(NODE, 61500), SYN), NOT_SERVICE);
 	passes(POD_IN, TCP(family, C, AT(NODE, 10250), SYN), NOT_SERVICE);
 	passes(POD_OUT, TCP(family, C, SELF, SYN), NOT_SERVICE); /* to itself, directly */
@@ -187,13 +194,17 @@ static void closing(void **state)
 	struct end node;
 
 	start(state);
-	service(V, IPPROTO_TCP, { SELF });
+	service(V, IPPROTO_TCP, READY(SELF));
 	opens(IPPROTO_TCP, C, V);
 	node = flow_find(SL_FLOW_SNAT, IPPROTO_TCP, C, SELF).from;
-	forwards(POD_IN, TCP(family, C, V, FIN | ACK), ANY_FORWARD, TCP(family, C, SELF, FIN | ACK));
-	forwards(POD_OUT, TCP(family, C, SELF, FIN | ACK), ANY_FORWARD, TCP(family, node, SELF, FIN | ACK));
-	forwards(POD_IN, TCP(family, SELF, node, FIN | ACK), ANY_FORWARD, TCP(family, SELF, C, FIN | ACK));
-	forwards(POD_OUT, TCP(family, SELF, C, FIN | ACK), ANY_FORWARD, TCP(family, V, C, FIN | ACK));
+	forwards(POD_IN, TCP(family, C, V, FIN | ACK), ANY_FORWARD,
+		 TCP(family, C, SELF, FIN | ACK));
+	forwards(POD_OUT, TCP(family, C, SELF, FIN | ACK), ANY_FORWARD,
+		 TCP(family, node, SELF, FIN | ACK));
+	forwards(POD_IN, TCP(family, SELF, node, FIN | ACK), ANY_FORWARD,
+		 TCP(family, SELF, C, FIN | ACK));
+	forwards(POD_OUT, TCP(family, SELF, C, FIN | ACK), ANY_FORWARD,
+		 TCP(family, V, C, FIN | ACK));
 	expect_flow(REQUEST, IPPROTO_TCP, C, V, IN_TCP, CLOSING, C, SELF);
 	expect_flow(REPLY, IPPROTO_TCP, SELF, C, IN_TCP, CLOSING, V, C);
 	/* and once more from the same port */
@@ -205,10 +216,11 @@ static void closing(void **state)
 static void another_backend(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { AT(BACKEND1, 8080) });
+	service(V, IPPROTO_TCP, READY(AT(BACKEND1, 8080)));
 	tcp_opens(C, V, AT(BACKEND1, 8080));
 	assert_int_equal(flow_count(IN_TCP), 2);
-	assert_int_equal(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.flags & SL_FLOW_HAIRPIN, 0);
+	assert_int_equal(
+		flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.flags & SL_FLOW_HAIRPIN, 0);
 }
 
 /* A closed UDP port of its own: the pod's error comes back to it, about the VIP. */
@@ -218,7 +230,7 @@ static void icmp_error(void **state)
 	struct end node;
 
 	start(state);
-	service(V, IPPROTO_UDP, { SELF });
+	service(V, IPPROTO_UDP, READY(SELF));
 	asked = UDP(family, C, SELF, .payload = 9);
 	forwards(POD_IN, UDP(family, C, V, .payload = 9), ANY_FORWARD, asked);
 	node = goes_out_as_node(asked, asked);
@@ -239,7 +251,7 @@ static void sctp(void **state)
 	struct outcome outcome;
 
 	start(state);
-	service(AT(VIP, 8080), IPPROTO_SCTP, { SELF });
+	service(AT(VIP, 8080), IPPROTO_SCTP, READY(SELF));
 	init = SCTP(family, C, AT(VIP, 8080));
 	outcome = harness_run(POD_IN, &init, __FILE__, __LINE__);
 	assert_int_equal(outcome.verdict, 2); /* refused with a reason, whichever */

@@ -5,20 +5,20 @@
 
 #include "prog/life.h"
 
-#define C AT(CLIENT, 40000)
-#define V AT(VIP, 80)
+#define C  AT(CLIENT, 40000)
+#define V  AT(VIP, 80)
 #define V2 AT(VIP2, 443)
-#define B AT(BACKEND1, 8080)
+#define B  AT(BACKEND1, 8080)
 
 static void tcp_flow(void)
 {
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	tcp_opens(C, V, B);
 }
 
 static void udp_flow(void)
 {
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 	udp_opens(C, V, B);
 }
 
@@ -30,14 +30,20 @@ static void too_big_about_a_request(void **state)
 	start(state);
 	tcp_flow();
 	for (size_t i = 0; i < sizeof(quotes) / sizeof(quotes[0]); i++) {
-		struct packet sent = TCP(family, C, B, ACK, .seq = 7, .ack = 9, .payload = 520, .id = 3);
-		struct packet known = TCP(family, C, V, ACK, .seq = 7, .ack = 9, .payload = 520, .id = 3);
+		struct packet sent =
+			TCP(family, C, B, ACK, .seq = 7, .ack = 9, .payload = 520, .id = 3);
+		struct packet known =
+			TCP(family, C, V, ACK, .seq = 7, .ack = 9, .payload = 520, .id = 3);
 		uint16_t quote = quotes[i];
 
 		if (quote && family == 6)
 			quote = (uint16_t)(quote + 20);
-		forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &sent, .icmp_rest = 1400, .about_len = quote), ICMP_ERROR,
-			 ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &known, .icmp_rest = 1400, .about_len = quote));
+		forwards(POD_OUT,
+			 ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &sent, .icmp_rest = 1400,
+				    .about_len = quote),
+			 ICMP_ERROR,
+			 ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &known, .icmp_rest = 1400,
+				    .about_len = quote));
 	}
 }
 
@@ -50,12 +56,20 @@ static void unreachable_from_the_backend(void **state)
 	udp_flow();
 	sent = UDP(family, C, B, .payload = 100);
 	known = UDP(family, C, V, .payload = 100);
-	forwards(POD_OUT, ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent), ICMP_ERROR,
+	forwards(POD_OUT,
+		 ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, VIP, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &known));
-	forwards(POD_OUT, ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent, .about_len = family == 4 ? 28 : 48), ICMP_ERROR,
-		 ICMP_ERROR(family, VIP, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &known, .about_len = family == 4 ? 28 : 48));
+	forwards(POD_OUT,
+		 ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent,
+			    .about_len = family == 4 ? 28 : 48),
+		 ICMP_ERROR,
+		 ICMP_ERROR(family, VIP, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &known,
+			    .about_len = family == 4 ? 28 : 48));
 	sent.no_checksum = known.no_checksum = family == 4;
-	forwards(POD_OUT, ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent), ICMP_ERROR,
+	forwards(POD_OUT,
+		 ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, VIP, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &known));
 }
 
@@ -69,8 +83,12 @@ static void time_exceeded_and_parameter_problem(void **state)
 	known = UDP(family, C, V, .payload = 60, .ttl = 1);
 	forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, TIME_EXCEEDED, 0, &sent), ICMP_ERROR,
 		 ICMP_ERROR(family, ROUTER, CLIENT, TIME_EXCEEDED, 0, &known));
-	forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, PARAMETER_PROBLEM, 0, &sent, .icmp_rest = 0x06000000), ICMP_ERROR,
-		 ICMP_ERROR(family, ROUTER, CLIENT, PARAMETER_PROBLEM, 0, &known, .icmp_rest = 0x06000000));
+	forwards(POD_OUT,
+		 ICMP_ERROR(family, ROUTER, CLIENT, PARAMETER_PROBLEM, 0, &sent,
+			    .icmp_rest = 0x06000000),
+		 ICMP_ERROR,
+		 ICMP_ERROR(family, ROUTER, CLIENT, PARAMETER_PROBLEM, 0, &known,
+			    .icmp_rest = 0x06000000));
 }
 
 /* The quoted packet's IP options and extension headers move its ports. */
@@ -87,7 +105,8 @@ static void quoted_packet_with_long_headers(void **state)
 		sent.extensions[0] = IPPROTO_DSTOPTS;
 	known = sent;
 	known.to = V;
-	forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &sent, .icmp_rest = 1280), ICMP_ERROR,
+	forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &sent, .icmp_rest = 1280),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &known, .icmp_rest = 1280));
 }
 
@@ -101,7 +120,8 @@ static void about_a_first_fragment(void **state)
 	sent = UDP(family, C, B, .payload = 1400, .id = 7, .slice_len = 504);
 	known = sent;
 	known.to = V;
-	forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &sent, .icmp_rest = 1280), ICMP_ERROR,
+	forwards(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &sent, .icmp_rest = 1280),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, ROUTER, CLIENT, TOO_BIG, 0, &known, .icmp_rest = 1280));
 }
 
@@ -114,11 +134,17 @@ static void about_a_reply(void **state)
 	udp_flow();
 	seen = UDP(family, V, C, .payload = 200);
 	sent = UDP(family, B, C, .payload = 200);
-	forwards(POD_IN, ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, family == 4 ? 3 : 4, &seen), ICMP_ERROR,
+	forwards(POD_IN, ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, family == 4 ? 3 : 4, &seen),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, CLIENT, BACKEND1, UNREACHABLE, family == 4 ? 3 : 4, &sent));
-	forwards(POD_IN, ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, family == 4 ? 3 : 4, &seen, .about_len = family == 4 ? 28 : 48), ICMP_ERROR,
-		 ICMP_ERROR(family, CLIENT, BACKEND1, UNREACHABLE, family == 4 ? 3 : 4, &sent, .about_len = family == 4 ? 28 : 48));
-	forwards(POD_IN, ICMP_ERROR(family, ROUTER, VIP, TOO_BIG, 0, &seen, .icmp_rest = 1300), ICMP_ERROR,
+	forwards(POD_IN,
+		 ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, family == 4 ? 3 : 4, &seen,
+			    .about_len = family == 4 ? 28 : 48),
+		 ICMP_ERROR,
+		 ICMP_ERROR(family, CLIENT, BACKEND1, UNREACHABLE, family == 4 ? 3 : 4, &sent,
+			    .about_len = family == 4 ? 28 : 48));
+	forwards(POD_IN, ICMP_ERROR(family, ROUTER, VIP, TOO_BIG, 0, &seen, .icmp_rest = 1300),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, ROUTER, BACKEND1, TOO_BIG, 0, &sent, .icmp_rest = 1300));
 }
 
@@ -128,13 +154,17 @@ static void about_a_reply_at_the_uplink(void **state)
 	struct packet seen, sent;
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	forwards(UP_IN, TCP(family, o, V, SYN), NEW_FLOW, TCP(family, o, B, SYN));
 	forwards(UP_OUT, TCP(family, B, o, SYN | ACK), REPLY, TCP(family, V, o, SYN | ACK));
 	seen = TCP(family, V, o, ACK, .payload = 1400);
 	sent = TCP(family, B, o, ACK, .payload = 1400);
-	forwards(UP_IN, ICMP_ERROR(family, ROUTER, VIP, TOO_BIG, 0, &seen, .icmp_rest = 1300, .about_len = 500), ICMP_ERROR,
-		 ICMP_ERROR(family, ROUTER, BACKEND1, TOO_BIG, 0, &sent, .icmp_rest = 1300, .about_len = 500));
+	forwards(UP_IN,
+		 ICMP_ERROR(family, ROUTER, VIP, TOO_BIG, 0, &seen, .icmp_rest = 1300,
+			    .about_len = 500),
+		 ICMP_ERROR,
+		 ICMP_ERROR(family, ROUTER, BACKEND1, TOO_BIG, 0, &sent, .icmp_rest = 1300,
+			    .about_len = 500));
 }
 
 /* The port that was changed for the second VIP changes back in the quote. */
@@ -145,16 +175,19 @@ static void with_a_changed_port(void **state)
 
 	start(state);
 	udp_flow();
-	service(V2, IPPROTO_UDP, { B });
+	service(V2, IPPROTO_UDP, READY(B));
 	c.port = forwards_new_port(POD_IN, UDP(family, C, V2), NEW_FLOW, UDP(family, C, B));
 	sent = UDP(family, c, B, .payload = 10);
 	known = UDP(family, C, V2, .payload = 10);
-	forwards(POD_OUT, ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent), ICMP_ERROR,
+	forwards(POD_OUT,
+		 ICMP_ERROR(family, BACKEND1, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &sent),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, VIP2, CLIENT, UNREACHABLE, family == 4 ? 3 : 4, &known));
 	/* and about the reply the other way round */
 	sent = UDP(family, V2, C, .payload = 10);
 	known = UDP(family, B, c, .payload = 10);
-	forwards(POD_IN, ICMP_ERROR(family, CLIENT, VIP2, UNREACHABLE, family == 4 ? 3 : 4, &sent), ICMP_ERROR,
+	forwards(POD_IN, ICMP_ERROR(family, CLIENT, VIP2, UNREACHABLE, family == 4 ? 3 : 4, &sent),
+		 ICMP_ERROR,
 		 ICMP_ERROR(family, CLIENT, BACKEND1, UNREACHABLE, family == 4 ? 3 : 4, &known));
 }
 
@@ -165,7 +198,7 @@ static void errors_leave_the_flow_alone(void **state)
 	size_t before;
 
 	start(state);
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 	udp_asks(C, V, B);
 	before = flow_count(IN_NEW);
 	sent = UDP(family, C, B, .payload = 10);
@@ -194,7 +227,10 @@ static void of_no_flow(void **state)
 	passes(POD_OUT, ICMP_ERROR(family, ROUTER, CLIENT, UNREACHABLE, 3, &direct), NOT_SERVICE);
 	/* an error that quotes less than the ports */
 	inner = UDP(family, V, C, .payload = 10);
-	drops(POD_IN, ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, 3, &inner, .about_len = family == 4 ? 22 : 42), ICMP_NO_FLOW);
+	drops(POD_IN,
+	      ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, 3, &inner,
+			 .about_len = family == 4 ? 22 : 42),
+	      ICMP_NO_FLOW);
 	/* about a later fragment, which has no ports */
 	inner = UDP(family, V, C, .payload = 1000, .id = 4, .slice_at = 504, .slice_len = 504);
 	drops(POD_IN, ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, 3, &inner), ICMP_NO_FLOW);
@@ -208,7 +244,8 @@ static void other_messages(void **state)
 	passes(POD_OUT, ICMP(family, BACKEND1, CLIENT, ECHO_REPLY, .payload = 56), NOT_SERVICE);
 	passes(POD_IN, ICMP(family, CLIENT, BACKEND1, ECHO_REQUEST, .payload = 56), NOT_SERVICE);
 	if (family == 6)
-		passes(POD_IN, ICMP(family, CLIENT, BACKEND1, NEIGHBOUR, .payload = 24), NOT_SERVICE);
+		passes(POD_IN, ICMP(family, CLIENT, BACKEND1, NEIGHBOUR, .payload = 24),
+		       NOT_SERVICE);
 }
 
 int main(void)

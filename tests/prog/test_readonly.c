@@ -22,7 +22,8 @@ static bool is_ring(const char *name)
 static int closed_ring(void)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_RDONLY_PROG);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "closed_ring", 4, sizeof(struct sl_ring_line), HARNESS_LINES, &opts);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "closed_ring", 4, sizeof(struct sl_ring_line),
+				HARNESS_LINES, &opts);
 
 	assert_true(fd >= 0);
 	return fd;
@@ -33,9 +34,14 @@ static int load_writer(int map)
 {
 	const struct bpf_insn insns[] = {
 		{ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = BPF_REG_10, .off = -4, .imm = 0 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X,
+		  .dst_reg = BPF_REG_2,
+		  .src_reg = BPF_REG_10 },
 		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = -4 },
-		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map },
+		{ .code = BPF_LD | BPF_DW | BPF_IMM,
+		  .dst_reg = BPF_REG_1,
+		  .src_reg = BPF_PSEUDO_MAP_FD,
+		  .imm = map },
 		{ 0 },
 		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem },
 		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_0, .off = 1, .imm = 0 },
@@ -43,7 +49,8 @@ static int load_writer(int map)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "ring_writer", "GPL", insns, sizeof(insns) / sizeof(insns[0]), NULL);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "ring_writer", "GPL", insns,
+			       sizeof(insns) / sizeof(insns[0]), NULL);
 
 	if (fd < 0)
 		return -errno;
@@ -56,7 +63,8 @@ static void the_check_can_fail(void **state)
 	int open_ring, fd = closed_ring();
 
 	(void)state;
-	open_ring = bpf_map_create(BPF_MAP_TYPE_ARRAY, "open_ring", 4, sizeof(struct sl_ring_line), 1, NULL);
+	open_ring = bpf_map_create(BPF_MAP_TYPE_ARRAY, "open_ring", 4, sizeof(struct sl_ring_line),
+				   1, NULL);
 	assert_int_equal(load_writer(open_ring), 0);
 	assert_int_equal(load_writer(fd), -EACCES);
 	close(fd);
@@ -69,7 +77,8 @@ static void load_with_closed_rings(enum dp_object which)
 	int fd = closed_ring(), rc, rings = 0;
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map(map, object)
+	{
 		if (!is_ring(bpf_map__name(map)))
 			continue;
 		assert_int_equal(bpf_map__reuse_fd(map, fd), 0);
@@ -80,8 +89,9 @@ static void load_with_closed_rings(enum dp_object which)
 	bpf_object__close(object);
 	close(fd);
 	if (rc < 0)
-		fail_msg("%s does not load over rings that programs may not write: %s (V=1 shows the verifier)", object_name(which),
-			 strerror(-rc));
+		fail_msg(
+			"%s does not load over rings that programs may not write: %s (V=1 shows the verifier)",
+			object_name(which), strerror(-rc));
 }
 
 static void no_program_writes_the_rings(void **state)
@@ -108,8 +118,8 @@ static void agent_maps_are_closed(void **state)
 		const char *name;
 		bool agent;
 	} maps[] = {
-#define WRITER_agent true
-#define WRITER_program false
+#define WRITER_agent          true
+#define WRITER_program        false
 #define MAP_ROW(name, writer) { #name, WRITER_##writer },
 		SL_MAPS(MAP_ROW)
 #undef MAP_ROW
@@ -129,7 +139,8 @@ static void agent_maps_are_closed(void **state)
 		if (is_ring(maps[i].name))
 			assert_true(bpf_map__map_flags(map) & BPF_F_MMAPABLE);
 		else if (closed != maps[i].agent)
-			fail_msg("%s is written by %s, but is %s to programs", maps[i].name, maps[i].agent ? "the agent" : "programs",
+			fail_msg("%s is written by %s, but is %s to programs", maps[i].name,
+				 maps[i].agent ? "the agent" : "programs",
 				 closed ? "closed" : "open");
 	}
 	bpf_object__close(object);

@@ -30,18 +30,28 @@ static void no_endpoint(void **state)
 /* The answer quotes the packet as it came, of any size, with whatever its IP header carries. */
 static void answers_quote_the_packet(void **state)
 {
-	static const uint16_t payloads[] = { 0, 1, 7, 8, 500, 513, 1000, 1191, 1201, 1233, 1460, 2000 };
+	static const uint16_t payloads[] = { 0,    1,    7,    8,    500,  513,
+					     1000, 1191, 1201, 1233, 1460, 2000 };
 
 	start(state);
 	service_with(V, IPPROTO_UDP);
 	for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
-		refuses(POD_IN, UDP(family, C, V, .payload = payloads[i], .tos = 0x28, .id = 0xabcd, .ttl = 9), NO_ENDPOINT);
-		refuses(POD_IN, TCP(family, C, AT(VIP, 81), SYN | PSH, .payload = payloads[i]), UNKNOWN_PORT);
+		refuses(POD_IN,
+			UDP(family, C, V, .payload = payloads[i], .tos = 0x28, .id = 0xabcd,
+			    .ttl = 9),
+			NO_ENDPOINT);
+		refuses(POD_IN, TCP(family, C, AT(VIP, 81), SYN | PSH, .payload = payloads[i]),
+			UNKNOWN_PORT);
 	}
 	if (family == 4)
-		refuses(POD_IN, UDP(family, C, V, .payload = 20, .options = 40, .no_checksum = true), NO_ENDPOINT);
+		refuses(POD_IN,
+			UDP(family, C, V, .payload = 20, .options = 40, .no_checksum = true),
+			NO_ENDPOINT);
 	else
-		refuses(POD_IN, UDP(family, C, V, .payload = 20, .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS }), NO_ENDPOINT);
+		refuses(POD_IN,
+			UDP(family, C, V, .payload = 20,
+			    .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS }),
+			NO_ENDPOINT);
 	/* the first fragment is answered */
 	refuses(POD_IN, UDP(family, C, V, .payload = 1000, .id = 5, .slice_len = 504), NO_ENDPOINT);
 }
@@ -50,13 +60,15 @@ static void answers_quote_the_packet(void **state)
 static void unknown_port_and_protocol(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	refuses(POD_IN, TCP(family, C, AT(VIP, 81), SYN), UNKNOWN_PORT);
 	refuses(POD_IN, TCP(family, C, AT(VIP, 81), ACK), UNKNOWN_PORT);
 	refuses(POD_IN, TCP(family, C, AT(VIP, 0), SYN), UNKNOWN_PORT);
 	refuses(POD_IN, UDP(family, C, V), UNKNOWN_PORT);
 	refuses(POD_IN, SCTP(family, C, V, .payload = 20), UNKNOWN_PORT);
-	refuses(POD_IN, ICMP(family, CLIENT, VIP, ECHO_REQUEST, .icmp_rest = 0x10001, .payload = 56), UNKNOWN_PORT);
+	refuses(POD_IN,
+		ICMP(family, CLIENT, VIP, ECHO_REQUEST, .icmp_rest = 0x10001, .payload = 56),
+		UNKNOWN_PORT);
 	refuses(POD_IN, OTHER(family, IPPROTO_GRE, CLIENT, VIP, .payload = 32), UNKNOWN_PORT);
 	assert_int_equal(flow_count(IN_NEW), 0);
 }
@@ -65,14 +77,14 @@ static void unknown_port_and_protocol(void **state)
 static void protocol_zero(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	refuses(POD_IN, OTHER(4, 0, CLIENT, VIP, .payload = 32), UNKNOWN_PORT);
 }
 
 static void unallocated(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	drops(POD_IN, TCP(family, C, AT(UNALLOCATED, 80), SYN), UNALLOCATED);
 	drops(POD_IN, UDP(family, C, AT(UNALLOCATED, 80)), UNALLOCATED);
 	drops(POD_IN, ICMP(family, CLIENT, UNALLOCATED, ECHO_REQUEST, .payload = 56), UNALLOCATED);
@@ -91,8 +103,8 @@ static void unallocated(void **state)
 static void after_the_service(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
-	service(AT(VIP, 53), IPPROTO_UDP, { B });
+	service(V, IPPROTO_TCP, READY(B));
+	service(AT(VIP, 53), IPPROTO_UDP, READY(B));
 	service_delete(V, IPPROTO_TCP);
 	refuses(POD_IN, TCP(family, C, V, SYN), UNKNOWN_PORT);
 	service_delete(AT(VIP, 53), IPPROTO_UDP);
@@ -103,11 +115,13 @@ static void after_the_service(void **state)
 static void unknown_tcp_flow(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	resets(POD_IN, TCP(family, C, V, ACK, .seq = 1000, .ack = 77777, .payload = 10));
-	resets(POD_IN, TCP(family, C, V, ACK | PSH, .seq = 1000, .ack = 0x80000001, .payload = 1000, .tcp_options = 12));
+	resets(POD_IN, TCP(family, C, V, ACK | PSH, .seq = 1000, .ack = 0x80000001, .payload = 1000,
+			   .tcp_options = 12));
 	resets(POD_IN, TCP(family, C, V, FIN | ACK, .seq = 1000, .ack = 5));
-	resets(POD_IN, TCP(family, C, V, SYN | ACK, .seq = 1000, .ack = 5)); /* no client begins so */
+	resets(POD_IN,
+	       TCP(family, C, V, SYN | ACK, .seq = 1000, .ack = 5)); /* no client begins so */
 	resets(POD_IN, TCP(family, C, V, FIN, .seq = 1000, .payload = 3));
 	resets(POD_IN, TCP(family, C, V, PSH, .seq = 0xffffffff, .payload = 3));
 	if (family == 4)
@@ -129,12 +143,15 @@ static void what_is_never_answered(void **state)
 	service_with(V, IPPROTO_UDP);
 	inner = UDP(family, V, AT(CLIENT, 9));
 	drops(POD_IN, ICMP_ERROR(family, CLIENT, VIP, UNREACHABLE, 3, &inner), ICMP_NO_FLOW);
-	drops(POD_IN, UDP(family, C, V, .payload = 1000, .id = 5, .slice_at = 504, .slice_len = 504), FRAGMENT);
+	drops(POD_IN,
+	      UDP(family, C, V, .payload = 1000, .id = 5, .slice_at = 504, .slice_len = 504),
+	      FRAGMENT);
 	broadcast = UDP(family, AT(NOBODY, 68), V);
 	outcome = harness_run(POD_IN, &broadcast, __FILE__, __LINE__);
 	assert_int_equal(outcome.verdict, 2); /* TC_ACT_SHOT */
 	packet_build(&UDP(family, C, V), &frame);
-	frame.bytes[frame.l3 + (family == 4 ? 12 : 8)] = family == 4 ? 224 : 0xff; /* multicast source */
+	frame.bytes[frame.l3 + (family == 4 ? 12 : 8)] = family == 4 ? 224
+								     : 0xff; /* multicast source */
 	outcome = harness_run_frame(POD_IN, &frame, __FILE__, __LINE__);
 	assert_int_equal(outcome.verdict, 2);
 }
@@ -144,7 +161,7 @@ static void what_is_never_answered(void **state)
 static void spoofed_vip(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	drops(POD_IN, TCP(family, V, C, ACK), SPOOFED_VIP);
 	drops(POD_IN, UDP(family, AT(VIP, 9), AT(STRANGER, 9)), SPOOFED_VIP);
 	drops(POD_IN, ICMP(family, VIP, CLIENT, ECHO_REPLY, .payload = 8), SPOOFED_VIP);
@@ -161,7 +178,7 @@ static void node_to_vip_at_the_uplink(void **state)
 	struct end n = AT(NODE, 40000);
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	service_with(AT(VIP, 81), IPPROTO_TCP);
 	refuses(UP_OUT, TCP(family, n, AT(VIP, 81), SYN), NO_ENDPOINT);
 	refuses(UP_OUT, UDP(family, n, AT(VIP, 99)), UNKNOWN_PORT);
@@ -178,25 +195,34 @@ static void untouched(void **state)
 	struct end s = AT(STRANGER, 9), s2 = AT(STRANGER2, 10);
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	for (size_t i = 0; i < sizeof(tc) / sizeof(tc[0]); i++) {
 		passes(tc[i], TCP(family, s, s2, SYN), NOT_SERVICE);
 		passes(tc[i], TCP(family, s, s2, ACK, .payload = 1460), NOT_SERVICE);
 		passes(tc[i], TCP(family, s, s2, ACK, .wrong_checksum = true), NOT_SERVICE);
 		passes(tc[i], UDP(family, s, s2, .payload = 1000), NOT_SERVICE);
-		passes(tc[i], UDP(family, s, s2, .payload = 1000, .no_checksum = true), NOT_SERVICE);
+		passes(tc[i], UDP(family, s, s2, .payload = 1000, .no_checksum = true),
+		       NOT_SERVICE);
 		passes(tc[i], SCTP(family, s, s2), NOT_SERVICE);
 		passes(tc[i], ICMP(family, STRANGER, STRANGER2, ECHO_REQUEST), NOT_SERVICE);
-		passes(tc[i], ICMP_ERROR(family, STRANGER, STRANGER2, UNREACHABLE, 1, &inner), NOT_SERVICE);
-		passes(tc[i], UDP(family, s, s2, .payload = 1000, .slice_at = 504, .slice_len = 504, .id = 9), NOT_SERVICE);
-		passes(tc[i], UDP(family, s, s2, .payload = 1000, .slice_len = 504, .id = 9), NOT_SERVICE);
+		passes(tc[i], ICMP_ERROR(family, STRANGER, STRANGER2, UNREACHABLE, 1, &inner),
+		       NOT_SERVICE);
+		passes(tc[i],
+		       UDP(family, s, s2, .payload = 1000, .slice_at = 504, .slice_len = 504,
+			   .id = 9),
+		       NOT_SERVICE);
+		passes(tc[i], UDP(family, s, s2, .payload = 1000, .slice_len = 504, .id = 9),
+		       NOT_SERVICE);
 		passes(tc[i], OTHER(family, IPPROTO_GRE, STRANGER, STRANGER2), NOT_SERVICE);
 		passes(tc[i], TCP(family, s, s2, SYN, .vlan = 100), NOT_SERVICE);
 		/* from and to a backend, directly */
 		passes(tc[i], TCP(family, s, B, ACK), NOT_SERVICE);
 		passes(tc[i], TCP(family, B, s, SYN | ACK), NOT_SERVICE);
 		passes(tc[i], ICMP(family, BACKEND1, STRANGER, ECHO_REQUEST), NOT_SERVICE);
-		passes(tc[i], UDP(family, B, s, .payload = 1000, .slice_at = 504, .slice_len = 504, .id = 9), NOT_SERVICE);
+		passes(tc[i],
+		       UDP(family, B, s, .payload = 1000, .slice_at = 504, .slice_len = 504,
+			   .id = 9),
+		       NOT_SERVICE);
 	}
 	assert_int_equal(flow_count(IN_NEW) + flow_count(IN_TCP) + flow_count(IN_UDP), 0);
 }
@@ -208,8 +234,9 @@ static void other_frames(void **state)
 	struct outcome outcome;
 
 	start(state);
-	service(V, IPPROTO_TCP, { B });
-	memcpy(frame.bytes, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06", 14); /* ARP */
+	service(V, IPPROTO_TCP, READY(B));
+	memcpy(frame.bytes, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06",
+	       14); /* ARP */
 	outcome = harness_run_frame(POD_IN, &frame, __FILE__, __LINE__);
 	assert_int_equal(outcome.reason, SL_REASON_NOT_SERVICE);
 	assert_memory_equal(outcome.out.bytes, frame.bytes, frame.len);
@@ -220,7 +247,7 @@ static void other_frames(void **state)
 static void xdp_leaves_everything(void **state)
 {
 	start(state);
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 	passes(XDP, TCP(family, AT(STRANGER, 9), AT(STRANGER2, 9), SYN), NOT_SERVICE);
 	passes(XDP, TCP(family, AT(OUTSIDE, 9), V, SYN), LEFT_TO_TC);
 	passes(XDP, UDP(family, AT(OUTSIDE, 9), AT(UNALLOCATED, 9)), NOT_SERVICE);

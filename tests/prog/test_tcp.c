@@ -3,22 +3,24 @@
 /* Must not know how programs do it: expectations are those of bpf/README.md. */
 #include "prog/life.h"
 
-#define C AT(CLIENT, 40000)
-#define V AT(VIP, 80)
+#define C  AT(CLIENT, 40000)
+#define V  AT(VIP, 80)
 #define V2 AT(VIP2, 8000)
-#define B AT(BACKEND1, 8080)
+#define B  AT(BACKEND1, 8080)
 #define B2 AT(BACKEND2, 8081)
 
 static void one_backend(void)
 {
-	service(V, IPPROTO_TCP, { B });
+	service(V, IPPROTO_TCP, READY(B));
 }
 
 /* The pair of entries that one connection has. */
 static void expect_pair(enum table table, enum sl_flow_state state)
 {
-	harness_expect_flow(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, table, state, C, B, __FILE__, __LINE__);
-	harness_expect_flow(SL_FLOW_REPLY, IPPROTO_TCP, B, C, table, state, V, C, __FILE__, __LINE__);
+	harness_expect_flow(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, table, state, C, B, __FILE__,
+			    __LINE__);
+	harness_expect_flow(SL_FLOW_REPLY, IPPROTO_TCP, B, C, table, state, V, C, __FILE__,
+			    __LINE__);
 }
 
 static void handshake_confirms(void **state)
@@ -52,7 +54,8 @@ static void only_an_ack_confirms(void **state)
 	expect_pair(IN_NEW, SL_STATE_REPLIED);
 	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
 	assert_int_equal(flow_count(IN_TCP), 0);
-	assert_int_equal(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.state, SL_STATE_CLOSING);
+	assert_int_equal(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.state,
+			 SL_STATE_CLOSING);
 }
 
 static void both_ways_with_options_and_tags(void **state)
@@ -63,8 +66,12 @@ static void both_ways_with_options_and_tags(void **state)
 	one_backend();
 	tcp_opens(C, V, B);
 	options = family == 4 ? 40 : 0;
-	forwards(POD_IN, TCP(family, C, V, ACK, .options = options, .tcp_options = 12, .payload = 7, .tos = 0xb9, .ttl = 3, .id = 77),
-		 FLOW, TCP(family, C, B, ACK, .options = options, .tcp_options = 12, .payload = 7, .tos = 0xb9, .ttl = 3, .id = 77));
+	forwards(POD_IN,
+		 TCP(family, C, V, ACK, .options = options, .tcp_options = 12, .payload = 7,
+		     .tos = 0xb9, .ttl = 3, .id = 77),
+		 FLOW,
+		 TCP(family, C, B, ACK, .options = options, .tcp_options = 12, .payload = 7,
+		     .tos = 0xb9, .ttl = 3, .id = 77));
 	forwards(POD_OUT, TCP(family, B, C, ACK, .options = options, .payload = 1461), REPLY,
 		 TCP(family, V, C, ACK, .options = options, .payload = 1461));
 	/* a checksum that was wrong stays as wrong as it was */
@@ -77,13 +84,17 @@ static void extension_headers(void **state)
 	start(state);
 	one_backend();
 	tcp_opens(C, V, B);
-	forwards(POD_IN, TCP(family, C, V, ACK, .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS, IPPROTO_ROUTING }, .payload = 9), FLOW,
-		 TCP(family, C, B, ACK, .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS, IPPROTO_ROUTING }, .payload = 9));
+	forwards(POD_IN,
+		 TCP(family, C, V, ACK,
+		     .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS, IPPROTO_ROUTING }, .payload = 9),
+		 FLOW,
+		 TCP(family, C, B, ACK,
+		     .extensions = { HOP_BY_HOP, IPPROTO_DSTOPTS, IPPROTO_ROUTING }, .payload = 9));
 	forwards(POD_OUT, TCP(family, B, C, ACK, .extensions = { IPPROTO_DSTOPTS }), REPLY,
 		 TCP(family, V, C, ACK, .extensions = { IPPROTO_DSTOPTS }));
 	/* an atomic fragment (RFC 6946) is a whole packet */
-	forwards(POD_IN, TCP(family, C, V, ACK, .extensions = { IPPROTO_FRAGMENT }, .payload = 9), FLOW,
-		 TCP(family, C, B, ACK, .extensions = { IPPROTO_FRAGMENT }, .payload = 9));
+	forwards(POD_IN, TCP(family, C, V, ACK, .extensions = { IPPROTO_FRAGMENT }, .payload = 9),
+		 FLOW, TCP(family, C, B, ACK, .extensions = { IPPROTO_FRAGMENT }, .payload = 9));
 }
 
 static void fin_from_both_sides_closes(void **state)
@@ -95,7 +106,8 @@ static void fin_from_both_sides_closes(void **state)
 	expect_pair(IN_TCP, SL_STATE_HALF_CLOSED);
 	forwards(POD_IN, TCP(family, C, V, FIN | ACK), FLOW, TCP(family, C, B, FIN | ACK));
 	expect_pair(IN_TCP, SL_STATE_HALF_CLOSED); /* sent again: still one side */
-	forwards(POD_OUT, TCP(family, B, C, ACK, .payload = 500), REPLY, TCP(family, V, C, ACK, .payload = 500));
+	forwards(POD_OUT, TCP(family, B, C, ACK, .payload = 500), REPLY,
+		 TCP(family, V, C, ACK, .payload = 500));
 	expect_pair(IN_TCP, SL_STATE_HALF_CLOSED);
 	forwards(POD_OUT, TCP(family, B, C, FIN | ACK), REPLY, TCP(family, V, C, FIN | ACK));
 	expect_pair(IN_TCP, SL_STATE_CLOSING);
@@ -131,11 +143,13 @@ static void unbelieved_rst(void **state)
 	tcp_opens(C, V, B);
 	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
 	expect_pair(IN_TCP, SL_STATE_CLOSING);
-	forwards(POD_OUT, TCP(family, B, C, ACK), REPLY, TCP(family, V, C, ACK)); /* the challenge */
+	forwards(POD_OUT, TCP(family, B, C, ACK), REPLY,
+		 TCP(family, V, C, ACK)); /* the challenge */
 	expect_pair(IN_TCP, SL_STATE_CONFIRMED);
 	forwards(POD_OUT, TCP(family, B, C, FIN | ACK), REPLY, TCP(family, V, C, FIN | ACK));
 	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
-	forwards(POD_IN, TCP(family, C, V, ACK, .payload = 5), FLOW, TCP(family, C, B, ACK, .payload = 5));
+	forwards(POD_IN, TCP(family, C, V, ACK, .payload = 5), FLOW,
+		 TCP(family, C, B, ACK, .payload = 5));
 	expect_pair(IN_TCP, SL_STATE_HALF_CLOSED);
 }
 
@@ -158,7 +172,7 @@ static void syn_on_closing_entry_is_new(void **state)
 	one_backend();
 	tcp_opens(C, V, B);
 	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
-	service(V, IPPROTO_TCP, { B2 });
+	service(V, IPPROTO_TCP, READY(B2));
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B2, SYN));
 	expect_flow(REQUEST, IPPROTO_TCP, C, V, IN_NEW, NEW, C, B2);
 	expect_flow(REPLY, IPPROTO_TCP, B2, C, IN_NEW, NEW, V, C);
@@ -187,7 +201,7 @@ static void closing_reply_of_another_vip(void **state)
 
 	start(state);
 	one_backend();
-	service(V2, IPPROTO_TCP, { B });
+	service(V2, IPPROTO_TCP, READY(B));
 	tcp_opens(C, V, B);
 	forwards(POD_IN, TCP(family, C, V, RST), FLOW, TCP(family, C, B, RST));
 	/* either the tuple is taken over or the port changes; the client must see V2 and its own port */
@@ -200,7 +214,8 @@ static void closing_reply_of_another_vip(void **state)
 	c.port = parsed.sport;
 	forwards(POD_OUT, TCP(family, B, c, SYN | ACK), REPLY, TCP(family, V2, C, SYN | ACK));
 	forwards(POD_IN, TCP(family, C, V2, ACK), FLOW, TCP(family, c, B, ACK));
-	forwards(POD_OUT, TCP(family, B, c, ACK, .payload = 10), REPLY, TCP(family, V2, C, ACK, .payload = 10));
+	forwards(POD_OUT, TCP(family, B, c, ACK, .payload = 10), REPLY,
+		 TCP(family, V2, C, ACK, .payload = 10));
 }
 
 static void two_vips_one_tuple_one_backend(void **state)
@@ -209,9 +224,10 @@ static void two_vips_one_tuple_one_backend(void **state)
 
 	start(state);
 	one_backend();
-	service(V2, IPPROTO_TCP, { B });
+	service(V2, IPPROTO_TCP, READY(B));
 	tcp_opens(C, V, B);
-	c.port = forwards_new_port(POD_IN, TCP(family, C, V2, SYN), NEW_FLOW, TCP(family, C, B, SYN));
+	c.port = forwards_new_port(POD_IN, TCP(family, C, V2, SYN), NEW_FLOW,
+				   TCP(family, C, B, SYN));
 	forwards(POD_OUT, TCP(family, B, c, SYN | ACK), REPLY, TCP(family, V2, C, SYN | ACK));
 	forwards(POD_IN, TCP(family, C, V2, ACK), FLOW, TCP(family, c, B, ACK));
 	expect_flow(REQUEST, IPPROTO_TCP, C, V2, IN_TCP, CONFIRMED, c, B);
@@ -231,9 +247,9 @@ static void two_pods_of_a_service_ask_each_other(void **state)
 	struct parsed parsed;
 
 	start(state);
-	service(v, IPPROTO_UDP, { p2 });
+	service(v, IPPROTO_UDP, READY(p2));
 	forwards(POD_IN, UDP(family, p1, v), NEW_FLOW, UDP(family, p1, p2));
-	service(v, IPPROTO_UDP, { p1 }, { p2, SL_BACKEND_SERVING });
+	service(v, IPPROTO_UDP, READY(p1), { p2, SL_BACKEND_SERVING });
 	packet = UDP(family, p2, v);
 	outcome = harness_run(POD_IN, &packet, __FILE__, __LINE__);
 	packet_parse(outcome.out.bytes, outcome.out.len, outcome.out.l3, true, &parsed);
@@ -321,8 +337,10 @@ static void clock_of_another_cpu(void **state)
 	future_ns = harness_now_ns() + 3600ull * 1000000000;
 	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, SEEN_NS, future_ns);
 	flow_write(SL_FLOW_REPLY, IPPROTO_TCP, B, C, SEEN_NS, future_ns);
-	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_TICK, (uint32_t)(future_ns >> SL_TICK_SHIFT));
-	flow_write(SL_FLOW_REPLY, IPPROTO_TCP, B, C, TWIN_TICK, (uint32_t)(future_ns >> SL_TICK_SHIFT));
+	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_TICK,
+		   (uint32_t)(future_ns >> SL_TICK_SHIFT));
+	flow_write(SL_FLOW_REPLY, IPPROTO_TCP, B, C, TWIN_TICK,
+		   (uint32_t)(future_ns >> SL_TICK_SHIFT));
 	tcp_talks(C, V, B);
 }
 
@@ -372,7 +390,7 @@ static void rebuilding_takes_nobodys_place(void **state)
 {
 	start(state);
 	one_backend();
-	service(V2, IPPROTO_TCP, { B });
+	service(V2, IPPROTO_TCP, READY(B));
 	tcp_opens(C, V, B);
 	flow_remove(SL_FLOW_REPLY, IPPROTO_TCP, B, C);
 	tcp_opens(C, V2, B); /* the tuple is free now */
@@ -390,7 +408,7 @@ static void established_outlives_its_endpoint(void **state)
 	start(state);
 	one_backend();
 	tcp_opens(C, V, B);
-	service(V, IPPROTO_TCP, { B2 });
+	service(V, IPPROTO_TCP, READY(B2));
 	tcp_talks(C, V, B);
 	service_with(V, IPPROTO_TCP);
 	tcp_talks(C, V, B);
@@ -406,7 +424,7 @@ static void syn_leaves_an_endpoint_that_left(void **state)
 	start(state);
 	one_backend();
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B, SYN));
-	service(V, IPPROTO_TCP, { B2 });
+	service(V, IPPROTO_TCP, READY(B2));
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B2, SYN));
 	expect_flow(REQUEST, IPPROTO_TCP, C, V, IN_NEW, NEW, C, B2);
 	/* a late answer of the first changes nothing for the second */
@@ -422,7 +440,7 @@ static void syn_leaves_a_terminating_endpoint(void **state)
 	start(state);
 	one_backend();
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B, SYN));
-	service(V, IPPROTO_TCP, { B2 }, { B, TERMINATING_ENDPOINT });
+	service(V, IPPROTO_TCP, READY(B2), { B, TERMINATING_ENDPOINT });
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B2, SYN));
 }
 
@@ -435,7 +453,7 @@ static void syn_over_an_established_flow(void **state)
 	forwards(POD_IN, TCP(family, C, V, SYN), FLOW, TCP(family, C, B, SYN));
 	expect_pair(IN_TCP, SL_STATE_CONFIRMED);
 	/* unless that backend left: then it is a new connection, wholly */
-	service(V, IPPROTO_TCP, { B2 });
+	service(V, IPPROTO_TCP, READY(B2));
 	tcp_opens(C, V, B2);
 	tcp_talks(C, V, B2);
 }
@@ -449,7 +467,7 @@ static void recycled_backend_id(void **state)
 	one_backend();
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B, SYN));
 	id = backend_id(V, IPPROTO_TCP, B);
-	service(V, IPPROTO_TCP, { B2 });
+	service(V, IPPROTO_TCP, READY(B2));
 	backend_recycle(id, AT(BACKEND3, 9), 77);
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, B2, SYN));
 }
@@ -466,7 +484,8 @@ static void foreign_flow_value(void **state)
 	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TAG, 12345);
 	data = TCP(family, C, V, ACK, .ack = 5);
 	outcome = harness_run(POD_IN, &data, __FILE__, __LINE__);
-	assert_true(outcome.reason == SL_REASON_TORN || outcome.reason == SL_REASON_UNKNOWN_TCP_FLOW);
+	assert_true(outcome.reason == SL_REASON_TORN ||
+		    outcome.reason == SL_REASON_UNKNOWN_TCP_FLOW);
 }
 
 static void counts_of_flows_and_backends(void **state)
@@ -528,7 +547,9 @@ static void syn_flood_evicts_nobody(void **state)
 		struct end flooder = AT(CLIENT2, (uint16_t)(1000 + i));
 
 		packet_build(&TCP(family, flooder, V, SYN), &frame);
-		assert_int_equal(harness_run_raw(harness_program(POD_IN), frame.bytes, frame.len, out, &len), -1);
+		assert_int_equal(
+			harness_run_raw(harness_program(POD_IN), frame.bytes, frame.len, out, &len),
+			-1);
 		packet_build(&TCP(family, B, flooder, SYN | ACK), &frame);
 		harness_run_raw(harness_program(POD_OUT), frame.bytes, frame.len, out, &len);
 	}
@@ -553,7 +574,8 @@ static void uplinks_and_tunnels(void **state)
 	forwards(UP_IN, TCP(family, o, V, ACK), FLOW, TCP(family, o, B, ACK));
 	expect_flow(REQUEST, IPPROTO_TCP, o, V, IN_TCP, CONFIRMED, o, B);
 
-	forwards(L3_IN, TCP(family, t, V, SYN, .no_ethernet = true), NEW_FLOW, TCP(family, t, B, SYN, .no_ethernet = true));
+	forwards(L3_IN, TCP(family, t, V, SYN, .no_ethernet = true), NEW_FLOW,
+		 TCP(family, t, B, SYN, .no_ethernet = true));
 	expect_flow(REQUEST, IPPROTO_TCP, t, V, IN_NEW, NEW, t, B);
 }
 
@@ -563,7 +585,7 @@ static void tunnel_replies(void **state)
 	struct end b = AT(TUNNEL_CLIENT, 8080);
 
 	start(state);
-	service(V, IPPROTO_TCP, { b });
+	service(V, IPPROTO_TCP, READY(b));
 	forwards(POD_IN, TCP(family, C, V, SYN), NEW_FLOW, TCP(family, C, b, SYN));
 	forwards(L3_OUT, TCP(family, b, C, SYN | ACK, .no_ethernet = true), REPLY,
 		 TCP(family, V, C, SYN | ACK, .no_ethernet = true));

@@ -8,8 +8,8 @@
 
 #include "prog/life.h"
 
-#define V AT(VIP, 80)
-#define V2 AT(VIP2, 80)
+#define V            AT(VIP, 80)
+#define V2           AT(VIP2, 80)
 #define REPLACEMENTS 4000
 
 static const struct end of_v[2] = { { BACKEND1, 8080 }, { BACKEND2, 8080 } };
@@ -29,7 +29,8 @@ struct hammer {
 static bool is_of(const struct parsed *p, const struct end *ends)
 {
 	for (int i = 0; i < 2; i++)
-		if (p->dport == ends[i].port && !memcmp(p->daddr, host_address(family, ends[i].host), address_len(family)))
+		if (p->dport == ends[i].port &&
+		    !memcmp(p->daddr, host_address(family, ends[i].host), address_len(family)))
 			return true;
 	return false;
 }
@@ -53,10 +54,13 @@ static void *hammer_run(void *arg)
 	size_t len;
 
 	for (uint32_t i = 0; !atomic_load(&h->stop); i++) {
-		struct end from = AT(i & 2 ? CLIENT : CLIENT2, (uint16_t)(1024 + i / 4 % 60000)), to = i & 1 ? V2 : V;
+		struct end from = AT(i & 2 ? CLIENT : CLIENT2, (uint16_t)(1024 + i / 4 % 60000)),
+			   to = i & 1 ? V2 : V;
 		int verdict;
 
-		packet_build(h->proto == IPPROTO_TCP ? &TCP(family, from, to, SYN) : &UDP(family, from, to), &frame);
+		packet_build(h->proto == IPPROTO_TCP ? &TCP(family, from, to, SYN)
+						     : &UDP(family, from, to),
+			     &frame);
 		verdict = harness_run_raw(h->fd, frame.bytes, frame.len, out, &len);
 		h->sent++;
 		if (verdict == 2) {
@@ -76,7 +80,8 @@ static void *hammer_run(void *arg)
 	return NULL;
 }
 
-static void publish(struct end vip, uint8_t proto, const struct end ends[2], unsigned int which, uint32_t affinity_s)
+static void publish(struct end vip, uint8_t proto, const struct end ends[2], unsigned int which,
+		    uint32_t affinity_s)
 {
 	struct service_spec spec = { .at = vip, .proto = proto, .affinity_s = affinity_s };
 	int n = 0;
@@ -116,9 +121,11 @@ static void hammer(void **state, uint8_t proto, uint32_t affinity_s)
 	atomic_store(&h.stop, true);
 	pthread_join(h.thread, NULL);
 	torn = counted(SL_REASON_TORN) - torn;
-	print_message("# %llu packets while services were replaced %d times: %llu right, %llu refused, %llu torn, %llu wrong\n",
-		      (unsigned long long)h.sent, 2 * REPLACEMENTS, (unsigned long long)h.right, (unsigned long long)h.answered,
-		      (unsigned long long)torn, (unsigned long long)h.wrong);
+	print_message(
+		"# %llu packets while services were replaced %d times: %llu right, %llu refused, %llu torn, %llu wrong\n",
+		(unsigned long long)h.sent, 2 * REPLACEMENTS, (unsigned long long)h.right,
+		(unsigned long long)h.answered, (unsigned long long)torn,
+		(unsigned long long)h.wrong);
 	if (h.wrong)
 		fail_msg("verdict %d: %s", h.wrong_verdict, frame_text(&h.wrong_frame));
 	assert_int_equal(h.dropped, torn);
@@ -150,7 +157,7 @@ struct racer {
 	atomic_uint *arrived;
 	int fd;
 	uint8_t proto;
-	struct end to[RACES];   /* where each packet went */
+	struct end to[RACES]; /* where each packet went */
 	int verdict[RACES];
 };
 
@@ -174,12 +181,16 @@ static void *race(void *arg)
 	for (unsigned int i = 0; i < RACES; i++) {
 		struct end from = AT(CLIENT, (uint16_t)(10000 + i));
 
-		packet_build(r->proto == IPPROTO_TCP ? &TCP(family, from, V, SYN) : &UDP(family, from, V), &frame);
+		packet_build(r->proto == IPPROTO_TCP ? &TCP(family, from, V, SYN)
+						     : &UDP(family, from, V),
+			     &frame);
 		wait_for_both(r->arrived, i);
 		r->verdict[i] = harness_run_raw(r->fd, frame.bytes, frame.len, out, &len);
 		packet_parse(out, len, frame.l3, true, &p);
 		r->to[i].port = p.dport;
-		r->to[i].host = memcmp(p.daddr, host_address(family, BACKEND1), address_len(family)) ? BACKEND2 : BACKEND1;
+		r->to[i].host = memcmp(p.daddr, host_address(family, BACKEND1), address_len(family))
+					? BACKEND2
+					: BACKEND1;
 	}
 	return NULL;
 }
@@ -208,8 +219,8 @@ static void two_first_packets(void **state, uint8_t proto)
 		assert_int_equal(racers[0].verdict[i], -1);
 		assert_int_equal(racers[1].verdict[i], -1);
 		if (racers[0].to[i].host != racers[1].to[i].host)
-			fail_msg("race %u: the packets of one flow went to %s and to %s", i, host_name(racers[0].to[i].host),
-				 host_name(racers[1].to[i].host));
+			fail_msg("race %u: the packets of one flow went to %s and to %s", i,
+				 host_name(racers[0].to[i].host), host_name(racers[1].to[i].host));
 		assert_int_equal(seen.copies, 1);
 		assert_int_equal(seen.to.host, racers[0].to[i].host);
 		assert_int_equal(flow_find(SL_FLOW_REPLY, proto, seen.to, from).copies, 1);
@@ -236,27 +247,33 @@ static void record_of_another_key(void **state)
 	struct packet syn = TCP(*(const int *)*state, AT(CLIENT, 1), V, SYN);
 
 	start(state);
-	service(V, IPPROTO_TCP, { AT(BACKEND1, 8080) });
-	service(V2, IPPROTO_TCP, { AT(BACKEND3, 8080) });
+	service(V, IPPROTO_TCP, READY(AT(BACKEND1, 8080)));
+	service(V2, IPPROTO_TCP, READY(AT(BACKEND3, 8080)));
 	service_cross(V, V2, IPPROTO_TCP); /* V's entry now refers to V2's record */
 	drops(POD_IN, syn, TORN);
-	service(V, IPPROTO_TCP, { AT(BACKEND1, 8080) });
+	service(V, IPPROTO_TCP, READY(AT(BACKEND1, 8080)));
 	service_cross(V, V, IPPROTO_TCP); /* its own record, but of a former generation */
 	drops(POD_IN, syn, TORN);
-	service(V, IPPROTO_TCP, { AT(BACKEND1, 8080) });
+	service(V, IPPROTO_TCP, READY(AT(BACKEND1, 8080)));
 	forwards(POD_IN, syn, NEW_FLOW, TCP(family, AT(CLIENT, 1), AT(BACKEND1, 8080), SYN));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		{ "replaced_services_tcp v4", replaced_services_tcp, NULL, NULL, (void *)&variants[0] },
-		{ "replaced_services_tcp v6", replaced_services_tcp, NULL, NULL, (void *)&variants[1] },
-		{ "replaced_services_udp v4", replaced_services_udp, NULL, NULL, (void *)&variants[0] },
-		{ "replaced_services_with_affinity v6", replaced_services_with_affinity, NULL, NULL, (void *)&variants[1] },
+		{ "replaced_services_tcp v4", replaced_services_tcp, NULL, NULL,
+		  (void *)&variants[0] },
+		{ "replaced_services_tcp v6", replaced_services_tcp, NULL, NULL,
+		  (void *)&variants[1] },
+		{ "replaced_services_udp v4", replaced_services_udp, NULL, NULL,
+		  (void *)&variants[0] },
+		{ "replaced_services_with_affinity v6", replaced_services_with_affinity, NULL, NULL,
+		  (void *)&variants[1] },
 		FOR_ALL(record_of_another_key),
-		{ "two_first_packets_tcp v4", two_first_packets_tcp, NULL, NULL, (void *)&variants[0] },
-		{ "two_first_packets_udp v6", two_first_packets_udp, NULL, NULL, (void *)&variants[1] },
+		{ "two_first_packets_tcp v4", two_first_packets_tcp, NULL, NULL,
+		  (void *)&variants[0] },
+		{ "two_first_packets_udp v6", two_first_packets_udp, NULL, NULL,
+		  (void *)&variants[1] },
 	};
 
 	return run_group("torn", tests);

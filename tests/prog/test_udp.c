@@ -5,21 +5,23 @@
 
 #include "prog/life.h"
 
-#define C AT(CLIENT, 5353)
-#define V AT(VIP, 53)
+#define C  AT(CLIENT, 5353)
+#define V  AT(VIP, 53)
 #define V2 AT(VIP2, 53)
-#define B AT(BACKEND1, 1053)
+#define B  AT(BACKEND1, 1053)
 #define B2 AT(BACKEND2, 1053)
 
 static void one_backend(void)
 {
-	service(V, IPPROTO_UDP, { B });
+	service(V, IPPROTO_UDP, READY(B));
 }
 
 static void expect_pair(enum table table, enum sl_flow_state state)
 {
-	harness_expect_flow(SL_FLOW_REQUEST, IPPROTO_UDP, C, V, table, state, C, B, __FILE__, __LINE__);
-	harness_expect_flow(SL_FLOW_REPLY, IPPROTO_UDP, B, C, table, state, V, C, __FILE__, __LINE__);
+	harness_expect_flow(SL_FLOW_REQUEST, IPPROTO_UDP, C, V, table, state, C, B, __FILE__,
+			    __LINE__);
+	harness_expect_flow(SL_FLOW_REPLY, IPPROTO_UDP, B, C, table, state, V, C, __FILE__,
+			    __LINE__);
 }
 
 static void age_pair(uint32_t age_s)
@@ -32,7 +34,8 @@ static void second_packet_after_a_reply_confirms(void **state)
 {
 	start(state);
 	one_backend();
-	forwards(POD_IN, UDP(family, C, V, .payload = 30), NEW_FLOW, UDP(family, C, B, .payload = 30));
+	forwards(POD_IN, UDP(family, C, V, .payload = 30), NEW_FLOW,
+		 UDP(family, C, B, .payload = 30));
 	expect_pair(IN_NEW, SL_STATE_NEW);
 	forwards(POD_IN, UDP(family, C, V, .payload = 31), FLOW, UDP(family, C, B, .payload = 31));
 	expect_pair(IN_NEW, SL_STATE_NEW); /* nobody answered yet */
@@ -71,7 +74,7 @@ static void leaves_an_endpoint_that_left(void **state)
 	start(state);
 	one_backend();
 	udp_opens(C, V, B);
-	service(V, IPPROTO_UDP, { B2 });
+	service(V, IPPROTO_UDP, READY(B2));
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
 	expect_flow(REQUEST, IPPROTO_UDP, C, V, IN_NEW, NEW, C, B2);
 	/* the last answer of the first is still the VIP's, and changes nothing for the second */
@@ -89,7 +92,7 @@ static void unanswered_flow_leaves_too(void **state)
 	start(state);
 	one_backend();
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B));
-	service(V, IPPROTO_UDP, { B2 });
+	service(V, IPPROTO_UDP, READY(B2));
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
 	expect_flow(REQUEST, IPPROTO_UDP, C, V, IN_NEW, NEW, C, B2);
 	expect_flow(REPLY, IPPROTO_UDP, B2, C, IN_NEW, NEW, V, C);
@@ -101,7 +104,7 @@ static void late_answers_rebuild_nothing(void **state)
 	start(state);
 	one_backend();
 	udp_opens(C, V, B);
-	service(V, IPPROTO_UDP, { B2 });
+	service(V, IPPROTO_UDP, READY(B2));
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
 	flow_age(SL_FLOW_REPLY, IPPROTO_UDP, B, C, SL_TWIN_REFRESH_S + 1);
 	forwards(POD_OUT, UDP(family, B, C), REPLY, UDP(family, V, C));
@@ -114,10 +117,11 @@ static void terminating_but_serving_keeps_its_flows(void **state)
 	start(state);
 	one_backend();
 	udp_opens(C, V, B);
-	service(V, IPPROTO_UDP, { B2 }, { B, TERMINATING_ENDPOINT });
+	service(V, IPPROTO_UDP, READY(B2), { B, TERMINATING_ENDPOINT });
 	forwards(POD_IN, UDP(family, C, V), FLOW, UDP(family, C, B));
-	forwards(POD_IN, UDP(family, AT(CLIENT, 5354), V), NEW_FLOW, UDP(family, AT(CLIENT, 5354), B2));
-	service(V, IPPROTO_UDP, { B2 });
+	forwards(POD_IN, UDP(family, AT(CLIENT, 5354), V), NEW_FLOW,
+		 UDP(family, AT(CLIENT, 5354), B2));
+	service(V, IPPROTO_UDP, READY(B2));
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
 }
 
@@ -128,7 +132,7 @@ static void nobody_left(void **state)
 	udp_opens(C, V, B);
 	service_with(V, IPPROTO_UDP);
 	refuses(POD_IN, UDP(family, C, V, .payload = 40), NO_ENDPOINT);
-	service(V, IPPROTO_UDP, { B2 });
+	service(V, IPPROTO_UDP, READY(B2));
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
 }
 
@@ -140,7 +144,7 @@ static void recycled_backend_id(void **state)
 	one_backend();
 	udp_opens(C, V, B);
 	id = backend_id(V, IPPROTO_UDP, B);
-	service(V, IPPROTO_UDP, { B2 });
+	service(V, IPPROTO_UDP, READY(B2));
 	backend_recycle(id, AT(BACKEND3, 9), 77);
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
 }
@@ -180,11 +184,13 @@ static void checksum_never_becomes_none(void **state)
 		packet_sum(&frame);
 		if (value % 7 && memcmp(checksum, "\xff\xff", 2))
 			continue; /* the interesting ones, and a seventh of the others */
-		assert_int_equal(harness_run_raw(harness_program(POD_IN), frame.bytes, frame.len, out, &len), -1);
+		assert_int_equal(
+			harness_run_raw(harness_program(POD_IN), frame.bytes, frame.len, out, &len),
+			-1);
 		packet_parse(out, len, frame.l3, true, &parsed);
 		if (parsed.wrong[0])
-			fail_msg("checksum %02x%02x became %02x%02x: %s", checksum[0], checksum[1], out[at + 6], out[at + 7],
-				 parsed.wrong);
+			fail_msg("checksum %02x%02x became %02x%02x: %s", checksum[0], checksum[1],
+				 out[at + 6], out[at + 7], parsed.wrong);
 		zeros += !out[at + 6] && !out[at + 7];
 		ones += out[at + 6] == 0xff && out[at + 7] == 0xff;
 	}
@@ -195,7 +201,8 @@ static void checksum_never_becomes_none(void **state)
 		struct parsed parsed;
 
 		packet_build(&UDP(family, C, B, .payload = 8), &want);
-		memcpy(want.bytes + at + 8, (uint8_t[]){ (uint8_t)(value >> 8), (uint8_t)value }, 2);
+		memcpy(want.bytes + at + 8, (uint8_t[]){ (uint8_t)(value >> 8), (uint8_t)value },
+		       2);
 		memset(want.bytes + at + 6, 0, 2);
 		packet_sum(&want);
 		if (memcmp(want.bytes + at + 6, "\xff\xff", 2))
@@ -218,11 +225,12 @@ static void two_vips_one_tuple_one_backend(void **state)
 
 	start(state);
 	one_backend();
-	service(V2, IPPROTO_UDP, { B });
+	service(V2, IPPROTO_UDP, READY(B));
 	udp_opens(C, V, B);
 	c.port = forwards_new_port(POD_IN, UDP(family, C, V2), NEW_FLOW, UDP(family, C, B));
 	forwards(POD_OUT, UDP(family, B, c), REPLY, UDP(family, V2, C));
-	forwards(POD_IN, UDP(family, C, V2, .no_checksum = family == 4), FLOW, UDP(family, c, B, .no_checksum = family == 4));
+	forwards(POD_IN, UDP(family, C, V2, .no_checksum = family == 4), FLOW,
+		 UDP(family, c, B, .no_checksum = family == 4));
 	expect_flow(REQUEST, IPPROTO_UDP, C, V2, IN_UDP, CONFIRMED, c, B);
 	forwards(POD_OUT, UDP(family, B, C), REPLY, UDP(family, V, C));
 	expect_pair(IN_UDP, SL_STATE_CONFIRMED);
@@ -244,7 +252,9 @@ static void single_exchanges_evict_nobody(void **state)
 		struct end asker = AT(CLIENT2, (uint16_t)(1000 + i));
 
 		packet_build(&UDP(family, asker, V), &frame);
-		assert_int_equal(harness_run_raw(harness_program(POD_IN), frame.bytes, frame.len, out, &len), -1);
+		assert_int_equal(
+			harness_run_raw(harness_program(POD_IN), frame.bytes, frame.len, out, &len),
+			-1);
 		packet_build(&UDP(family, B, asker), &frame);
 		harness_run_raw(harness_program(POD_OUT), frame.bytes, frame.len, out, &len);
 	}
@@ -262,19 +272,24 @@ static void sctp_with_equal_ports(void **state)
 	struct end v = AT(VIP, 3868), b = AT(BACKEND1, 3868);
 
 	start(state);
-	service(v, IPPROTO_SCTP, { b });
-	forwards(POD_IN, SCTP(family, C, v, .payload = 20), NEW_FLOW, SCTP(family, C, b, .payload = 20));
+	service(v, IPPROTO_SCTP, READY(b));
+	forwards(POD_IN, SCTP(family, C, v, .payload = 20), NEW_FLOW,
+		 SCTP(family, C, b, .payload = 20));
 	expect_flow(REQUEST, IPPROTO_SCTP, C, v, IN_NEW, NEW, C, b);
-	forwards(POD_OUT, SCTP(family, b, C, .payload = 20), REPLY, SCTP(family, v, C, .payload = 20));
-	forwards(POD_IN, SCTP(family, C, v, .payload = 20), FLOW, SCTP(family, C, b, .payload = 20));
+	forwards(POD_OUT, SCTP(family, b, C, .payload = 20), REPLY,
+		 SCTP(family, v, C, .payload = 20));
+	forwards(POD_IN, SCTP(family, C, v, .payload = 20), FLOW,
+		 SCTP(family, C, b, .payload = 20));
 	expect_flow(REQUEST, IPPROTO_SCTP, C, v, IN_UDP, CONFIRMED, C, b);
 	expect_flow(REPLY, IPPROTO_SCTP, b, C, IN_UDP, CONFIRMED, v, C);
 	flow_age(SL_FLOW_REQUEST, IPPROTO_SCTP, C, v, SL_IDLE_SCTP_S - 3);
 	flow_age(SL_FLOW_REPLY, IPPROTO_SCTP, b, C, SL_IDLE_SCTP_S - 3);
-	forwards(POD_IN, SCTP(family, C, v, .payload = 20), FLOW, SCTP(family, C, b, .payload = 20));
+	forwards(POD_IN, SCTP(family, C, v, .payload = 20), FLOW,
+		 SCTP(family, C, b, .payload = 20));
 	flow_age(SL_FLOW_REQUEST, IPPROTO_SCTP, C, v, SL_IDLE_SCTP_S + 3);
 	flow_age(SL_FLOW_REPLY, IPPROTO_SCTP, b, C, SL_IDLE_SCTP_S + 3);
-	forwards(POD_IN, SCTP(family, C, v, .payload = 20), NEW_FLOW, SCTP(family, C, b, .payload = 20));
+	forwards(POD_IN, SCTP(family, C, v, .payload = 20), NEW_FLOW,
+		 SCTP(family, C, b, .payload = 20));
 }
 
 static void sctp_with_another_target_port(void **state)
@@ -282,7 +297,8 @@ static void sctp_with_another_target_port(void **state)
 	struct end v = AT(VIP, 3868);
 
 	start(state);
-	service_with(v, IPPROTO_SCTP, .flags = SL_SERVICE_SCTP_PORT, .backends = { { .at = AT(BACKEND1, 3869) } });
+	service_with(v, IPPROTO_SCTP, .flags = SL_SERVICE_SCTP_PORT,
+		     .backends = { { .at = AT(BACKEND1, 3869) } });
 	drops(POD_IN, SCTP(family, C, v, .payload = 20), SCTP_PORT);
 	assert_int_equal(flow_count(IN_NEW), 0);
 }
@@ -293,8 +309,8 @@ static void sctp_tuples_cannot_be_told_apart(void **state)
 	struct end v = AT(VIP, 3868), v2 = AT(VIP2, 3868), b = AT(BACKEND1, 3868);
 
 	start(state);
-	service(v, IPPROTO_SCTP, { b });
-	service(v2, IPPROTO_SCTP, { b });
+	service(v, IPPROTO_SCTP, READY(b));
+	service(v2, IPPROTO_SCTP, READY(b));
 	forwards(POD_IN, SCTP(family, C, v), NEW_FLOW, SCTP(family, C, b));
 	drops(POD_IN, SCTP(family, C, v2), PORT_COLLISION);
 	forwards(POD_OUT, SCTP(family, b, C), REPLY, SCTP(family, v, C));

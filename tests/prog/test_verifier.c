@@ -12,8 +12,8 @@
 
 #include "prog/harness.h"
 
-#define LOG_SIZE (1 << 20)
-#define BUDGET 50000
+#define LOG_SIZE  (1 << 20)
+#define BUDGET    50000
 #define LOG_STATS 4 /* BPF_LOG_STATS: a summary, even where all is well */
 
 struct configuration {
@@ -23,9 +23,16 @@ struct configuration {
 
 static const struct configuration configurations[] = {
 	{ "plain", { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1 } } },
-	{ "coarse clock", { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1, .coarse_clock = 1 } } },
-	{ "set_retval", { .consts = { .shards_tcp = 32, .shards_udp = 16, .shards_new = 8, .set_retval = 1 } } },
-	{ "all", { .consts = { .shards_tcp = 32, .shards_udp = 16, .shards_new = 8, .set_retval = 1, .coarse_clock = 1 } } },
+	{ "coarse clock",
+	  { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1, .coarse_clock = 1 } } },
+	{ "set_retval",
+	  { .consts = { .shards_tcp = 32, .shards_udp = 16, .shards_new = 8, .set_retval = 1 } } },
+	{ "all",
+	  { .consts = { .shards_tcp = 32,
+			.shards_udp = 16,
+			.shards_new = 8,
+			.set_retval = 1,
+			.coarse_clock = 1 } } },
 };
 #define CONFIGURATIONS (sizeof(configurations) / sizeof(configurations[0]))
 
@@ -45,12 +52,14 @@ static bool has_kfunc(const char *name)
 static const char *missing(enum dp_object object, const struct configuration *c)
 {
 	if (c->options.consts.coarse_clock &&
-	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_ktime_get_coarse_ns, NULL) != 1)
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_ktime_get_coarse_ns, NULL) !=
+		    1)
 		return "bpf_ktime_get_coarse_ns";
 	if (c->options.consts.set_retval && object == OBJECT_SOCK &&
 	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, NULL) != 1)
 		return "bpf_set_retval";
-	if (object == OBJECT_GC && libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL) != 1)
+	if (object == OBJECT_GC &&
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL) != 1)
 		return "bpf_timer";
 	if (object == OBJECT_TC_FAST && !has_kfunc("bpf_cast_to_kern_ctx"))
 		return "bpf_cast_to_kern_ctx";
@@ -88,11 +97,13 @@ static void load_object(enum dp_object which, const struct configuration *c)
 	int n = 0, rc;
 
 	if (lack) {
-		print_message("# %s, %s: not loaded, this kernel has no %s\n", object_name(which), c->name, lack);
+		print_message("# %s, %s: not loaded, this kernel has no %s\n", object_name(which),
+			      c->name, lack);
 		return;
 	}
 	object = harness_open_with(which, &c->options);
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program(program, object)
+	{
 		assert_true(n < 32);
 		logs[n][0] = '\0';
 		bpf_program__set_log_buf(program, logs[n++], LOG_SIZE);
@@ -100,16 +111,20 @@ static void load_object(enum dp_object which, const struct configuration *c)
 	}
 	rc = bpf_object__load(object);
 	n = 0;
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program(program, object)
+	{
 		unsigned int stack, insns = read_log(logs[n], &stack);
 
 		if (rc < 0 && bpf_program__fd(program) < 0 && logs[n][0])
 			print_end(bpf_program__name(program), logs[n]);
 		else
-			print_message("# %-16s %-14s %-16s %6u instructions verified, largest frame %u bytes\n", object_name(which), c->name,
-				      bpf_program__name(program), insns, stack);
+			print_message(
+				"# %-16s %-14s %-16s %6u instructions verified, largest frame %u bytes\n",
+				object_name(which), c->name, bpf_program__name(program), insns,
+				stack);
 		if (rc == 0 && (!insns || insns > BUDGET))
-			fail_msg("%s takes %u instructions to verify, budget is %u", bpf_program__name(program), insns, BUDGET);
+			fail_msg("%s takes %u instructions to verify, budget is %u",
+				 bpf_program__name(program), insns, BUDGET);
 		n++;
 	}
 	bpf_object__close(object);
@@ -169,7 +184,8 @@ static void gc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(xdp), cmocka_unit_test(tc), cmocka_unit_test(tc_fast), cmocka_unit_test(sock), cmocka_unit_test(gc),
+		cmocka_unit_test(xdp),  cmocka_unit_test(tc), cmocka_unit_test(tc_fast),
+		cmocka_unit_test(sock), cmocka_unit_test(gc),
 	};
 
 	return run_group("verifier", tests);
