@@ -33,7 +33,11 @@ static struct err err;
 static struct dp_limits limits_of(uint32_t flows)
 {
 	return (struct dp_limits){
-		.plan = { .rows = 100, .slots = 200, .service_ids = 101, .backend_ids = 501, .lines = 1000 },
+		.plan = { .rows = 100,
+			  .slots = 200,
+			  .service_ids = 101,
+			  .backend_ids = 501,
+			  .lines = 1000 },
 		.flows = flows,
 		.cpus = 2,
 		.ipv4 = true,
@@ -72,7 +76,8 @@ static int begin(void **state)
 {
 	(void)state;
 	/* private: the mount and every pin in it go with this process, however it ends */
-	if (!mkdtemp(bpffs) || unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (!mkdtemp(bpffs) || unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("bpf", bpffs, "bpf", 0, "mode=0700") < 0)
 		return -1;
 	return pin_dir_init(bpffs, &err, &pins);
@@ -285,7 +290,8 @@ static void check_names(unsigned int first, unsigned int n)
 		struct sl_name want = name_of(key);
 
 		assert_in_range(key, first, first + n - 1);
-		assert_memory_equal((const uint8_t *)rows.values + i * sizeof(want), &want, sizeof(want));
+		assert_memory_equal((const uint8_t *)rows.values + i * sizeof(want), &want,
+				    sizeof(want));
 	}
 	dp_rows_done(&rows);
 }
@@ -305,7 +311,8 @@ TEST(rows_in_batches_and_one_by_one)
 	check_names(1, 100);
 	assert_int_equal(dp_delete(dp, DP_sl4_names, keys, 40, &done), 0);
 	assert_int_equal(done, 40);
-	assert_int_equal(dp_delete(dp, DP_sl4_names, keys, 50, NULL), 0); /* those that are gone are no error */
+	assert_int_equal(dp_delete(dp, DP_sl4_names, keys, 50, NULL),
+			 0); /* those that are gone are no error */
 	check_names(51, 50);
 	dp->no_batch = true;
 	check_names(51, 50);
@@ -317,7 +324,12 @@ TEST(rows_in_batches_and_one_by_one)
 TEST(a_write_that_stops_says_how_far_it_came)
 {
 	uint32_t keys[5] = { 1, 2, 99999, 3, 4 }, done = 0;
-	struct sl4_backend rows[5] = { { .port = 1 }, { .port = 2 }, { .port = 9 }, { .port = 3 }, { .port = 4 } }, got;
+	struct sl4_backend rows[5] = { { .port = 1 },
+				       { .port = 2 },
+				       { .port = 9 },
+				       { .port = 3 },
+				       { .port = 4 } },
+			   got;
 
 	load_and_commit();
 	for (int no_batch = 0; no_batch <= 1; no_batch++) {
@@ -358,7 +370,8 @@ TEST(counters_are_summed_over_cpus_and_zeroed)
 	assert_in_range(dp->cpus, 1, 64);
 	for (uint32_t cpu = 0; cpu < dp->cpus; cpu++)
 		per_cpu[cpu] = (struct sl_backend_stats){ .packets_to = cpu + 1, .new_flows = 10 };
-	assert_int_equal(bpf_map_update_elem(dp->maps[DP_sl6_be_stats].fd, &id, per_cpu, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(dp->maps[DP_sl6_be_stats].fd, &id, per_cpu, BPF_ANY),
+			 0);
 	for (int no_batch = 0; no_batch <= 1; no_batch++) {
 		dp->no_batch = no_batch;
 		assert_int_equal(dp_stats_read(dp, DP_sl6_be_stats, 5, 20, sums), 0);
@@ -380,7 +393,8 @@ TEST(a_barrier_ends)
 
 /* ---- collection ---------------------------------------------------------------------------------- */
 
-static void put_flow(enum dp_map map, uint16_t sport, uint8_t proto, enum sl_flow_state state, uint64_t seen_ns)
+static void put_flow(enum dp_map map, uint16_t sport, uint8_t proto, enum sl_flow_state state,
+		     uint64_t seen_ns)
 {
 	struct sl4_flow_key k4 = { .sport = sport, .proto = proto, .kind = SL_FLOW_REQUEST };
 	struct sl6_flow_key k6 = { .sport = sport, .proto = proto, .kind = SL_FLOW_REQUEST };
@@ -390,7 +404,9 @@ static void put_flow(enum dp_map map, uint16_t sport, uint8_t proto, enum sl_flo
 	int fd = dp_shard_open(dp, map, sport % dp->n_shards[map]);
 
 	assert_true(fd >= 0);
-	assert_int_equal(bpf_map_update_elem(fd, v6 ? (void *)&k6 : &k4, v6 ? (void *)&f6 : &f4, BPF_ANY), 0);
+	assert_int_equal(
+		bpf_map_update_elem(fd, v6 ? (void *)&k6 : &k4, v6 ? (void *)&f6 : &f4, BPF_ANY),
+		0);
 	close(fd);
 }
 
@@ -412,10 +428,12 @@ TEST(collection_removes_the_dead_and_only_them)
 		for (uint16_t i = 0; i < 600; i++) {
 			enum dp_map tcp = dp_map_of(family, DP_sl4_flows_tcp);
 
-			put_flow(tcp, i, IPPROTO_TCP, SL_STATE_CONFIRMED, now - (SL_IDLE_TCP_S - (i % 2)) * S);
-			put_flow(dp_map_of(family, DP_sl4_flows_udp), i, IPPROTO_UDP, SL_STATE_CONFIRMED,
-				 now - (SL_IDLE_UDP_S - 1 + i % 3) * S);
-			put_flow(dp_map_of(family, DP_sl4_flows_new), i, IPPROTO_TCP, SL_STATE_NEW, now + i * S);
+			put_flow(tcp, i, IPPROTO_TCP, SL_STATE_CONFIRMED,
+				 now - (SL_IDLE_TCP_S - (i % 2)) * S);
+			put_flow(dp_map_of(family, DP_sl4_flows_udp), i, IPPROTO_UDP,
+				 SL_STATE_CONFIRMED, now - (SL_IDLE_UDP_S - 1 + i % 3) * S);
+			put_flow(dp_map_of(family, DP_sl4_flows_new), i, IPPROTO_TCP, SL_STATE_NEW,
+				 now + i * S);
 		}
 	}
 	assert_int_equal(gc_init(&gc, dp, false), 0);

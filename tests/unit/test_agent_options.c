@@ -41,14 +41,14 @@ static int load(const char *first, ...)
 	return rc;
 }
 
-#define REFUSED(words, ...)                                 \
-	do {                                                \
-		assert_int_equal(load(__VA_ARGS__, NULL), -EINVAL); \
-		if (!strstr(err.what, words))               \
+#define REFUSED(words, ...)                                           \
+	do {                                                          \
+		assert_int_equal(load(__VA_ARGS__, NULL), -EINVAL);   \
+		if (!strstr(err.what, words))                         \
 			fail_msg("'%s' lacks '%s'", err.what, words); \
 	} while (0)
 
-#define DIR "--source", "dir:/m"
+#define DIR         "--source", "dir:/m"
 #define ALONE(name) cmocka_unit_test_teardown(name, unload)
 
 TEST(defaults)
@@ -75,9 +75,10 @@ TEST(defaults)
 
 TEST(lists_are_converted_and_joined)
 {
-	assert_int_equal(load(DIR, "--node-ip", "192.0.2.1,2001:db8::1", "--exclude-vip", "10.96.0.10", "--service-cidr",
-			      "10.96.0.0/12,fd00::/112", "--uplink", "eth0,eth1", "--uplink", "eth2", "--node-name", "n1",
-			      "--max-flows", "4096", NULL),
+	assert_int_equal(load(DIR, "--node-ip", "192.0.2.1,2001:db8::1", "--exclude-vip",
+			      "10.96.0.10", "--service-cidr", "10.96.0.0/12,fd00::/112", "--uplink",
+			      "eth0,eth1", "--uplink", "eth2", "--node-name", "n1", "--max-flows",
+			      "4096", NULL),
 			 0);
 	assert_int_equal(config.n_node_ips, 2);
 	assert_int_equal(config.node_ips[1].family, 6);
@@ -126,7 +127,9 @@ TEST(cleanup_needs_no_source)
 
 TEST(off_means_nowhere)
 {
-	assert_int_equal(load(DIR, "--healthz-addr", "off", "--metrics-addr", "off", "--admin-socket", "off", NULL), 0);
+	assert_int_equal(load(DIR, "--healthz-addr", "off", "--metrics-addr", "off",
+			      "--admin-socket", "off", NULL),
+			 0);
 	assert_int_equal(config.healthz.addr.ss_family, AF_UNSPEC);
 	assert_int_equal(config.metrics.addr.ss_family, AF_UNSPEC);
 	assert_null(config.admin_socket);
@@ -167,6 +170,7 @@ TEST(help_names_every_option)
 	assert_int_equal(load("--version", NULL), OPTIONS_VERSION);
 }
 
-RUN(ALONE(defaults), ALONE(lists_are_converted_and_joined), ALONE(what_is_not_in_this_release_is_refused_by_name),
-    ALONE(what_has_no_effect_yet_is_said), ALONE(bad_values_are_refused_with_what_they_may_be),
-    ALONE(cleanup_needs_no_source), ALONE(off_means_nowhere), ALONE(listen_addresses), ALONE(help_names_every_option))
+RUN(ALONE(defaults), ALONE(lists_are_converted_and_joined),
+    ALONE(what_is_not_in_this_release_is_refused_by_name), ALONE(what_has_no_effect_yet_is_said),
+    ALONE(bad_values_are_refused_with_what_they_may_be), ALONE(cleanup_needs_no_source),
+    ALONE(off_means_nowhere), ALONE(listen_addresses), ALONE(help_names_every_option))

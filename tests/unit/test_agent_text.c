@@ -24,11 +24,14 @@ TEST(samples_have_labels_that_cannot_break_out)
 	struct buf buf = { 0 };
 
 	metrics_single(&buf, "sluice_x", "gauge", "Help.", 18446744073709551615u);
-	assert_string_equal(buf_str(&buf), "# HELP sluice_x Help.\n# TYPE sluice_x gauge\nsluice_x 18446744073709551615\n");
+	assert_string_equal(
+		buf_str(&buf),
+		"# HELP sluice_x Help.\n# TYPE sluice_x gauge\nsluice_x 18446744073709551615\n");
 	buf_reset(&buf);
 	metrics_sample(&buf, "sluice_y", 7, "a", "1", "b", "x\"} 1\n\\", NULL);
 	assert_string_equal(buf_str(&buf), "sluice_y{a=\"1\",b=\"x\\\"} 1\\n\\\\\"} 7\n");
 	buf_done(&buf);
 }
 
-RUN(cmocka_unit_test(json_strings_are_escaped), cmocka_unit_test(samples_have_labels_that_cannot_break_out))
+RUN(cmocka_unit_test(json_strings_are_escaped),
+    cmocka_unit_test(samples_have_labels_that_cannot_break_out))

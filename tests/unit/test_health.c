@@ -7,7 +7,7 @@
 
 #include "agent/health.h"
 
-#define S UINT64_C(1000000000)
+#define S    UINT64_C(1000000000)
 #define WALL (UINT64_C(1700000000) * S + 123456789)
 
 static const struct health_state well = {
@@ -18,8 +18,8 @@ static const struct health_state well = {
 	.now_wall_ns = WALL,
 };
 
-static void expect(unsigned int (*page)(const struct health_state *, struct buf *), const struct health_state *state,
-		   unsigned int status, const char *body)
+static void expect(unsigned int (*page)(const struct health_state *, struct buf *),
+		   const struct health_state *state, unsigned int status, const char *body)
 {
 	struct buf buf = { 0 };
 
@@ -76,11 +76,14 @@ TEST(starting_and_idle_are_healthy)
 	struct buf buf = { 0 };
 
 	assert_int_equal(health_write_healthz(&now, &buf), 200);
-	assert_non_null(strstr(buf_str(&buf), "\"IPv4\":{\"lastUpdated\":\"0001-01-01T00:00:00Z\",\"healthy\":true}"));
+	assert_non_null(
+		strstr(buf_str(&buf),
+		       "\"IPv4\":{\"lastUpdated\":\"0001-01-01T00:00:00Z\",\"healthy\":true}"));
 	buf_done(&buf);
 	now.v4.waiting_since_ns = now.now_ns + S; /* noted after the clock was read */
 	assert_true(health_is_healthy(&now));
 }
 
 RUN(cmocka_unit_test(well_and_eligible), cmocka_unit_test(a_doomed_node_is_healthy_but_drained),
-    cmocka_unit_test(a_change_that_waits_too_long_makes_unhealthy), cmocka_unit_test(starting_and_idle_are_healthy))
+    cmocka_unit_test(a_change_that_waits_too_long_makes_unhealthy),
+    cmocka_unit_test(starting_and_idle_are_healthy))

@@ -79,8 +79,9 @@ static const char *chosen(void)
 	text[0] = 0;
 	assert_int_equal(links_choose(&table, &rules, note, NULL, &wants, &n), 0);
 	for (size_t i = 0; i < n; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s:%s%s", i ? " " : "",
-			 classes[wants[i].class], wants[i].name, wants[i].ethernet ? "" : "!");
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s:%s%s",
+			 i ? " " : "", classes[wants[i].class], wants[i].name,
+			 wants[i].ethernet ? "" : "!");
 	free(wants);
 	return text;
 }
@@ -233,9 +234,11 @@ TEST(the_nodes_address_is_the_uplinks)
 }
 
 RUN(ALONE(default_route_is_the_uplink_and_veths_to_elsewhere_are_pods),
-    ALONE(a_node_that_is_a_container_has_a_veth_as_its_uplink), ALONE(a_node_address_makes_an_uplink),
-    ALONE(without_route_and_known_address_any_device_with_an_address_will_do), ALONE(no_uplink_is_said),
-    ALONE(uplinks_go_down_to_the_lowest_device), ALONE(pods_on_an_uplink_bridge_stay_pods),
-    ALONE(a_circle_of_devices_ends), ALONE(overlays_are_known_by_kind_and_only_when_up),
-    ALONE(names_and_patterns_choose), ALONE(a_pod_pattern_that_names_only_a_bridge_is_refused),
+    ALONE(a_node_that_is_a_container_has_a_veth_as_its_uplink),
+    ALONE(a_node_address_makes_an_uplink),
+    ALONE(without_route_and_known_address_any_device_with_an_address_will_do),
+    ALONE(no_uplink_is_said), ALONE(uplinks_go_down_to_the_lowest_device),
+    ALONE(pods_on_an_uplink_bridge_stay_pods), ALONE(a_circle_of_devices_ends),
+    ALONE(overlays_are_known_by_kind_and_only_when_up), ALONE(names_and_patterns_choose),
+    ALONE(a_pod_pattern_that_names_only_a_bridge_is_refused),
     ALONE(the_nodes_address_is_the_uplinks))

@@ -10,7 +10,11 @@
 static struct dp_limits limits_of(uint32_t flows, uint32_t cpus)
 {
 	return (struct dp_limits){
-		.plan = { .rows = 100, .slots = 200, .service_ids = 101, .backend_ids = 501, .lines = 1000 },
+		.plan = { .rows = 100,
+			  .slots = 200,
+			  .service_ids = 101,
+			  .backend_ids = 501,
+			  .lines = 1000 },
 		.flows = flows,
 		.cpus = cpus,
 		.ipv4 = true,
@@ -34,7 +38,8 @@ TEST(flows_have_two_entries_and_other_tables_their_share)
 	assert_int_equal(total(&s, DP_sl4_flows_new), 65536);
 	assert_int_equal(s.flows[DP_sl4_flows_tcp].shards, 32);
 	assert_int_equal(s.flows[DP_sl4_flows_tcp].entries, SL_SHARD_FLOWS);
-	assert_memory_equal(&s.flows[DP_sl4_flows_tcp], &s.flows[DP_sl6_flows_tcp], sizeof(s.flows[0]));
+	assert_memory_equal(&s.flows[DP_sl4_flows_tcp], &s.flows[DP_sl6_flows_tcp],
+			    sizeof(s.flows[0]));
 }
 
 TEST(shards_are_a_power_of_two_that_holds_every_flow)
@@ -131,5 +136,6 @@ RUN(cmocka_unit_test(flows_have_two_entries_and_other_tables_their_share),
     cmocka_unit_test(shards_are_a_power_of_two_that_holds_every_flow),
     cmocka_unit_test(many_cpus_make_shards_larger_not_starved),
     cmocka_unit_test(a_family_that_is_not_used_costs_one_small_shard),
-    cmocka_unit_test(control_tables_follow_the_plan), cmocka_unit_test(flows_by_memory_are_bounded_and_grow),
+    cmocka_unit_test(control_tables_follow_the_plan),
+    cmocka_unit_test(flows_by_memory_are_bounded_and_grow),
     cmocka_unit_test(names_and_families_of_maps))

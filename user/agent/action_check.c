@@ -68,7 +68,8 @@ static int read_source(struct check *c, struct err *err)
 
 	while (rc >= 0 && !store_is_listed(c->store)) {
 		if (clock_now_ns() > end_ns)
-			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s", c->config->source_dir);
+			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s",
+				       c->config->source_dir);
 		rc = loop_turn(c->loop, 100 * CLOCK_NS_PER_MS);
 	}
 	if (rc >= 0)
@@ -102,8 +103,8 @@ static void print_summary(const struct check *c)
 	store_count(c->store, &stats);
 	plan_count(c->plan, &plan);
 	printf("%zu services, %zu slices, %zu endpoints, %zu nodes; %u addresses with a port, %u endpoints of service ports\n",
-	       stats.services, stats.slices, stats.endpoints, stats.nodes, plan.v4.rows + plan.v6.rows,
-	       plan.v4.backends + plan.v6.backends);
+	       stats.services, stats.slices, stats.endpoints, stats.nodes,
+	       plan.v4.rows + plan.v6.rows, plan.v4.backends + plan.v6.backends);
 }
 
 int action_check(const struct config *config)

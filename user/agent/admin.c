@@ -16,7 +16,7 @@
 #include "base/cleanup.h"
 #include "base/loop.h"
 
-#define CLIENTS 16
+#define CLIENTS      16
 #define LINE_MAX_LEN 4096
 
 struct client {
@@ -111,7 +111,8 @@ static void on_connect(void *arg, int fd, uint32_t events)
 		c++;
 	if (client < 0)
 		return;
-	if (c == admin->clients + CLIENTS || loop_add_fd(admin->loop, client, EPOLLIN, on_client, c, &c->event) < 0) {
+	if (c == admin->clients + CLIENTS ||
+	    loop_add_fd(admin->loop, client, EPOLLIN, on_client, c, &c->event) < 0) {
 		close(client);
 		return;
 	}
@@ -159,13 +160,15 @@ static int listen_at(const char *path, struct err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "--admin-socket: %s", strerror(errno));
 	if (strlen(path) >= sizeof(addr.sun_path))
-		return err_set(err, -ENAMETOOLONG, "--admin-socket %s: longer than %zu characters", path,
-			       sizeof(addr.sun_path) - 1);
+		return err_set(err, -ENAMETOOLONG, "--admin-socket %s: longer than %zu characters",
+			       path, sizeof(addr.sun_path) - 1);
 	strcpy(addr.sun_path, path);
 	make_parent(path);
 	if (somebody_answers(&addr))
-		return err_set(err, -EADDRINUSE, "--admin-socket %s: another sluiced answers there; give this one another",
-			       path);
+		return err_set(
+			err, -EADDRINUSE,
+			"--admin-socket %s: another sluiced answers there; give this one another",
+			path);
 	remove_stale(path);
 	old = umask(0117); /* owner and group may ask */
 	rc = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;

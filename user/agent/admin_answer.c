@@ -47,10 +47,12 @@ static void put_time(struct buf *out, const char *key, uint64_t wall_ns, bool fi
 	struct tm tm;
 
 	json_key(out, key, first);
-	if (!wall_ns || !gmtime_r(&s, &tm) || !strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm))
+	if (!wall_ns || !gmtime_r(&s, &tm) ||
+	    !strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm))
 		buf_puts(out, "null");
 	else
-		buf_printf(out, "\"%s.%03uZ\"", date, (unsigned int)(wall_ns / CLOCK_NS_PER_MS % 1000));
+		buf_printf(out, "\"%s.%03uZ\"", date,
+			   (unsigned int)(wall_ns / CLOCK_NS_PER_MS % 1000));
 }
 
 /* ---- status -------------------------------------------------------------------------------------- */
@@ -119,7 +121,8 @@ static void answer_status(const struct admin_view *view, struct buf *out)
 	put_number(out, "pid", (uint64_t)getpid(), false);
 	put_string(out, "nodeName", view->config->node_name, false);
 	put_string(out, "source", source, false);
-	put_number(out, "uptimeSeconds", (clock_now_ns() - view->started_ns) / CLOCK_NS_PER_S, false);
+	put_number(out, "uptimeSeconds", (clock_now_ns() - view->started_ns) / CLOCK_NS_PER_S,
+		   false);
 	put_bool(out, "synced", sync_is_done_once(m->sync) && !sync.pending_rows, false);
 	put_bool(out, "healthy", view->healthy(view->ctx), false);
 	put_bool(out, "nodeEligible", view->eligible(view->ctx), false);
@@ -190,7 +193,8 @@ static void answer_interfaces(const struct admin_view *view, struct buf *out)
 
 /* ---- wanted -------------------------------------------------------------------------------------- */
 
-static void put_endpoints(struct buf *out, const char *key, const struct view_endpoint *endpoints, size_t n)
+static void put_endpoints(struct buf *out, const char *key, const struct view_endpoint *endpoints,
+			  size_t n)
 {
 	char text[ADDRESS_TEXT_LEN];
 
@@ -246,7 +250,8 @@ static void answer_wanted(const struct admin_view *view, struct buf *out)
 
 /* ---- drops --------------------------------------------------------------------------------------- */
 
-static void put_drop(const struct drops *drops, const struct sl_event *event, uint64_t wall_offset_ns, struct buf *out)
+static void put_drop(const struct drops *drops, const struct sl_event *event,
+		     uint64_t wall_offset_ns, struct buf *out)
 {
 	const struct sl_name *name = drops_service(drops, event);
 	char from[64], to[64], proto[FORMAT_SHORT_LEN];
@@ -287,8 +292,9 @@ static const struct {
 	const char *what;
 	void (*answer)(const struct admin_view *view, struct buf *out);
 } answers[] = {
-	{ "status", answer_status },	     { "problems", answer_problems }, { "interfaces", answer_interfaces },
-	{ "wanted", answer_wanted }, { "drops", answer_drops },
+	{ "status", answer_status },         { "problems", answer_problems },
+	{ "interfaces", answer_interfaces }, { "wanted", answer_wanted },
+	{ "drops", answer_drops },
 };
 
 void admin_answer(const struct admin_view *view, const char *line, struct buf *out)
@@ -302,7 +308,9 @@ void admin_answer(const struct admin_view *view, const char *line, struct buf *o
 	if (what && i < sizeof(answers) / sizeof(answers[0]))
 		answers[i].answer(view, out);
 	else
-		buf_puts(out, "{\"error\":\"ask with {\\\"get\\\": WHAT}; WHAT is status, problems, interfaces, wanted or drops\"}");
+		buf_puts(
+			out,
+			"{\"error\":\"ask with {\\\"get\\\": WHAT}; WHAT is status, problems, interfaces, wanted or drops\"}");
 	buf_putc(out, '\n');
 	cJSON_Delete(request);
 }

@@ -38,8 +38,8 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-#define TICK_NS	       CLOCK_NS_PER_S
-#define GC_BUDGET_NS   (50 * CLOCK_NS_PER_MS) /* of a tick: 5 % of one core */
+#define TICK_NS         CLOCK_NS_PER_S
+#define GC_BUDGET_NS    (50 * CLOCK_NS_PER_MS) /* of a tick: 5 % of one core */
 #define USAGE_BUDGET_NS (5 * CLOCK_NS_PER_MS)
 
 struct agent {
@@ -241,9 +241,11 @@ static int load(struct agent *a, struct err *err)
 	int rc = dp_load(&a->pins, &limits, err, &a->dp, &a->programs);
 
 	if (rc == 0)
-		log_info("programs are %s maps=%s max_flows=%u tcx=%d kern_ctx=%d coarse_clock=%d set_retval=%d timers=%d",
-			 a->programs.reloaded ? "loaded" : "adopted", a->programs.maps_made ? "new" : "adopted",
-			 limits.flows, f->tcx, f->fast_tc, f->coarse_clock, f->set_retval, f->timers);
+		log_info(
+			"programs are %s maps=%s max_flows=%u tcx=%d kern_ctx=%d coarse_clock=%d set_retval=%d timers=%d",
+			a->programs.reloaded ? "loaded" : "adopted",
+			a->programs.maps_made ? "new" : "adopted", limits.flows, f->tcx, f->fast_tc,
+			f->coarse_clock, f->set_retval, f->timers);
 	return rc;
 }
 
@@ -259,7 +261,8 @@ static int write_meta(struct agent *a)
 	meta.max_services = a->config->max_services;
 	meta.max_backends = a->config->max_backends;
 	memset(meta.node_name, 0, sizeof(meta.node_name));
-	memcpy(meta.node_name, a->config->node_name, strnlen(a->config->node_name, sizeof(meta.node_name) - 1));
+	memcpy(meta.node_name, a->config->node_name,
+	       strnlen(a->config->node_name, sizeof(meta.node_name) - 1));
 	return dp_meta_write(a->dp, &meta);
 }
 
@@ -276,7 +279,8 @@ static int make_attach(struct agent *a, uint64_t cookie, struct err *err)
 
 	if (rc == 0)
 		rc = attach_new(&a->pins, &a->programs, &options, err, &a->attach);
-	if (rc == 0 && dp_config_read(a->dp, &before) == 0 && before.host_netns && before.host_netns != cookie) {
+	if (rc == 0 && dp_config_read(a->dp, &before) == 0 && before.host_netns &&
+	    before.host_netns != cookie) {
 		log_warn("the pins come from another network namespace; its hooks are let go");
 		attach_forget(a->attach);
 	}
@@ -288,7 +292,8 @@ static int make_collection(struct agent *a, struct err *err)
 	int rc = gc_start_timers(a->dp, &a->programs);
 
 	if (rc < 0 && rc != -ENOTSUP)
-		log_warn("the kernel's timers do not start error=\"%s\"; the agent collects flows", strerror(-rc));
+		log_warn("the kernel's timers do not start error=\"%s\"; the agent collects flows",
+			 strerror(-rc));
 	usage_init(&a->usage, a->dp);
 	rc = gc_init(&a->gc, a->dp, rc == 0);
 	if (rc == 0)
@@ -326,11 +331,13 @@ static int make_pages(struct agent *a, struct err *err)
 	};
 	rc = http_new(a->loop, &a->config->healthz, "healthz", serve_health, a, &a->http_healthz);
 	if (rc == 0)
-		rc = http_new(a->loop, &a->config->metrics, "metrics", serve_metrics, a, &a->http_metrics);
+		rc = http_new(a->loop, &a->config->metrics, "metrics", serve_metrics, a,
+			      &a->http_metrics);
 	if (rc < 0)
 		return err_set(err, rc, "no memory");
 	/* tools work without it, from the pins */
-	if (a->config->admin_socket && admin_new(a->loop, a->config->admin_socket, &view, &admin, &a->admin) < 0)
+	if (a->config->admin_socket &&
+	    admin_new(a->loop, a->config->admin_socket, &view, &admin, &a->admin) < 0)
 		log_warn("%s", admin.what);
 	return 0;
 }
@@ -346,21 +353,26 @@ static int make_loop(struct agent *a, struct err *err)
 		rc = loop_add_signal(a->loop, SIGINT, on_signal, a, &a->sigint);
 	a->problems = problems_new(say_problem, NULL);
 	if (rc < 0 || !a->problems)
-		return err_set(err, rc < 0 ? rc : -ENOMEM, "cannot make an event loop: %s", strerror(rc < 0 ? -rc : ENOMEM));
+		return err_set(err, rc < 0 ? rc : -ENOMEM, "cannot make an event loop: %s",
+			       strerror(rc < 0 ? -rc : ENOMEM));
 	return 0;
 }
 
 static int make_control(struct agent *a, struct err *err)
 {
-	const struct sync_hooks hooks = { .ctx = a, .synced = on_synced, .nodes = on_nodes, .relist = on_relist };
+	const struct sync_hooks hooks = {
+		.ctx = a, .synced = on_synced, .nodes = on_nodes, .relist = on_relist
+	};
 	uint64_t cookie = netns_cookie();
 	struct source_sink sink;
 	int rc = make_attach(a, cookie, err);
 
 	if (rc == 0)
-		rc = sync_new(a->loop, a->dp, a->config, cookie, a->programs.maps_made, a->problems, &hooks, err, &a->sync);
+		rc = sync_new(a->loop, a->dp, a->config, cookie, a->programs.maps_made, a->problems,
+			      &hooks, err, &a->sync);
 	if (rc == 0)
-		rc = ifaces_new(a->loop, a->attach, a->sync, a->config, a->problems, err, &a->ifaces);
+		rc = ifaces_new(a->loop, a->attach, a->sync, a->config, a->problems, err,
+				&a->ifaces);
 	if (rc == 0)
 		rc = make_collection(a, err);
 	if (rc == 0)
@@ -441,7 +453,8 @@ int agent_run(const struct config *config)
 	struct err err = { 0 };
 	int code;
 
-	log_info("sluiced %s starts node=%s source=dir:%s", SLUICE_VERSION, config->node_name, config->source_dir);
+	log_info("sluiced %s starts node=%s source=dir:%s", SLUICE_VERSION, config->node_name,
+		 config->source_dir);
 	say_notes(config->notes);
 	if (make(&agent, &err) < 0) {
 		log_err("%s", err.what);

@@ -14,7 +14,8 @@
 
 void drops_endpoints(const struct sl_event *event, char from[64], char to[64])
 {
-	struct address source = { .family = event->family }, destination = { .family = event->family };
+	struct address source = { .family = event->family },
+		       destination = { .family = event->family };
 	char text[FORMAT_ENDPOINT_LEN];
 	size_t len = event->family == 4 ? 4 : 16;
 
@@ -37,9 +38,11 @@ static void say(const struct drops *drops, const struct sl_event *event, uint64_
 	char from[64], to[64], proto[FORMAT_SHORT_LEN];
 
 	drops_endpoints(event, from, to);
-	log_info("refused reason=%s hook=%s proto=%s from=%s to=%s index=%u service=%s%s%s suppressed=%" PRIu64,
-		 format_reason_name(event->reason), format_hook(event->hook), format_proto(event->proto, proto), from, to,
-		 event->ifindex, name ? name->namespace : "", name ? "/" : "", name ? name->name : "", held);
+	log_info(
+		"refused reason=%s hook=%s proto=%s from=%s to=%s index=%u service=%s%s%s suppressed=%" PRIu64,
+		format_reason_name(event->reason), format_hook(event->hook),
+		format_proto(event->proto, proto), from, to, event->ifindex,
+		name ? name->namespace : "", name ? "/" : "", name ? name->name : "", held);
 }
 
 static void take(void *ctx, const struct sl_event *event)

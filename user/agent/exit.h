@@ -17,9 +17,9 @@ enum exit_code {
 
 static inline int exit_code_of(const struct err *err)
 {
-	return err->code == -EPERM   ? EXIT_CODE_CAPABILITY :
-	       err->code == -ENOTSUP ? EXIT_CODE_KERNEL :
-				       EXIT_CODE_PROBLEM;
+	return err->code == -EPERM     ? EXIT_CODE_CAPABILITY
+	       : err->code == -ENOTSUP ? EXIT_CODE_KERNEL
+				       : EXIT_CODE_PROBLEM;
 }
 
 #endif

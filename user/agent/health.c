@@ -13,7 +13,8 @@
 
 static bool is_late(const struct health_family *family, uint64_t now_ns)
 {
-	return family->waiting_since_ns && (int64_t)(now_ns - family->waiting_since_ns) >= (int64_t)HEALTH_LATE_NS;
+	return family->waiting_since_ns &&
+	       (int64_t)(now_ns - family->waiting_since_ns) >= (int64_t)HEALTH_LATE_NS;
 }
 
 bool health_is_healthy(const struct health_state *state)
@@ -29,8 +30,9 @@ static const char *time_text(uint64_t wall_ns, char text[48])
 
 	if (!wall_ns || !gmtime_r(&s, &tm))
 		return "0001-01-01T00:00:00Z";
-	snprintf(text, 48, "%04d-%02d-%02dT%02d:%02d:%02d.%09" PRIu64 "Z", (tm.tm_year + 1900) % 10000, tm.tm_mon + 1,
-		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, wall_ns % NS_PER_S);
+	snprintf(text, 48, "%04d-%02d-%02dT%02d:%02d:%02d.%09" PRIu64 "Z",
+		 (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+		 tm.tm_sec, wall_ns % NS_PER_S);
 	return text;
 }
 
@@ -39,26 +41,30 @@ static const char *bool_text(bool value)
 	return value ? "true" : "false";
 }
 
-static void write_family(const char *name, const struct health_family *family, uint64_t now_ns, struct buf *body)
+static void write_family(const char *name, const struct health_family *family, uint64_t now_ns,
+			 struct buf *body)
 {
 	char updated[48];
 
 	buf_printf(body, "\"%s\":{\"lastUpdated\":\"%s\",\"healthy\":%s}", name,
-		   time_text(family->updated_wall_ns, updated), bool_text(!is_late(family, now_ns)));
+		   time_text(family->updated_wall_ns, updated),
+		   bool_text(!is_late(family, now_ns)));
 }
 
 static uint64_t latest(const struct health_state *state)
 {
-	return state->v4.updated_wall_ns > state->v6.updated_wall_ns ? state->v4.updated_wall_ns :
-								       state->v6.updated_wall_ns;
+	return state->v4.updated_wall_ns > state->v6.updated_wall_ns ? state->v4.updated_wall_ns
+								     : state->v6.updated_wall_ns;
 }
 
-static unsigned int write_page(const struct health_state *state, bool good, bool with_node, struct buf *body)
+static unsigned int write_page(const struct health_state *state, bool good, bool with_node,
+			       struct buf *body)
 {
 	char updated[48], now[48];
 
 	buf_printf(body, "{\"lastUpdated\":\"%s\",\"currentTime\":\"%s\",",
-		   time_text(good ? state->now_wall_ns : latest(state), updated), time_text(state->now_wall_ns, now));
+		   time_text(good ? state->now_wall_ns : latest(state), updated),
+		   time_text(state->now_wall_ns, now));
 	if (with_node)
 		buf_printf(body, "\"nodeEligible\":%s,", bool_text(state->eligible));
 	buf_printf(body, "\"healthy\":%s,\"status\":{", bool_text(health_is_healthy(state)));

@@ -18,9 +18,9 @@
 #include "base/log.h"
 #include "base/loop.h"
 
-#define BIND_RETRY_NS	(5 * CLOCK_NS_PER_S)
-#define CONNECTIONS	64
-#define IDLE_S		15
+#define BIND_RETRY_NS   (5 * CLOCK_NS_PER_S)
+#define CONNECTIONS     64
+#define IDLE_S          15
 #define CONNECTION_SIZE (32 * 1024)
 
 struct http {
@@ -38,15 +38,16 @@ struct http {
 
 /* ---- answering ------------------------------------------------------------------------------------- */
 
-static enum MHD_Result send_page(struct MHD_Connection *connection, unsigned int status, struct http_page *page)
+static enum MHD_Result send_page(struct MHD_Connection *connection, unsigned int status,
+				 struct http_page *page)
 {
 	size_t len = page->body.len;
 	char *body = buf_take(&page->body); /* NULL if it is empty, or if memory was short */
 	struct MHD_Response *response;
 	enum MHD_Result result;
 
-	response = body ? MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE) :
-			  MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
+	response = body ? MHD_create_response_from_buffer(len, body, MHD_RESPMEM_MUST_FREE)
+			: MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
 	if (!response) {
 		free(body);
 		return MHD_NO;
@@ -59,8 +60,9 @@ static enum MHD_Result send_page(struct MHD_Connection *connection, unsigned int
 	return result;
 }
 
-static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-			      const char *version, const char *data, size_t *data_len, void **state)
+static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, const char *url,
+			      const char *method, const char *version, const char *data,
+			      size_t *data_len, void **state)
 {
 	struct http_page page = { .type = "text/plain; charset=utf-8" };
 	struct http *http = arg;
@@ -126,7 +128,8 @@ static int open_socket(const struct listen_addr *addr)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (addr->addr.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, (const struct sockaddr *)&addr->addr, addr->len) < 0 || listen(fd, CONNECTIONS) < 0)
+	if (bind(fd, (const struct sockaddr *)&addr->addr, addr->len) < 0 ||
+	    listen(fd, CONNECTIONS) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
@@ -154,15 +157,17 @@ static int start(struct http *http)
 
 	if (fd < 0)
 		return fd;
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, fd,
-					MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
-					MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_S,
-					MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_SIZE, MHD_OPTION_END);
+	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, http,
+					MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+					(unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+					(unsigned int)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+					(size_t)CONNECTION_SIZE, MHD_OPTION_END);
 	if (!http->daemon)
 		return -EIO;
 	TAKE_FD(fd);
 	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	rc = info ? loop_add_fd(http->loop, info->epoll_fd, EPOLLIN, on_ready, http, &http->event) : -EIO;
+	rc = info ? loop_add_fd(http->loop, info->epoll_fd, EPOLLIN, on_ready, http, &http->event)
+		  : -EIO;
 	if (rc < 0) {
 		MHD_stop_daemon(http->daemon);
 		http->daemon = NULL;
@@ -180,14 +185,15 @@ static void try_start(void *arg)
 		return;
 	}
 	if (!http->complained)
-		log_warn("cannot serve %s error=\"%s\"; trying again every 5 s; another address: --%s-addr", http->what,
-			 strerror(-rc), http->what);
+		log_warn(
+			"cannot serve %s error=\"%s\"; trying again every 5 s; another address: --%s-addr",
+			http->what, strerror(-rc), http->what);
 	http->complained = true;
 	loop_arm(http->bind_timer, BIND_RETRY_NS, 0);
 }
 
-int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn, void *ctx,
-	     struct http **ret_http)
+int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
+	     void *ctx, struct http **ret_http)
 {
 	struct http *http;
 	int rc;

@@ -21,8 +21,8 @@ typedef unsigned int http_fn(void *ctx, const char *path, struct http_page *page
  * Serves at addr from the loop. That the address cannot be bound is no failure: it is said in the log and tried again every five
  * seconds. what names the server in the log ("metrics"). 0 or -ENOMEM. An addr of nowhere gives *ret_http NULL.
  */
-int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn, void *ctx,
-	     struct http **ret_http);
+int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
+	     void *ctx, struct http **ret_http);
 void http_free(struct http *http);
 
 #endif

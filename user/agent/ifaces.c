@@ -15,9 +15,9 @@
 #include "base/loop.h"
 #include "core/problem.h"
 
-#define SOON_NS	 (3 * CLOCK_NS_PER_MS)  /* a device is made in several steps */
-#define PAUSE_NS (50 * CLOCK_NS_PER_MS) /* between two looks while messages stream in */
-#define RETRY_NS (1 * CLOCK_NS_PER_S)
+#define SOON_NS   (3 * CLOCK_NS_PER_MS)  /* a device is made in several steps */
+#define PAUSE_NS  (50 * CLOCK_NS_PER_MS) /* between two looks while messages stream in */
+#define RETRY_NS  (1 * CLOCK_NS_PER_S)
 #define RESCAN_NS (30 * CLOCK_NS_PER_S)
 
 struct ifaces {
@@ -47,8 +47,8 @@ static void report_rows(struct ifaces *i)
 
 	for (size_t k = 0; k < n; k++)
 		if (rows[k].state == ATTACH_FAILED || rows[k].state == ATTACH_FOREIGN)
-			problem_add(i->problems, "%s of %s: %s", rows[k].hook, rows[k].ifindex ? rows[k].name : "the cgroup",
-				    rows[k].text);
+			problem_add(i->problems, "%s of %s: %s", rows[k].hook,
+				    rows[k].ifindex ? rows[k].name : "the cgroup", rows[k].text);
 }
 
 static void say_changes(const struct ifaces *i, const struct attach_want *wants, size_t n)
@@ -59,10 +59,11 @@ static void say_changes(const struct ifaces *i, const struct attach_want *wants,
 		bool known = false;
 
 		for (size_t m = 0; m < i->n_wants && !known; m++)
-			known = i->wants[m].ifindex == wants[k].ifindex && i->wants[m].class == wants[k].class;
+			known = i->wants[m].ifindex == wants[k].ifindex &&
+				i->wants[m].class == wants[k].class;
 		if (!known)
-			log_info("interface name=%s index=%u class=%s", wants[k].name, wants[k].ifindex,
-				 classes[wants[k].class]);
+			log_info("interface name=%s index=%u class=%s", wants[k].name,
+				 wants[k].ifindex, classes[wants[k].class]);
 	}
 }
 
@@ -164,13 +165,15 @@ static void on_message(void *arg, int fd, uint32_t events)
 	(void)fd;
 	(void)events;
 	if (rc < 0)
-		log_warn("cannot hear of interfaces error=\"%s\"; looking every 30 s", strerror(-rc));
+		log_warn("cannot hear of interfaces error=\"%s\"; looking every 30 s",
+			 strerror(-rc));
 	else if (rc > 0)
 		ifaces_poke(i);
 }
 
-int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync, const struct config *config,
-	       struct problems *problems, struct err *err, struct ifaces **ret_ifaces)
+int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync,
+	       const struct config *config, struct problems *problems, struct err *err,
+	       struct ifaces **ret_ifaces)
 {
 	struct ifaces *i = calloc(1, sizeof(*i));
 	int rc;
@@ -185,7 +188,8 @@ int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync, cons
 	/* hear first, look then: what changes in between is told */
 	rc = links_monitor_new(&i->monitor);
 	if (rc == 0)
-		rc = loop_add_fd(loop, links_monitor_fd(i->monitor), EPOLLIN, on_message, i, &i->monitor_event);
+		rc = loop_add_fd(loop, links_monitor_fd(i->monitor), EPOLLIN, on_message, i,
+				 &i->monitor_event);
 	if (rc == 0)
 		rc = loop_add_timer(loop, on_timer, i, &i->timer);
 	if (rc < 0) {

@@ -20,8 +20,9 @@ struct problems;
 struct sync;
 
 /* attach, sync and problems outlive it. */
-int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync, const struct config *config,
-	       struct problems *problems, struct err *err, struct ifaces **ret_ifaces);
+int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync,
+	       const struct config *config, struct problems *problems, struct err *err,
+	       struct ifaces **ret_ifaces);
 void ifaces_free(struct ifaces *ifaces);
 
 /* Looks now. 0, or -EAGAIN where a hook failed (it is tried again). */

@@ -19,7 +19,8 @@
 
 /* ---- packets ------------------------------------------------------------------------------------- */
 
-static const struct sl_hook_counter *hook_counter(const struct sl_counter *counter, enum sl_hook hook)
+static const struct sl_hook_counter *hook_counter(const struct sl_counter *counter,
+						  enum sl_hook hook)
 {
 	switch (hook) {
 	case SL_HOOK_XDP:
@@ -42,39 +43,43 @@ static void write_packets(const struct metrics *m, struct buf *page)
 	for (int bytes = 0; bytes <= 1; bytes++) {
 		const char *name = bytes ? "sluice_bytes_total" : "sluice_packets_total";
 
-		metrics_family(page, name, "counter",
-			       bytes ? "Bytes of frames, by what became of them and at which hook." :
-				       "Packets (at the socket hook: calls), by what became of them and at which hook.");
+		metrics_family(
+			page, name, "counter",
+			bytes ? "Bytes of frames, by what became of them and at which hook."
+			      : "Packets (at the socket hook: calls), by what became of them and at which hook.");
 		for (int reason = 0; reason < SL_REASON_COUNT; reason++)
 			for (int hook = 0; hook < SL_HOOK_COUNT; hook++) {
-				const struct sl_hook_counter *c = hook_counter(&counters[reason], hook);
+				const struct sl_hook_counter *c =
+					hook_counter(&counters[reason], hook);
 
 				if (bytes && hook == SL_HOOK_SOCKET)
 					continue;
 				metrics_sample(page, name, bytes ? c->bytes : c->packets, "reason",
 					       format_reason_name(reason), "verdict",
-					       format_verdict(format_reason_verdict(reason)), "hook", format_hook(hook),
-					       NULL);
+					       format_verdict(format_reason_verdict(reason)),
+					       "hook", format_hook(hook), NULL);
 			}
 	}
-	metrics_single(page, "sluice_events_total", "counter", "Refusals read one by one from the ring buffer.",
-		       m->events);
+	metrics_single(page, "sluice_events_total", "counter",
+		       "Refusals read one by one from the ring buffer.", m->events);
 }
 
 /* ---- sync ---------------------------------------------------------------------------------------- */
 
-static void write_histogram(struct buf *page, const char *name, const char *help, const struct sync_histogram *h)
+static void write_histogram(struct buf *page, const char *name, const char *help,
+			    const struct sync_histogram *h)
 {
 	uint64_t sum = 0;
 
 	metrics_family(page, name, "histogram", help);
 	for (int i = 0; i < SYNC_BUCKETS; i++) {
 		sum += h->count[i];
-		buf_printf(page, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, sync_bucket_us[i] / 1e6, sum);
+		buf_printf(page, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+			   sync_bucket_us[i] / 1e6, sum);
 	}
 	sum += h->count[SYNC_BUCKETS];
-	buf_printf(page, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n", name, sum, name,
-		   (double)h->sum_ns / 1e9, name, sum);
+	buf_printf(page, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n",
+		   name, sum, name, (double)h->sum_ns / 1e9, name, sum);
 }
 
 static void write_sync(const struct metrics *m, struct buf *page)
@@ -84,20 +89,22 @@ static void write_sync(const struct metrics *m, struct buf *page)
 
 	sync_count(m->sync, &s);
 	diff_count(sync_diff(m->sync), &diff);
-	write_histogram(page, "sluice_sync_latency_seconds", "From the first change the source told to all maps written.",
-			&s.latency);
-	write_histogram(page, "sluice_sync_work_seconds", "Planning and writing, without waiting for more changes.",
-			&s.work);
+	write_histogram(page, "sluice_sync_latency_seconds",
+			"From the first change the source told to all maps written.", &s.latency);
+	write_histogram(page, "sluice_sync_work_seconds",
+			"Planning and writing, without waiting for more changes.", &s.work);
 	metrics_single(page, "sluice_syncs_total", "counter", "Runs of plan and write.", s.runs);
-	metrics_single(page, "sluice_sync_failures_total", "counter", "Runs that left something to be tried again.",
-		       s.failures);
-	metrics_single(page, "sluice_pending_rows", "gauge", "Rows of maps that are not yet as they shall be.",
-		       s.pending_rows);
-	metrics_single(page, "sluice_audits_total", "counter", "Comparisons of all control maps with the plan.", s.audits);
+	metrics_single(page, "sluice_sync_failures_total", "counter",
+		       "Runs that left something to be tried again.", s.failures);
+	metrics_single(page, "sluice_pending_rows", "gauge",
+		       "Rows of maps that are not yet as they shall be.", s.pending_rows);
+	metrics_single(page, "sluice_audits_total", "counter",
+		       "Comparisons of all control maps with the plan.", s.audits);
 	metrics_single(page, "sluice_drift_repairs_total", "counter",
-		       "Rows that an audit found different from the plan and put right.", s.repaired);
-	metrics_single(page, "sluice_barriers_total", "counter", "Waits for programs to end before numbers are used again.",
-		       s.barriers);
+		       "Rows that an audit found different from the plan and put right.",
+		       s.repaired);
+	metrics_single(page, "sluice_barriers_total", "counter",
+		       "Waits for programs to end before numbers are used again.", s.barriers);
 	metrics_single(page, "sluice_sockets_destroyed_total", "counter",
 		       "Connected UDP sockets whose endpoint had gone.", s.destroyed);
 	metrics_family(page, "sluice_map_writes_total", "counter", "Operations on control maps.");
@@ -105,7 +112,8 @@ static void write_sync(const struct metrics *m, struct buf *page)
 	metrics_sample(page, "sluice_map_writes_total", diff.failed, "result", "failed", NULL);
 	metrics_family(page, "sluice_last_sync_timestamp_seconds", "gauge",
 		       "When the maps were last made equal to the source, Unix time; 0: not yet.");
-	buf_printf(page, "sluice_last_sync_timestamp_seconds %.3f\n", (double)s.synced_wall_ns / 1e9);
+	buf_printf(page, "sluice_last_sync_timestamp_seconds %.3f\n",
+		   (double)s.synced_wall_ns / 1e9);
 }
 
 /* ---- what is served ------------------------------------------------------------------------------- */
@@ -116,10 +124,12 @@ static void write_served(const struct metrics *m, struct buf *page)
 		const char *name, *help;
 		size_t offset;
 	} gauges[] = {
-		{ "sluice_service_ports", "Service ports served.", offsetof(struct plan_family_stats, services) },
+		{ "sluice_service_ports", "Service ports served.",
+		  offsetof(struct plan_family_stats, services) },
 		{ "sluice_service_records", "Addresses with a port that are service traffic.",
 		  offsetof(struct plan_family_stats, rows) },
-		{ "sluice_backends", "Endpoints of service ports.", offsetof(struct plan_family_stats, backends) },
+		{ "sluice_backends", "Endpoints of service ports.",
+		  offsetof(struct plan_family_stats, backends) },
 		{ "sluice_refused", "Service ports and endpoints there was no room for.",
 		  offsetof(struct plan_family_stats, refused) },
 	};
@@ -131,16 +141,19 @@ static void write_served(const struct metrics *m, struct buf *page)
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
 		metrics_family(page, gauges[i].name, "gauge", gauges[i].help);
 		for (int v6 = 0; v6 <= 1; v6++)
-			metrics_sample(page, gauges[i].name,
-				       *(const uint32_t *)((const char *)(v6 ? &plan.v6 : &plan.v4) + gauges[i].offset),
-				       "family", v6 ? "IPv6" : "IPv4", NULL);
+			metrics_sample(
+				page, gauges[i].name,
+				*(const uint32_t *)((const char *)(v6 ? &plan.v6 : &plan.v4) +
+						    gauges[i].offset),
+				"family", v6 ? "IPv6" : "IPv4", NULL);
 	}
 	metrics_family(page, "sluice_source_objects", "gauge", "Objects the source tells of.");
 	metrics_sample(page, "sluice_source_objects", store.services, "kind", "Service", NULL);
 	metrics_sample(page, "sluice_source_objects", store.slices, "kind", "EndpointSlice", NULL);
 	metrics_sample(page, "sluice_source_objects", store.nodes, "kind", "Node", NULL);
 	metrics_sample(page, "sluice_source_objects", store.cidrs, "kind", "ServiceCIDR", NULL);
-	metrics_single(page, "sluice_problems", "gauge", "Objects, options and interfaces something is wrong with.",
+	metrics_single(page, "sluice_problems", "gauge",
+		       "Objects, options and interfaces something is wrong with.",
 		       problem_count(m->problems));
 }
 
@@ -150,11 +163,13 @@ static void write_usage(const struct metrics *m, struct buf *page)
 		const char *name = room ? "sluice_map_capacity" : "sluice_map_entries";
 
 		metrics_family(page, name, "gauge",
-			       room ? "Entries there is room for." : "Entries in use, counted now and then.");
+			       room ? "Entries there is room for."
+				    : "Entries in use, counted now and then.");
 		for (int i = 0; i < DP_MAPS; i++)
 			if (m->usage->room[i])
-				metrics_sample(page, name, room ? m->usage->room[i] : m->usage->entries[i], "map",
-					       dp_map_name(i), NULL);
+				metrics_sample(page, name,
+					       room ? m->usage->room[i] : m->usage->entries[i],
+					       "map", dp_map_name(i), NULL);
 	}
 }
 
@@ -166,20 +181,24 @@ static void write_hooks(const struct metrics *m, struct buf *page)
 	size_t n;
 	const struct attach_row *rows = attach_rows(m->attach, &n);
 
-	metrics_family(page, "sluice_hook_attached", "gauge", "1: our program is on the hook; 0: it is not, state says why.");
+	metrics_family(page, "sluice_hook_attached", "gauge",
+		       "1: our program is on the hook; 0: it is not, state says why.");
 	for (size_t i = 0; i < n; i++)
-		metrics_sample(page, "sluice_hook_attached", rows[i].state == ATTACH_OK, "interface", rows[i].name, "hook",
-			       rows[i].hook, "how", rows[i].how, "program", rows[i].program, "state",
+		metrics_sample(page, "sluice_hook_attached", rows[i].state == ATTACH_OK,
+			       "interface", rows[i].name, "hook", rows[i].hook, "how", rows[i].how,
+			       "program", rows[i].program, "state",
 			       attach_state_name(rows[i].state), NULL);
-	metrics_family(page, "sluice_hook_changes_total", "counter", "What was done to hooks since the agent started.");
+	metrics_family(page, "sluice_hook_changes_total", "counter",
+		       "What was done to hooks since the agent started.");
 	metrics_sample(page, "sluice_hook_changes_total", c->attached, "change", "attached", NULL);
 	metrics_sample(page, "sluice_hook_changes_total", c->adopted, "change", "adopted", NULL);
 	metrics_sample(page, "sluice_hook_changes_total", c->updated, "change", "updated", NULL);
-	metrics_sample(page, "sluice_hook_changes_total", c->reattached, "change", "reattached", NULL);
+	metrics_sample(page, "sluice_hook_changes_total", c->reattached, "change", "reattached",
+		       NULL);
 	metrics_sample(page, "sluice_hook_changes_total", c->detached, "change", "detached", NULL);
 	metrics_sample(page, "sluice_hook_changes_total", c->failed, "change", "failed", NULL);
-	metrics_single(page, "sluice_interface_scans_total", "counter", "Looks at the node's interfaces.",
-		       ifaces_scans(m->ifaces));
+	metrics_single(page, "sluice_interface_scans_total", "counter",
+		       "Looks at the node's interfaces.", ifaces_scans(m->ifaces));
 }
 
 static int add_gc(void *ctx, const void *key, const void *value)
@@ -208,12 +227,16 @@ static void write_gc(const struct metrics *m, struct buf *page)
 	metrics_family(page, "sluice_gc_by", "gauge", "Who collects expired flows.");
 	metrics_sample(page, "sluice_gc_by", m->gc->timers, "who", "kernel", NULL);
 	metrics_sample(page, "sluice_gc_by", !m->gc->timers, "who", "agent", NULL);
-	metrics_single(page, "sluice_gc_rounds_total", "counter", "Walks through a whole table.", sum.rounds);
-	metrics_single(page, "sluice_gc_walked_total", "counter", "Flow entries looked at.", sum.walked);
-	metrics_single(page, "sluice_gc_removed_total", "counter", "Expired flow entries removed.", sum.removed);
+	metrics_single(page, "sluice_gc_rounds_total", "counter", "Walks through a whole table.",
+		       sum.rounds);
+	metrics_single(page, "sluice_gc_walked_total", "counter", "Flow entries looked at.",
+		       sum.walked);
+	metrics_single(page, "sluice_gc_removed_total", "counter", "Expired flow entries removed.",
+		       sum.removed);
 	metrics_family(page, "sluice_gc_seconds_total", "counter", "Time spent collecting.");
 	buf_printf(page, "sluice_gc_seconds_total %.9f\n", (double)sum.total_ns / 1e9);
-	metrics_family(page, "sluice_gc_longest_seconds", "gauge", "Longest single step of collection.");
+	metrics_family(page, "sluice_gc_longest_seconds", "gauge",
+		       "Longest single step of collection.");
 	buf_printf(page, "sluice_gc_longest_seconds %.9f\n", (double)sum.longest_ns / 1e9);
 }
 
@@ -223,8 +246,10 @@ static void write_build(const struct metrics *m, struct buf *page)
 
 	metrics_family(page, "sluice_build_info", "gauge", "Version of the agent.");
 	metrics_sample(page, "sluice_build_info", 1, "version", SLUICE_VERSION, NULL);
-	metrics_family(page, "sluice_kernel_feature", "gauge", "What this kernel offers and is used.");
-	metrics_sample(page, "sluice_kernel_feature", f->coarse_clock, "feature", "coarse_clock", NULL);
+	metrics_family(page, "sluice_kernel_feature", "gauge",
+		       "What this kernel offers and is used.");
+	metrics_sample(page, "sluice_kernel_feature", f->coarse_clock, "feature", "coarse_clock",
+		       NULL);
 	metrics_sample(page, "sluice_kernel_feature", f->set_retval, "feature", "set_retval", NULL);
 	metrics_sample(page, "sluice_kernel_feature", f->fast_tc, "feature", "kern_ctx", NULL);
 	metrics_sample(page, "sluice_kernel_feature", f->tcx, "feature", "tcx", NULL);

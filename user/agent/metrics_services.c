@@ -28,7 +28,7 @@ struct endpoint_row {
 struct service_row {
 	int family;
 	uint32_t id;
-	const struct sl_name *name; /* the diff's, valid while nothing is planned */
+	const struct sl_name *name;      /* the diff's, valid while nothing is planned */
 	struct sl_backend_stats traffic; /* sum over its backends */
 	struct sl_service_stats stats;
 };
@@ -85,7 +85,9 @@ static struct service_row *find_service(const struct census *c, int family, uint
 {
 	struct service_row key = { .family = family, .id = id };
 
-	return c->services.len ? bsearch(&key, c->services.data, c->services.len, sizeof(key), compare_services) : NULL;
+	return c->services.len ? bsearch(&key, c->services.data, c->services.len, sizeof(key),
+					 compare_services)
+			       : NULL;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------- */
@@ -149,7 +151,8 @@ static int take_census(struct dp *dp, const struct diff *diff, struct census *c)
 		c->family = family;
 		rc = reader.each(reader.ctx, row_table_of(ROW4_BACKENDS, family), add_endpoint, c);
 		if (rc == 0)
-			rc = reader.each(reader.ctx, row_table_of(ROW4_NAMES, family), add_service, c);
+			rc = reader.each(reader.ctx, row_table_of(ROW4_NAMES, family), add_service,
+					 c);
 		read_endpoint_stats(dp, c, family);
 		read_service_stats(dp, c, family);
 	}
@@ -169,15 +172,16 @@ static const char *port_text(const struct sl_name *name, char text[SL_PORT_NAME_
 	return text;
 }
 
-static void write_sample(struct buf *page, const char *metric, uint64_t value, const struct service_row *service,
-			 const char *endpoint)
+static void write_sample(struct buf *page, const char *metric, uint64_t value,
+			 const struct service_row *service, const char *endpoint)
 {
 	char port[SL_PORT_NAME_LEN], proto[FORMAT_SHORT_LEN];
 	const struct sl_name *name = service->name;
 
-	metrics_sample(page, metric, value, "namespace", name->namespace, "service", name->name, "port",
-		       port_text(name, port), "protocol", format_proto(name->proto, proto), "family",
-		       service->family == 6 ? "IPv6" : "IPv4", endpoint ? "endpoint" : NULL, endpoint, NULL);
+	metrics_sample(page, metric, value, "namespace", name->namespace, "service", name->name,
+		       "port", port_text(name, port), "protocol", format_proto(name->proto, proto),
+		       "family", service->family == 6 ? "IPv6" : "IPv4",
+		       endpoint ? "endpoint" : NULL, endpoint, NULL);
 }
 
 static uint64_t u64_at(const void *base, size_t offset)
@@ -192,17 +196,19 @@ static void write_services(const struct census *c, struct buf *page)
 		bool traffic; /* of struct sl_backend_stats, else sl_service_stats */
 		size_t offset;
 	} columns[] = {
-		{ "sluice_service_flows_total", "New flows.", false, offsetof(struct sl_service_stats, new_flows) },
+		{ "sluice_service_flows_total", "New flows.", false,
+		  offsetof(struct sl_service_stats, new_flows) },
 		{ "sluice_service_refused_total", "New flows that were refused.", false,
 		  offsetof(struct sl_service_stats, refused) },
-		{ "sluice_service_packets_to_total", "Packets to the endpoints that are there now.", true,
-		  offsetof(struct sl_backend_stats, packets_to) },
-		{ "sluice_service_bytes_to_total", "Bytes to the endpoints that are there now.", true,
-		  offsetof(struct sl_backend_stats, bytes_to) },
-		{ "sluice_service_packets_from_total", "Packets from the endpoints that are there now.", true,
+		{ "sluice_service_packets_to_total", "Packets to the endpoints that are there now.",
+		  true, offsetof(struct sl_backend_stats, packets_to) },
+		{ "sluice_service_bytes_to_total", "Bytes to the endpoints that are there now.",
+		  true, offsetof(struct sl_backend_stats, bytes_to) },
+		{ "sluice_service_packets_from_total",
+		  "Packets from the endpoints that are there now.", true,
 		  offsetof(struct sl_backend_stats, packets_from) },
-		{ "sluice_service_bytes_from_total", "Bytes from the endpoints that are there now.", true,
-		  offsetof(struct sl_backend_stats, bytes_from) },
+		{ "sluice_service_bytes_from_total", "Bytes from the endpoints that are there now.",
+		  true, offsetof(struct sl_backend_stats, bytes_from) },
 	};
 	size_t n = c->services.len < METRICS_MAX_SERVICES ? c->services.len : METRICS_MAX_SERVICES;
 
@@ -210,9 +216,11 @@ static void write_services(const struct census *c, struct buf *page)
 		metrics_family(page, columns[k].name, "counter", columns[k].help);
 		for (size_t i = 0; i < n; i++) {
 			const struct service_row *row = &c->services.data[i];
-			const void *base = columns[k].traffic ? (const void *)&row->traffic : &row->stats;
+			const void *base = columns[k].traffic ? (const void *)&row->traffic
+							      : &row->stats;
 
-			write_sample(page, columns[k].name, u64_at(base, columns[k].offset), row, NULL);
+			write_sample(page, columns[k].name, u64_at(base, columns[k].offset), row,
+				     NULL);
 		}
 	}
 }
@@ -223,26 +231,31 @@ static void write_endpoints(const struct census *c, struct buf *page)
 		const char *name, *help;
 		size_t offset;
 	} columns[] = {
-		{ "sluice_backend_flows_total", "New flows to the endpoint.", offsetof(struct sl_backend_stats, new_flows) },
+		{ "sluice_backend_flows_total", "New flows to the endpoint.",
+		  offsetof(struct sl_backend_stats, new_flows) },
 		{ "sluice_backend_packets_to_total", "Packets to the endpoint.",
 		  offsetof(struct sl_backend_stats, packets_to) },
-		{ "sluice_backend_bytes_to_total", "Bytes to the endpoint.", offsetof(struct sl_backend_stats, bytes_to) },
+		{ "sluice_backend_bytes_to_total", "Bytes to the endpoint.",
+		  offsetof(struct sl_backend_stats, bytes_to) },
 		{ "sluice_backend_packets_from_total", "Packets from the endpoint.",
 		  offsetof(struct sl_backend_stats, packets_from) },
 		{ "sluice_backend_bytes_from_total", "Bytes from the endpoint.",
 		  offsetof(struct sl_backend_stats, bytes_from) },
 	};
-	size_t n = c->endpoints.len < METRICS_MAX_BACKENDS ? c->endpoints.len : METRICS_MAX_BACKENDS;
+	size_t n = c->endpoints.len < METRICS_MAX_BACKENDS ? c->endpoints.len
+							   : METRICS_MAX_BACKENDS;
 	char endpoint[FORMAT_ENDPOINT_LEN];
 
 	for (size_t k = 0; k < sizeof(columns) / sizeof(columns[0]); k++) {
 		metrics_family(page, columns[k].name, "counter", columns[k].help);
 		for (size_t i = 0; i < n; i++) {
 			const struct endpoint_row *row = &c->endpoints.data[i];
-			const struct service_row *service = find_service(c, row->family, row->service);
+			const struct service_row *service =
+				find_service(c, row->family, row->service);
 
 			if (service)
-				write_sample(page, columns[k].name, u64_at(&row->stats, columns[k].offset), service,
+				write_sample(page, columns[k].name,
+					     u64_at(&row->stats, columns[k].offset), service,
 					     format_endpoint(&row->addr, row->port, endpoint));
 		}
 	}
@@ -260,12 +273,15 @@ void metrics_write_services(struct dp *dp, const struct diff *diff, struct buf *
 	if (take_census(dp, diff, &c) == 0) {
 		write_services(&c, page);
 		write_endpoints(&c, page);
-		metrics_family(page, "sluice_series_omitted", "gauge",
-			       "Service ports and endpoints without series of their own, as there are too many.");
-		metrics_sample(page, "sluice_series_omitted", above(c.services.len, METRICS_MAX_SERVICES), "kind", "service",
+		metrics_family(
+			page, "sluice_series_omitted", "gauge",
+			"Service ports and endpoints without series of their own, as there are too many.");
+		metrics_sample(page, "sluice_series_omitted",
+			       above(c.services.len, METRICS_MAX_SERVICES), "kind", "service",
 			       NULL);
-		metrics_sample(page, "sluice_series_omitted", above(c.endpoints.len, METRICS_MAX_BACKENDS), "kind",
-			       "backend", NULL);
+		metrics_sample(page, "sluice_series_omitted",
+			       above(c.endpoints.len, METRICS_MAX_BACKENDS), "kind", "backend",
+			       NULL);
 	}
 	vec_done(&c.services);
 	vec_done(&c.endpoints);

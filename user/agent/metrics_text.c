@@ -42,7 +42,8 @@ void metrics_sample(struct buf *page, const char *name, uint64_t value, ...)
 	buf_printf(page, "%s %" PRIu64 "\n", *separator == ',' ? "}" : "", value);
 }
 
-void metrics_single(struct buf *page, const char *name, const char *type, const char *help, uint64_t value)
+void metrics_single(struct buf *page, const char *name, const char *type, const char *help,
+		    uint64_t value)
 {
 	metrics_family(page, name, type, help);
 	metrics_sample(page, name, value, NULL);

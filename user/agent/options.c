@@ -61,43 +61,57 @@ static const char *const flows_words[] = { "auto", NULL };
 
 #define V struct values
 static const struct option table[] = {
-	{ OPTION_STRING(V, config, "config", NULL, "FILE", "file with options, one \"name: value\" a line") },
+	{ OPTION_STRING(V, config, "config", NULL, "FILE",
+			"file with options, one \"name: value\" a line") },
 	{ OPTION_STRING(V, source, "source", "kube", "kube|dir:PATH", "where objects come from") },
-	{ OPTION_STRING(V, kubeconfig, "kubeconfig", NULL, "FILE", "how to reach the API server; none: as a pod") },
-	{ OPTION_STRING(V, node_name, "node-name", NULL, "NAME", "this node's name in the API; none: the host name") },
+	{ OPTION_STRING(V, kubeconfig, "kubeconfig", NULL, "FILE",
+			"how to reach the API server; none: as a pod") },
+	{ OPTION_STRING(V, node_name, "node-name", NULL, "NAME",
+			"this node's name in the API; none: the host name") },
 	{ OPTION_LIST(V, node_ip, "node-ip", NULL, "ADDR",
 		      "this node's addresses, where no Node object says them") },
 	{ OPTION_LIST(V, api_server, "api-server", NULL, "URL", "API servers, tried in turn") },
-	{ OPTION_STRING(V, state_dir, "state-dir", "/var/lib/sluice", "DIR", "what is kept over a reboot") },
-	{ OPTION_LIST(V, uplink, "uplink", "auto", "auto|IF", "devices towards other nodes and the world") },
-	{ OPTION_LIST(V, pod_ifaces, "pod-ifaces", "auto", "auto|PATTERN",
-		      "host side of the pods' devices; auto: every veth whose other end is elsewhere") },
+	{ OPTION_STRING(V, state_dir, "state-dir", "/var/lib/sluice", "DIR",
+			"what is kept over a reboot") },
+	{ OPTION_LIST(V, uplink, "uplink", "auto", "auto|IF",
+		      "devices towards other nodes and the world") },
+	{ OPTION_LIST(
+		V, pod_ifaces, "pod-ifaces", "auto", "auto|PATTERN",
+		"host side of the pods' devices; auto: every veth whose other end is elsewhere") },
 	{ OPTION_LIST(V, overlay_ifaces, "overlay-ifaces", "auto", "auto|PATTERN",
 		      "tunnels between nodes; auto: vxlan, geneve, wireguard, ipip and the like") },
 	{ OPTION_LIST(V, exclude_vip, "exclude-vip", NULL, "ADDR",
 		      "service addresses that somebody else serves here") },
-	{ OPTION_UINT(V, max_services, "max-services", "16384", 16, 1 << 20, "N", "service ports there is room for") },
+	{ OPTION_UINT(V, max_services, "max-services", "16384", 16, 1 << 20, "N",
+		      "service ports there is room for") },
 	{ OPTION_UINT(V, max_backends, "max-backends", "65536", 16, 1 << 21, "N",
 		      "endpoints of service ports there is room for") },
 	{ OPTION_UINT(V, max_flows, "max-flows", "auto", 1024, 1 << 22, "N",
 		      "confirmed TCP flows there is room for; auto: by the node's memory"),
 	  .words = flows_words },
-	{ OPTION_PORTS(V, snat_ports, "snat-ports", "61000-65535", "source ports of the node for changed sources") },
+	{ OPTION_PORTS(V, snat_ports, "snat-ports", "61000-65535",
+		       "source ports of the node for changed sources") },
 	{ OPTION_ENUM(V, xdp, "xdp", "native", xdp_words, "XDP on uplinks") },
 	{ OPTION_ENUM(V, tc, "tc", "auto", tc_words, "how to attach to tc") },
-	{ OPTION_BOOL(V, socket_lb, "socket-lb", "on", "translate connect() in pods; off: the node's processes only") },
-	{ OPTION_ENUM(V, forwarding, "forwarding", "stack", forwarding_words, "way of translated packets") },
+	{ OPTION_BOOL(V, socket_lb, "socket-lb", "on",
+		      "translate connect() in pods; off: the node's processes only") },
+	{ OPTION_ENUM(V, forwarding, "forwarding", "stack", forwarding_words,
+		      "way of translated packets") },
 	{ OPTION_STRING(V, bpffs, "bpffs", "/sys/fs/bpf", "DIR", "mounted BPF file system") },
 	{ OPTION_STRING(V, cgroup, "cgroup", NULL, "DIR", "mounted cgroup2; none: found") },
 	{ OPTION_STRING(V, detect_local, "detect-local", "none",
-			"cidr:CIDR[,CIDR]|node-cidr|bridge:IF|prefix:IFPREFIX|none", "what traffic comes from pods") },
+			"cidr:CIDR[,CIDR]|node-cidr|bridge:IF|prefix:IFPREFIX|none",
+			"what traffic comes from pods") },
 	{ OPTION_LIST(V, service_cidr, "service-cidr", NULL, "CIDR",
 		      "service ranges, where no ServiceCIDR object says them") },
 	{ OPTION_LIST(V, nodeport_addresses, "nodeport-addresses", "primary", "primary|CIDR",
 		      "addresses of the node that serve node ports") },
-	{ OPTION_BOOL(V, masquerade_all, "masquerade-all", "off", "change the source of all service traffic") },
-	{ OPTION_STRING(V, metrics_addr, "metrics-addr", "127.0.0.1:10249", "ADDR:PORT", "/metrics; off: not served") },
-	{ OPTION_STRING(V, healthz_addr, "healthz-addr", ":10256", "ADDR:PORT", "/healthz and /livez; off: not served") },
+	{ OPTION_BOOL(V, masquerade_all, "masquerade-all", "off",
+		      "change the source of all service traffic") },
+	{ OPTION_STRING(V, metrics_addr, "metrics-addr", "127.0.0.1:10249", "ADDR:PORT",
+			"/metrics; off: not served") },
+	{ OPTION_STRING(V, healthz_addr, "healthz-addr", ":10256", "ADDR:PORT",
+			"/healthz and /livez; off: not served") },
 	{ OPTION_STRING(V, admin_socket, "admin-socket", "/run/sluice/admin.sock", "PATH",
 			"what sluicectl asks; off: not served") },
 	{ OPTION_ACTION(V, check, "check", "validate options and source, and exit") },
@@ -183,15 +197,17 @@ int listen_addr_parse(const char *text, struct listen_addr *ret_addr)
 	return 0;
 }
 
-static int convert_listen(const char *option, const char *text, struct listen_addr *ret_addr, struct err *err)
+static int convert_listen(const char *option, const char *text, struct listen_addr *ret_addr,
+			  struct err *err)
 {
 	if (listen_addr_parse(text, ret_addr) == 0)
 		return 0;
-	return err_set(err, -EINVAL, "--%s %s: must be ADDRESS:PORT, [ADDRESS]:PORT, :PORT or off", option, text);
+	return err_set(err, -EINVAL, "--%s %s: must be ADDRESS:PORT, [ADDRESS]:PORT, :PORT or off",
+		       option, text);
 }
 
-static int convert_addresses(const char *option, const struct option_list *list, struct address **ret, size_t *ret_n,
-			     struct err *err)
+static int convert_addresses(const char *option, const struct option_list *list,
+			     struct address **ret, size_t *ret_n, struct err *err)
 {
 	struct address *out = list->len ? calloc(list->len, sizeof(*out)) : NULL;
 
@@ -200,13 +216,14 @@ static int convert_addresses(const char *option, const struct option_list *list,
 	*ret = out;
 	for (size_t i = 0; i < list->len; i++)
 		if (address_parse(list->item[i], &out[i]) < 0)
-			return err_set(err, -EINVAL, "--%s %s: not an IPv4 or IPv6 address", option, list->item[i]);
+			return err_set(err, -EINVAL, "--%s %s: not an IPv4 or IPv6 address", option,
+				       list->item[i]);
 	*ret_n = list->len;
 	return 0;
 }
 
-static int convert_cidrs(const char *option, const struct option_list *list, struct cidr **ret, size_t *ret_n,
-			 struct err *err)
+static int convert_cidrs(const char *option, const struct option_list *list, struct cidr **ret,
+			 size_t *ret_n, struct err *err)
 {
 	struct cidr *out = list->len ? calloc(list->len, sizeof(*out)) : NULL;
 
@@ -215,7 +232,8 @@ static int convert_cidrs(const char *option, const struct option_list *list, str
 	*ret = out;
 	for (size_t i = 0; i < list->len; i++)
 		if (cidr_parse(list->item[i], &out[i]) < 0)
-			return err_set(err, -EINVAL, "--%s %s: not a CIDR such as 10.96.0.0/12", option, list->item[i]);
+			return err_set(err, -EINVAL, "--%s %s: not a CIDR such as 10.96.0.0/12",
+				       option, list->item[i]);
 	*ret_n = list->len;
 	return 0;
 }
@@ -239,8 +257,9 @@ static int convert_source(const char *source, struct config *config, struct err 
 		return 0;
 	}
 	if (strcmp(source, "kube") == 0)
-		return err_set(err, -EINVAL,
-			       "--source kube is not in this release yet; read manifests from a folder: --source dir:PATH");
+		return err_set(
+			err, -EINVAL,
+			"--source kube is not in this release yet; read manifests from a folder: --source dir:PATH");
 	return err_set(err, -EINVAL, "--source %s: must be kube or dir:PATH", source);
 }
 
@@ -249,8 +268,10 @@ static int convert_node_name(const char *given, struct config *config, struct er
 	size_t len;
 
 	if (!given) {
-		if (gethostname(config->node_name, sizeof(config->node_name)) < 0 || !config->node_name[0])
-			return err_set(err, -EINVAL, "--node-name is needed: this host has no name");
+		if (gethostname(config->node_name, sizeof(config->node_name)) < 0 ||
+		    !config->node_name[0])
+			return err_set(err, -EINVAL,
+				       "--node-name is needed: this host has no name");
 		config->node_name[sizeof(config->node_name) - 1] = 0;
 		for (char *c = config->node_name; *c; c++) /* the API knows lower case only */
 			*c = (char)tolower((unsigned char)*c);
@@ -280,7 +301,8 @@ static int note_unused(struct config *config)
 
 	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
 		if (options_origin(config->options, unused[i].name) != OPTION_FROM_DEFAULT)
-			buf_printf(&buf, "--%s has no effect in this release: %s\n", unused[i].name, unused[i].why);
+			buf_printf(&buf, "--%s has no effect in this release: %s\n", unused[i].name,
+				   unused[i].why);
 	if (buf.failed) {
 		buf_done(&buf);
 		return -ENOMEM;
@@ -291,12 +313,15 @@ static int note_unused(struct config *config)
 
 static int convert_lists(const struct values *v, struct config *config, struct err *err)
 {
-	int rc = convert_addresses("node-ip", &v->node_ip, &config->node_ips, &config->n_node_ips, err);
+	int rc = convert_addresses("node-ip", &v->node_ip, &config->node_ips, &config->n_node_ips,
+				   err);
 
 	if (rc == 0)
-		rc = convert_addresses("exclude-vip", &v->exclude_vip, &config->exclude_vips, &config->n_exclude_vips, err);
+		rc = convert_addresses("exclude-vip", &v->exclude_vip, &config->exclude_vips,
+				       &config->n_exclude_vips, err);
 	if (rc == 0)
-		rc = convert_cidrs("service-cidr", &v->service_cidr, &config->service_cidrs, &config->n_service_cidrs, err);
+		rc = convert_cidrs("service-cidr", &v->service_cidr, &config->service_cidrs,
+				   &config->n_service_cidrs, err);
 	if (rc == 0)
 		rc = join(&v->uplink, &config->uplink, err);
 	if (rc == 0)
@@ -331,7 +356,9 @@ static int convert(const struct values *v, struct config *config, struct err *er
 	if (v->cleanup) /* works without a source, and whatever else is wrong */
 		return 0;
 	if (v->forwarding == FORWARDING_FAST)
-		return err_set(err, -EINVAL, "--forwarding fast is not in this release yet; use --forwarding stack");
+		return err_set(
+			err, -EINVAL,
+			"--forwarding fast is not in this release yet; use --forwarding stack");
 	rc = convert_source(v->source, config, err);
 	if (rc == 0)
 		rc = convert_node_name(v->node_name, config, err);
@@ -346,7 +373,8 @@ static int convert(const struct values *v, struct config *config, struct err *er
 	return rc;
 }
 
-int config_load(int argc, char *const argv[], char *const env[], struct config *ret_config, struct err *err)
+int config_load(int argc, char *const argv[], char *const env[], struct config *ret_config,
+		struct err *err)
 {
 	_cleanup_(options_freep) struct options *options = NULL;
 	struct config config = { 0 };

@@ -47,7 +47,7 @@ struct config {
 	struct listen_addr metrics, healthz;
 	const char *admin_socket; /* NULL: none */
 	bool check, cleanup;
-	char *notes; /* one line for each option that has no effect yet; NULL = none */
+	char *notes;             /* one line for each option that has no effect yet; NULL = none */
 	struct options *options; /* owns the strings */
 };
 
@@ -55,7 +55,8 @@ struct config {
  * Reads flags, environment and file. 0; OPTIONS_HELP or OPTIONS_VERSION; or -EINVAL and the like with *err. A refused
  * option is named with what it may be. config_done() is needed after 0 only.
  */
-int config_load(int argc, char *const argv[], char *const env[], struct config *ret_config, struct err *err);
+int config_load(int argc, char *const argv[], char *const env[], struct config *ret_config,
+		struct err *err);
 void config_done(struct config *config);
 int config_write_help(struct buf *buf);
 

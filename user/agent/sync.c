@@ -16,17 +16,17 @@
 #include "core/problem.h"
 #include "dp/sockets.h"
 
-#define COALESCE_NS	(2 * CLOCK_NS_PER_MS)
-#define REST_NS		(20 * CLOCK_NS_PER_MS) /* idle before a barrier: it blocks for some milliseconds */
-#define RETRY_FIRST_NS	(50 * CLOCK_NS_PER_MS)
-#define RETRY_LAST_NS	(30 * CLOCK_NS_PER_S)
-#define AUDIT_NS	(60 * CLOCK_NS_PER_S)
-#define AUDIT_STEP_NS	(1 * CLOCK_NS_PER_MS) /* one table each, so that the loop breathes */
-#define SWEEP_NS	(50 * CLOCK_NS_PER_MS) /* between two looks for sockets of lost backends */
-#define RUN_OPS		256
+#define COALESCE_NS    (2 * CLOCK_NS_PER_MS)
+#define REST_NS        (20 * CLOCK_NS_PER_MS) /* idle before a barrier: it blocks for some milliseconds */
+#define RETRY_FIRST_NS (50 * CLOCK_NS_PER_MS)
+#define RETRY_LAST_NS  (30 * CLOCK_NS_PER_S)
+#define AUDIT_NS       (60 * CLOCK_NS_PER_S)
+#define AUDIT_STEP_NS  (1 * CLOCK_NS_PER_MS)  /* one table each, so that the loop breathes */
+#define SWEEP_NS       (50 * CLOCK_NS_PER_MS) /* between two looks for sockets of lost backends */
+#define RUN_OPS        256
 
 const uint32_t sync_bucket_us[SYNC_BUCKETS] = {
-	10,    25,    50,     100,    250,    500,     1000,    2500,    5000,	   10000,
+	10,    25,    50,     100,    250,    500,     1000,    2500,    5000,     10000,
 	25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
 };
 
@@ -45,8 +45,8 @@ struct sync {
 	size_t n_found_ips;
 	bool fresh;
 	bool done_once;
-	bool lost_backends; /* the last run took backends away, or made them stop serving */
-	bool failed[2];	    /* in this run, by family */
+	bool lost_backends;  /* the last run took backends away, or made them stop serving */
+	bool failed[2];      /* in this run, by family */
 	uint64_t changed_ns; /* first change that is not in the maps yet; 0 = none */
 	uint64_t retry_ns;   /* present delay */
 	uint64_t swept_ns;
@@ -90,8 +90,8 @@ static void note_failure(struct sync *s, const struct diff_op *op, int rc)
 	if (op->table == ROW_CONFIG)
 		s->failed[0] = s->failed[1] = true;
 	if (log_rate_allows(&rate, loop_now_ns(s->loop), &held))
-		log_err("map write failed map=%s error=\"%s\" suppressed=%" PRIu64, row_tables[op->table].map,
-			strerror(-rc), held);
+		log_err("map write failed map=%s error=\"%s\" suppressed=%" PRIu64,
+			row_tables[op->table].map, strerror(-rc), held);
 }
 
 /* One run: operations of one table and one action. What the kernel refuses stays pending, the rest goes on. */
@@ -109,10 +109,12 @@ static void send_run(struct sync *s, size_t n)
 	}
 	while (at < n) {
 		uint32_t done = 0;
-		int rc = s->ops[0].action == DIFF_PUT ?
-				 dp_update(s->dp, map, s->keys + at * info->key_len, s->values + at * info->value_len,
-					   (uint32_t)(n - at), &done) :
-				 dp_delete(s->dp, map, s->keys + at * info->key_len, (uint32_t)(n - at), &done);
+		int rc = s->ops[0].action == DIFF_PUT
+				 ? dp_update(s->dp, map, s->keys + at * info->key_len,
+					     s->values + at * info->value_len, (uint32_t)(n - at),
+					     &done)
+				 : dp_delete(s->dp, map, s->keys + at * info->key_len,
+					     (uint32_t)(n - at), &done);
 
 		for (; done; done--)
 			diff_done(s->diff, &s->ops[at++]);
@@ -188,7 +190,8 @@ static void note_success(struct sync *s, uint64_t start_ns)
 		s->families[i] = (struct sync_family){ .updated_wall_ns = s->stats.synced_wall_ns };
 	write_meta(s);
 	if (!s->done_once)
-		log_info("first sync is done took_ms=%" PRIu64, (now_ns - start_ns) / CLOCK_NS_PER_MS);
+		log_info("first sync is done took_ms=%" PRIu64,
+			 (now_ns - start_ns) / CLOCK_NS_PER_MS);
 	s->done_once = true;
 	if (s->hooks.synced)
 		s->hooks.synced(s->hooks.ctx);
@@ -300,7 +303,8 @@ static void poke(struct sync *s)
 
 /* ---- self-audit ---------------------------------------------------------------------------------- */
 
-static void say_difference(void *ctx, enum row_table table, const void *key, const void *expected, const void *found)
+static void say_difference(void *ctx, enum row_table table, const void *key, const void *expected,
+			   const void *found)
 {
 	static struct log_rate rate = { .burst = 5, .interval_ns = 10 * CLOCK_NS_PER_S };
 	struct sync *s = ctx;
@@ -310,10 +314,11 @@ static void say_difference(void *ctx, enum row_table table, const void *key, con
 	if (row_tables[table].key_len == sizeof(number))
 		memcpy(&number, key, sizeof(number));
 	if (log_rate_allows(&rate, loop_now_ns(s->loop), &held))
-		log_warn("self-audit: row differs map=%s key=%u is=%s suppressed=%" PRIu64, row_tables[table].map, number,
-			 !found	   ? "missing" :
-			 !expected ? "unexpected" :
-				     "changed",
+		log_warn("self-audit: row differs map=%s key=%u is=%s suppressed=%" PRIu64,
+			 row_tables[table].map, number,
+			 !found      ? "missing"
+			 : !expected ? "unexpected"
+				     : "changed",
 			 held);
 }
 
@@ -519,7 +524,8 @@ static int take_over(struct sync *s, struct err *err)
 		rc = dp_barrier(s->dp);
 	if (rc == 0)
 		rc = plan_restore(s->plan);
-	return rc < 0 ? err_set(err, rc, "cannot take over what the maps hold: %s", strerror(-rc)) : 0;
+	return rc < 0 ? err_set(err, rc, "cannot take over what the maps hold: %s", strerror(-rc))
+		      : 0;
 }
 
 static int make_core(struct sync *s, struct err *err)
@@ -554,8 +560,9 @@ static int make_timers(struct sync *s)
 	return rc;
 }
 
-int sync_new(struct loop *loop, struct dp *dp, const struct config *config, uint64_t host_netns, bool fresh,
-	     struct problems *problems, const struct sync_hooks *hooks, struct err *err, struct sync **ret_sync)
+int sync_new(struct loop *loop, struct dp *dp, const struct config *config, uint64_t host_netns,
+	     bool fresh, struct problems *problems, const struct sync_hooks *hooks, struct err *err,
+	     struct sync **ret_sync)
 {
 	struct sync *s = calloc(1, sizeof(*s));
 	int rc;

@@ -33,14 +33,14 @@ struct sync_histogram {
 
 struct sync_stats {
 	uint64_t runs;
-	uint64_t failures;       /* runs after which something was left to be tried again */
+	uint64_t failures; /* runs after which something was left to be tried again */
 	uint64_t audits;
-	uint64_t repaired;       /* rows that an audit found different, and put right */
+	uint64_t repaired; /* rows that an audit found different, and put right */
 	uint64_t barriers;
-	uint64_t destroyed;      /* UDP sockets of lost backends */
-	uint64_t pending_rows;   /* not yet as they shall be */
-	uint64_t synced_wall_ns; /* end of the last run without failure; 0 = none yet */
-	uint64_t synced_ns;      /* the same by CLOCK_MONOTONIC */
+	uint64_t destroyed;            /* UDP sockets of lost backends */
+	uint64_t pending_rows;         /* not yet as they shall be */
+	uint64_t synced_wall_ns;       /* end of the last run without failure; 0 = none yet */
+	uint64_t synced_ns;            /* the same by CLOCK_MONOTONIC */
 	struct sync_histogram latency; /* first change → maps are written */
 	struct sync_histogram work;    /* of it: planning and writing */
 };
@@ -55,15 +55,17 @@ struct sync_hooks {
 	void *ctx;
 	void (*synced)(void *ctx); /* after each run without failure */
 	void (*nodes)(void *ctx);  /* a Node object came, changed or went */
-	void (*relist)(void *ctx); /* an object was lost for want of memory: the source shall list again */
+	void (*relist)(
+		void *ctx); /* an object was lost for want of memory: the source shall list again */
 };
 
 /*
  * Reads what the kernel holds and takes it over. fresh: the maps were just made, so nothing needs zeroing. config, dp, problems
  * outlive the sync.
  */
-int sync_new(struct loop *loop, struct dp *dp, const struct config *config, uint64_t host_netns, bool fresh,
-	     struct problems *problems, const struct sync_hooks *hooks, struct err *err, struct sync **ret_sync);
+int sync_new(struct loop *loop, struct dp *dp, const struct config *config, uint64_t host_netns,
+	     bool fresh, struct problems *problems, const struct sync_hooks *hooks, struct err *err,
+	     struct sync **ret_sync);
 void sync_free(struct sync *sync);
 
 /* What the source calls. */

@@ -22,9 +22,9 @@
 
 /* Numbers of linux/bpf.h that the headers of older distributions do not have. */
 #define ATTACH_TYPE_TCX_INGRESS 46
-#define ATTACH_TYPE_TCX_EGRESS 47
-#define FLAG_BEFORE (1u << 3)
-#define FLAG_AFTER (1u << 4)
+#define ATTACH_TYPE_TCX_EGRESS  47
+#define FLAG_BEFORE             (1u << 3)
+#define FLAG_AFTER              (1u << 4)
 
 struct attach {
 	const struct pin_dir *pins;
@@ -34,9 +34,10 @@ struct attach {
 	char cgroup[256];
 	struct VEC_OF(struct attach_row) rows;
 	struct attach_counts counts;
-	struct table seen;    /* pin names that were in place after the last sync: tells "again" from "new" */
-	struct table wanted;  /* pin names of this sync */
-	bool started;         /* the first sync is over: what is found now is no adoption */
+	struct table
+		seen; /* pin names that were in place after the last sync: tells "again" from "new" */
+	struct table wanted; /* pin names of this sync */
+	bool started;        /* the first sync is over: what is found now is no adoption */
 };
 
 const char *attach_state_name(enum attach_state state)
@@ -62,13 +63,15 @@ static const struct {
 	{ "connect6", DP_PROG_sl_connect6, BPF_CGROUP_INET6_CONNECT },
 };
 
-int attach_new(const struct pin_dir *pins, const struct dp_programs *programs, const struct attach_options *options,
-	       struct err *err, struct attach **ret_attach)
+int attach_new(const struct pin_dir *pins, const struct dp_programs *programs,
+	       const struct attach_options *options, struct err *err, struct attach **ret_attach)
 {
 	struct attach *attach;
 
 	if (options->tc == ATTACH_TC_TCX && !programs->features.tcx)
-		return err_set(err, -ENOTSUP, "missing kernel feature: --tc tcx needs TCX links (Linux 6.6); use --tc auto");
+		return err_set(
+			err, -ENOTSUP,
+			"missing kernel feature: --tc tcx needs TCX links (Linux 6.6); use --tc auto");
 	attach = calloc(1, sizeof(*attach));
 	if (!attach)
 		return err_set(err, -ENOMEM, "no memory");
@@ -118,7 +121,8 @@ struct hook {
 	const struct attach_want *want; /* NULL: the cgroup */
 };
 
-static void add_row(struct attach *a, const struct hook *h, enum attach_state state, uint32_t link_id, const char *text)
+static void add_row(struct attach *a, const struct hook *h, enum attach_state state,
+		    uint32_t link_id, const char *text)
 {
 	struct attach_row *row = vec_add(&a->rows);
 
@@ -159,7 +163,8 @@ static void add_ok(struct attach *a, const struct hook *h, uint32_t link_id)
 
 /* ---- links --------------------------------------------------------------------------------------- */
 
-static bool same_target(const struct attach *a, const struct hook *h, const struct bpf_link_info *info)
+static bool same_target(const struct attach *a, const struct hook *h,
+			const struct bpf_link_info *info)
 {
 	struct stat st;
 
@@ -175,14 +180,16 @@ static bool same_mode(const struct attach *a, const struct hook *h)
 
 	if (h->type != BPF_XDP || bpf_xdp_query((int)h->ifindex, 0, &opts) < 0)
 		return true;
-	return opts.attach_mode == (a->xdp == ATTACH_XDP_NATIVE ? XDP_ATTACHED_DRV : XDP_ATTACHED_SKB);
+	return opts.attach_mode ==
+	       (a->xdp == ATTACH_XDP_NATIVE ? XDP_ATTACHED_DRV : XDP_ATTACHED_SKB);
 }
 
 /* Replaces the program of a link in one step; expects the one that was pinned. */
 static int replace_program(struct attach *a, const struct hook *h, int link_fd)
 {
 	const struct dp_programs *p = a->programs;
-	LIBBPF_OPTS(bpf_link_update_opts, expect, .flags = BPF_F_REPLACE, .old_prog_fd = (__u32)p->old_fd[h->prog]);
+	LIBBPF_OPTS(bpf_link_update_opts, expect, .flags = BPF_F_REPLACE,
+		    .old_prog_fd = (__u32)p->old_fd[h->prog]);
 
 	if (p->old_fd[h->prog] >= 0 && bpf_link_update(link_fd, p->fd[h->prog], &expect) == 0)
 		return 0;
@@ -199,7 +206,8 @@ static int adopt_link(struct attach *a, const struct hook *h, uint32_t *ret_id)
 
 	if (fd < 0)
 		return -ENOENT;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0 || !same_target(a, h, &info) || !same_mode(a, h))
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0 || !same_target(a, h, &info) ||
+	    !same_mode(a, h))
 		goto useless;
 	if (info.prog_id == a->programs->id[h->prog]) {
 		a->counts.adopted += !a->started;
@@ -226,7 +234,8 @@ static int create_link(struct attach *a, const struct hook *h, uint32_t *ret_id)
 
 	if (!h->ifindex && cgroup < 0)
 		return cgroup;
-	fd = bpf_link_create(a->programs->fd[h->prog], h->ifindex ? (int)h->ifindex : cgroup, h->type, &opts);
+	fd = bpf_link_create(a->programs->fd[h->prog], h->ifindex ? (int)h->ifindex : cgroup,
+			     h->type, &opts);
 	if (fd < 0)
 		return -errno;
 	rc = attach_pin_put(a->pins, h->pin, fd);
@@ -243,9 +252,12 @@ static void explain_failure(struct attach *a, const struct hook *h, int rc)
 	char text[160];
 
 	if (h->type == BPF_XDP && (rc == -EBUSY || rc == -EEXIST)) {
-		add_row(a, h, ATTACH_FOREIGN, 0, "another XDP program owns the device; it stays, and tc does the work");
-	} else if (h->type == BPF_XDP && (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOTSUP || rc == -ERANGE)) {
-		snprintf(text, sizeof(text), "the driver refuses %s XDP (%s); tc does the work", h->how, strerror(-rc));
+		add_row(a, h, ATTACH_FOREIGN, 0,
+			"another XDP program owns the device; it stays, and tc does the work");
+	} else if (h->type == BPF_XDP &&
+		   (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOTSUP || rc == -ERANGE)) {
+		snprintf(text, sizeof(text), "the driver refuses %s XDP (%s); tc does the work",
+			 h->how, strerror(-rc));
 		add_row(a, h, ATTACH_UNSUPPORTED, 0, text);
 	} else if (rc == -ENODEV) {
 		add_row(a, h, ATTACH_FAILED, 0, "the device is gone");
@@ -286,7 +298,8 @@ static int put_marker(struct attach *a, const char *pin)
 	return rc == -EEXIST ? 0 : rc;
 }
 
-static int attach_filter(struct attach *a, const struct hook *h, struct clsact_hook at, bool was_ours)
+static int attach_filter(struct attach *a, const struct hook *h, struct clsact_hook at,
+			 bool was_ours)
 {
 	char qdisc[32];
 	bool made = false;
@@ -325,7 +338,8 @@ static int ensure_filter(struct attach *a, const struct hook *h, bool egress)
 		a->counts.adopted += !a->started;
 		put_marker(a, h->pin);
 	} else if (id && !dp_programs_own(a->programs, id)) {
-		add_row(a, h, ATTACH_FOREIGN, 0, "another program sits at our priority and handle of clsact; it stays");
+		add_row(a, h, ATTACH_FOREIGN, 0,
+			"another program sits at our priority and handle of clsact; it stays");
 		return -EBUSY;
 	} else {
 		rc = attach_filter(a, h, at, id != 0);
@@ -373,7 +387,8 @@ static int ensure_tc(struct attach *a, const struct attach_want *want, bool egre
 		.want = want,
 	};
 
-	snprintf(pin, sizeof(pin), "%s%s_%u", tcx ? "tc" : "clsact", egress ? "_out" : "_in", want->ifindex);
+	snprintf(pin, sizeof(pin), "%s%s_%u", tcx ? "tc" : "clsact", egress ? "_out" : "_in",
+		 want->ifindex);
 	return tcx ? ensure_link(a, &h) : ensure_filter(a, &h, egress);
 }
 

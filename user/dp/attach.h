@@ -38,8 +38,8 @@ enum attach_tc {
 
 /* Priority and handle of our clsact filters: first on ingress, last on egress. */
 #define ATTACH_PRIO_INGRESS 1
-#define ATTACH_PRIO_EGRESS 60000
-#define ATTACH_HANDLE 0x51
+#define ATTACH_PRIO_EGRESS  60000
+#define ATTACH_HANDLE       0x51
 
 struct attach_want {
 	uint32_t ifindex;
@@ -59,8 +59,8 @@ enum attach_state {
 struct attach_row {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
-	char hook[16];   /* "xdp", "ingress", "egress", "connect4", … */
-	char how[16];    /* "tcx", "clsact", "native", "generic", "cgroup" */
+	char hook[16]; /* "xdp", "ingress", "egress", "connect4", … */
+	char how[16];  /* "tcx", "clsact", "native", "generic", "cgroup" */
 	char program[16];
 	enum attach_state state;
 	uint32_t prog_id;
@@ -90,8 +90,8 @@ struct attach;
 const char *attach_state_name(enum attach_state state);
 
 /* pins and programs must outlive *ret_attach; options are copied. -ENOTSUP: tcx was asked for by name and the kernel has none. */
-int attach_new(const struct pin_dir *pins, const struct dp_programs *programs, const struct attach_options *options,
-	       struct err *err, struct attach **ret_attach);
+int attach_new(const struct pin_dir *pins, const struct dp_programs *programs,
+	       const struct attach_options *options, struct err *err, struct attach **ret_attach);
 void attach_free(struct attach *attach);
 
 /*

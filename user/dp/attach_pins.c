@@ -79,14 +79,16 @@ static bool is_filter(const char *name)
 	return has_prefix(name, "clsact_in_") || has_prefix(name, "clsact_out_");
 }
 
-bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *programs, const char *name)
+bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *programs,
+		       const char *name)
 {
 	struct clsact_hook at = { attach_pin_ifindex(name), has_prefix(name, "clsact_out_") };
 	bool attached = true;
 	uint32_t id;
 
 	if (is_filter(name)) {
-		attached = clsact_query(at, &id) == 0 && dp_programs_own(programs, id) && clsact_detach(at) == 0;
+		attached = clsact_query(at, &id) == 0 && dp_programs_own(programs, id) &&
+			   clsact_detach(at) == 0;
 	} else if (has_prefix(name, ATTACH_PIN_QDISC)) {
 		clsact_remove_empty(at.ifindex);
 		attached = false;
@@ -156,7 +158,8 @@ static void describe_link(struct list *list, const char *name, struct attach_row
 
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0) {
 		row->state = ATTACH_FAILED;
-		snprintf(row->text, sizeof(row->text), "the pinned link cannot be read: %s", strerror(errno));
+		snprintf(row->text, sizeof(row->text), "the pinned link cannot be read: %s",
+			 strerror(errno));
 		return;
 	}
 	row->prog_id = info.prog_id;
@@ -164,11 +167,13 @@ static void describe_link(struct list *list, const char *name, struct attach_row
 	at = row->ifindex ? info.xdp.ifindex : info.cgroup.cgroup_id != 0;
 	if (!at) {
 		row->state = ATTACH_FAILED;
-		snprintf(row->text, sizeof(row->text), "detached: the %s is gone, or somebody tore it off",
+		snprintf(row->text, sizeof(row->text),
+			 "detached: the %s is gone, or somebody tore it off",
 			 row->ifindex ? "device" : "cgroup");
 	}
 	if (has_prefix(name, ATTACH_PIN_XDP) && bpf_xdp_query((int)row->ifindex, 0, &opts) == 0)
-		snprintf(row->how, sizeof(row->how), "%s", opts.attach_mode == XDP_ATTACHED_SKB ? "generic" : "native");
+		snprintf(row->how, sizeof(row->how), "%s",
+			 opts.attach_mode == XDP_ATTACHED_SKB ? "generic" : "native");
 }
 
 static void describe_filter(struct list *list, const char *name, struct attach_row *row)
@@ -202,14 +207,19 @@ static int list_one(void *ctx, const char *name)
 	else if (has_prefix(name, ATTACH_PIN_XDP))
 		snprintf(row->hook, sizeof(row->hook), "xdp");
 	else
-		snprintf(row->hook, sizeof(row->hook), "%s", strstr(name, "_in_") ? "ingress" : "egress");
+		snprintf(row->hook, sizeof(row->hook), "%s",
+			 strstr(name, "_in_") ? "ingress" : "egress");
 	snprintf(row->how, sizeof(row->how), "%s",
-		 !row->ifindex ? "cgroup" : filter ? "clsact" : has_prefix(name, ATTACH_PIN_XDP) ? "native" : "tcx");
+		 !row->ifindex                      ? "cgroup"
+		 : filter                           ? "clsact"
+		 : has_prefix(name, ATTACH_PIN_XDP) ? "native"
+						    : "tcx");
 	if (filter)
 		describe_filter(list, name, row);
 	else
 		describe_link(list, name, row);
-	snprintf(row->program, sizeof(row->program), "%s", program_name(&list->programs, row->prog_id));
+	snprintf(row->program, sizeof(row->program), "%s",
+		 program_name(&list->programs, row->prog_id));
 	return 0;
 }
 
@@ -269,7 +279,8 @@ static unsigned int remove_strays(const struct dp_programs *programs)
 			struct clsact_hook at = { d->if_index, egress };
 			uint32_t id;
 
-			n += clsact_query(at, &id) == 0 && dp_programs_own(programs, id) && clsact_detach(at) == 0;
+			n += clsact_query(at, &id) == 0 && dp_programs_own(programs, id) &&
+			     clsact_detach(at) == 0;
 		}
 	if_freenameindex(devices);
 	return n;
@@ -302,7 +313,9 @@ static int check_cgroup(const char *path, struct err *err)
 	if (statfs(path, &fs) < 0)
 		return err_set(err, -errno, "--cgroup %s: %s", path, strerror(errno));
 	if ((unsigned long)fs.f_type != CGROUP2_SUPER_MAGIC)
-		return err_set(err, -EINVAL, "--cgroup %s: not a directory of cgroup2; see: findmnt -t cgroup2", path);
+		return err_set(err, -EINVAL,
+			       "--cgroup %s: not a directory of cgroup2; see: findmnt -t cgroup2",
+			       path);
 	return 0;
 }
 
@@ -317,7 +330,8 @@ int attach_find_cgroup(const char *given, struct err *err, char ret_path[256])
 		if (rc < 0)
 			return rc;
 		if (strlen(given) >= 256)
-			return err_set(err, -ENAMETOOLONG, "--cgroup: path longer than 255 characters");
+			return err_set(err, -ENAMETOOLONG,
+				       "--cgroup: path longer than 255 characters");
 		strcpy(ret_path, given);
 		return 0;
 	}
@@ -334,6 +348,7 @@ int attach_find_cgroup(const char *given, struct err *err, char ret_path[256])
 			return 0;
 		}
 	}
-	return err_set(err, -ENOENT,
-		       "no cgroup2 is mounted; mount it (mount -t cgroup2 none /sys/fs/cgroup/unified) or name one with --cgroup");
+	return err_set(
+		err, -ENOENT,
+		"no cgroup2 is mounted; mount it (mount -t cgroup2 none /sys/fs/cgroup/unified) or name one with --cgroup");
 }

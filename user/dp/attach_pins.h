@@ -18,7 +18,7 @@
 #include "dp/load.h"
 #include "dp/pin.h"
 
-#define ATTACH_PIN_XDP "xdp_"
+#define ATTACH_PIN_XDP   "xdp_"
 #define ATTACH_PIN_QDISC "clsact_"
 
 /* In the order of taking away; the last is empty and matches all that is left (the cgroup's). */
@@ -33,7 +33,8 @@ void attach_pin_detach(const struct pin_dir *pins, const char *name);
  * Undoes what a pin of any kind stands for, and removes it. Filters only if their program is ours. True if something was
  * attached. Interface indexes are those of this network namespace.
  */
-bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *programs, const char *name);
+bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *programs,
+		       const char *name);
 /* The interface index in a name; 0: none. */
 uint32_t attach_pin_ifindex(const char *name);
 int attach_open_dir(const char *path);

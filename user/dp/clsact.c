@@ -40,8 +40,8 @@ int clsact_query(struct clsact_hook hook, uint32_t *ret_prog_id)
 
 int clsact_attach(struct clsact_hook hook, int prog_fd, bool *ret_made)
 {
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = ATTACH_HANDLE, .priority = priority_of(hook), .prog_fd = prog_fd,
-		    .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = ATTACH_HANDLE, .priority = priority_of(hook),
+		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
 	struct bpf_tc_hook at = libbpf_hook(hook);
 	int rc = bpf_tc_hook_create(&at);
 
@@ -99,7 +99,8 @@ static int run_dump(struct mnl_socket *nl, struct clsact_hook hook, struct censu
 
 		if (len < 0)
 			return -errno;
-		rc = mnl_cb_run(buffer, (size_t)len, 1, mnl_socket_get_portid(nl), see_filter, census);
+		rc = mnl_cb_run(buffer, (size_t)len, 1, mnl_socket_get_portid(nl), see_filter,
+				census);
 	}
 	return rc < 0 ? -errno : 0;
 }
@@ -128,7 +129,8 @@ int clsact_count_others(struct clsact_hook hook)
 
 int clsact_remove_empty(uint32_t ifindex)
 {
-	LIBBPF_OPTS(bpf_tc_hook, at, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, at, .ifindex = (int)ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 	struct census census = { 0 };
 	int rc = take_census((struct clsact_hook){ ifindex, false }, &census);
 

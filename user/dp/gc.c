@@ -18,7 +18,8 @@
 
 int gc_start_timers(struct dp *dp, const struct dp_programs *programs)
 {
-	static const uint8_t frame[64]; /* the program looks at no packet, but a test run must have one */
+	static const uint8_t
+		frame[64]; /* the program looks at no packet, but a test run must have one */
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
 	int fd = programs->fd[DP_PROG_sl_gc_start];
 
@@ -35,10 +36,10 @@ uint64_t gc_idle_ns(uint8_t proto, enum sl_flow_state state)
 	uint64_t idle_s;
 
 	if (proto == IPPROTO_TCP)
-		idle_s = state == SL_STATE_CONFIRMED   ? SL_IDLE_TCP_S :
-			 state == SL_STATE_HALF_CLOSED ? SL_IDLE_TCP_HALF_S :
-			 state == SL_STATE_CLOSING     ? SL_IDLE_TCP_CLOSING_S :
-							 SL_IDLE_TCP_NEW_S;
+		idle_s = state == SL_STATE_CONFIRMED     ? SL_IDLE_TCP_S
+			 : state == SL_STATE_HALF_CLOSED ? SL_IDLE_TCP_HALF_S
+			 : state == SL_STATE_CLOSING     ? SL_IDLE_TCP_CLOSING_S
+							 : SL_IDLE_TCP_NEW_S;
 	else if (state != SL_STATE_CONFIRMED)
 		idle_s = SL_IDLE_UDP_NEW_S;
 	else
@@ -72,7 +73,8 @@ static bool is_dead(int family, const void *key, const void *value, uint64_t now
 	const struct sl6_flow_key *k6 = key;
 	const struct sl4_flow *f4 = value;
 	const struct sl6_flow *f6 = value;
-	uint64_t idle = family == 4 ? gc_idle_ns(k4->proto, f4->state) : gc_idle_ns(k6->proto, f6->state);
+	uint64_t idle = family == 4 ? gc_idle_ns(k4->proto, f4->state)
+				    : gc_idle_ns(k6->proto, f6->state);
 	uint64_t seen = family == 4 ? f4->seen_ns : f6->seen_ns;
 
 	/* an entry may have been touched after now_ns was read */
@@ -83,7 +85,8 @@ static bool is_dead(int family, const void *key, const void *value, uint64_t now
  * The dead of one batch. Between the look and the deletion a packet may revive an entry; it then makes a new one, or its
  * twin rebuilds it, as after an eviction.
  */
-static void bury(struct gc *gc, int family, int fd, const struct dp_map_info *info, uint32_t n, uint64_t now_ns)
+static void bury(struct gc *gc, int family, int fd, const struct dp_map_info *info, uint32_t n,
+		 uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *key = gc->keys + (size_t)i * info->key_size;
@@ -96,7 +99,8 @@ static void bury(struct gc *gc, int family, int fd, const struct dp_map_info *in
 }
 
 /* One by one, for what batches cannot read. */
-static int walk_slowly(struct gc *gc, int family, int fd, const struct dp_map_info *info, uint64_t now_ns)
+static int walk_slowly(struct gc *gc, int family, int fd, const struct dp_map_info *info,
+		       uint64_t now_ns)
 {
 	uint8_t key[sizeof(struct sl6_flow_key)], next[sizeof(struct sl6_flow_key)];
 	bool more = bpf_map_get_next_key(fd, NULL, next) == 0;
@@ -123,8 +127,10 @@ static int walk_shard(struct gc *gc, int family, enum dp_map map, uint32_t shard
 	rc = dp_map_info_read(fd, &info);
 	while (rc == 0) {
 		uint32_t n = BATCH;
-		int e = bpf_map_lookup_batch(fd, first ? NULL : token, token, gc->keys, gc->values, &n, NULL) < 0 ?
-				errno : 0;
+		int e = bpf_map_lookup_batch(fd, first ? NULL : token, token, gc->keys, gc->values,
+					     &n, NULL) < 0
+				? errno
+				: 0;
 
 		if (e && e != ENOENT) {
 			rc = walk_slowly(gc, family, fd, &info, now_ns);

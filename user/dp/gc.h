@@ -19,8 +19,8 @@ int gc_start_timers(struct dp *dp, const struct dp_programs *programs);
 
 struct gc {
 	struct dp *dp;
-	bool timers;       /* the kernel collects; gc_tick only watches */
-	uint32_t map;      /* where the walk goes on */
+	bool timers;  /* the kernel collects; gc_tick only watches */
+	uint32_t map; /* where the walk goes on */
 	uint32_t shard;
 	struct sl_gc_stats stats; /* of the agent's own walk */
 	uint8_t *keys;

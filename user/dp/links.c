@@ -97,7 +97,8 @@ static int see_address(const struct nlmsghdr *message, void *ctx)
 	const struct nlattr *attr;
 	bool local = false;
 
-	if (message->nlmsg_type != RTM_NEWADDR || (info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
+	if (message->nlmsg_type != RTM_NEWADDR ||
+	    (info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
 		return MNL_CB_OK;
 	mnl_attr_for_each(attr, message, sizeof(*info)) {
 		int type = mnl_attr_get_type(attr);
@@ -136,7 +137,8 @@ static int see_route(const struct nlmsghdr *message, void *ctx)
 	struct scan *scan = ctx;
 	const struct nlattr *attr;
 
-	if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len || route->rtm_type != RTN_UNICAST)
+	if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len ||
+	    route->rtm_type != RTN_UNICAST)
 		return MNL_CB_OK;
 	mnl_attr_for_each(attr, message, sizeof(*route)) {
 		if (mnl_attr_get_type(attr) == RTA_OIF)
@@ -184,7 +186,8 @@ static int dump(struct scan *scan, uint16_t type, mnl_cb_t fn)
 static int ask_default(struct scan *scan, uint8_t family)
 {
 	static const uint8_t nobody4[4] = { 192, 0, 2, 1 };
-	static const uint8_t nobody6[16] = { 0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 };
+	static const uint8_t nobody6[16] = { 0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, 0, 0,
+					     0,    0,    0,    0,    0,    0,    0, 1 };
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *route = mnl_nlmsg_put_extra_header(request, sizeof(*route));
@@ -259,7 +262,8 @@ struct links_monitor {
 int links_monitor_new(struct links_monitor **ret_monitor)
 {
 	struct links_monitor *monitor = calloc(1, sizeof(*monitor));
-	unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+	unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+			      RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 	int rc = 0;
 
 	if (!monitor)

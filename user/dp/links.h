@@ -22,11 +22,11 @@
 struct link_info {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
-	char kind[16];       /* IFLA_INFO_KIND: "veth", "bridge"; empty for hardware */
-	uint32_t flags;      /* IFF_ */
-	uint16_t arphrd;     /* ARPHRD_ETHER … */
-	uint32_t lower;      /* IFLA_LINK: the device below; veth: the peer's index */
-	uint32_t master;     /* bridge or bond it belongs to; 0 = none */
+	char kind[16];        /* IFLA_INFO_KIND: "veth", "bridge"; empty for hardware */
+	uint32_t flags;       /* IFF_ */
+	uint16_t arphrd;      /* ARPHRD_ETHER … */
+	uint32_t lower;       /* IFLA_LINK: the device below; veth: the peer's index */
+	uint32_t master;      /* bridge or bond it belongs to; 0 = none */
 	bool lower_elsewhere; /* IFLA_LINK is in another network namespace */
 	uint32_t mtu;
 	bool default_route;
@@ -35,8 +35,8 @@ struct link_info {
 struct link_addr {
 	uint32_t ifindex;
 	struct address addr;
-	uint8_t len;   /* prefix length */
-	uint8_t scope; /* RT_SCOPE_ */
+	uint8_t len;    /* prefix length */
+	uint8_t scope;  /* RT_SCOPE_ */
 	uint32_t flags; /* IFA_F_ */
 };
 
@@ -65,8 +65,8 @@ struct links_rules {
  * know: no uplink found, a pattern that matches nothing, or only a bridge.
  */
 typedef void links_note_fn(void *ctx, const char *text);
-int links_choose(const struct links_table *table, const struct links_rules *rules, links_note_fn *note, void *ctx,
-		 struct attach_want **ret_wants, size_t *ret_n);
+int links_choose(const struct links_table *table, const struct links_rules *rules,
+		 links_note_fn *note, void *ctx, struct attach_want **ret_wants, size_t *ret_n);
 /*
  * A pattern of --pod-ifaces that names only bridges is refused: packets between two ports of a bridge never pass the
  * bridge's own tc hooks, so replies would keep the pod's address. -EINVAL with *err set; 0 otherwise.

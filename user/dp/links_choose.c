@@ -24,7 +24,8 @@ struct choice {
 	int rc;
 };
 
-static __attribute__((format(printf, 2, 3))) void note(const struct choice *c, const char *format, ...)
+static __attribute__((format(printf, 2, 3))) void note(const struct choice *c, const char *format,
+						       ...)
 {
 	char text[256];
 	va_list args;
@@ -87,8 +88,9 @@ static bool is_bridge(const struct link_info *link)
 
 static bool is_overlay(const struct link_info *link)
 {
-	static const char *const kinds[] = { "vxlan", "geneve", "wireguard", "ipip", "sit", "ip6tnl", "gre",
-					     "gretap", "ip6gre", "ip6gretap", NULL };
+	static const char *const kinds[] = { "vxlan",  "geneve",    "wireguard", "ipip",
+					     "sit",    "ip6tnl",    "gre",       "gretap",
+					     "ip6gre", "ip6gretap", NULL };
 
 	/* tunl0, sit0 and the like come with their modules and carry nothing until they are up */
 	return is_kind(link, kinds) && link->flags & IFF_UP;
@@ -143,7 +145,8 @@ static void choose_below(struct choice *c, const struct link_info *link, int dep
 {
 	static const char *const stacked[] = { "vlan", "macvlan", "ipvlan", NULL };
 	static const char *const masters[] = { "bond", "team", "bridge", NULL };
-	const struct link_info *lower = is_kind(link, stacked) && !link->lower_elsewhere ? find(c, link->lower) : NULL;
+	const struct link_info *lower =
+		is_kind(link, stacked) && !link->lower_elsewhere ? find(c, link->lower) : NULL;
 
 	choose(c, link, ATTACH_UPLINK);
 	if (depth > 4)
@@ -153,7 +156,8 @@ static void choose_below(struct choice *c, const struct link_info *link, int dep
 	for (size_t i = 0; is_kind(link, masters) && i < c->table->n_links; i++) {
 		const struct link_info *port = &c->table->links[i];
 
-		if (port->master == link->ifindex && !is_pod(port) && strcmp(port->kind, "tun") && !is_overlay(port))
+		if (port->master == link->ifindex && !is_pod(port) && strcmp(port->kind, "tun") &&
+		    !is_overlay(port))
 			choose_below(c, port, depth + 1);
 	}
 }
@@ -170,10 +174,12 @@ static bool has_node_ip(const struct choice *c, const struct link_info *link)
 	return false;
 }
 
-static bool has_global_address(const struct links_table *table, const struct link_info *link, int family)
+static bool has_global_address(const struct links_table *table, const struct link_info *link,
+			       int family)
 {
 	for (size_t i = 0; i < table->n_addrs; i++)
-		if (table->addrs[i].ifindex == link->ifindex && table->addrs[i].scope == RT_SCOPE_UNIVERSE &&
+		if (table->addrs[i].ifindex == link->ifindex &&
+		    table->addrs[i].scope == RT_SCOPE_UNIVERSE &&
 		    (!family || table->addrs[i].addr.family == family))
 			return true;
 	return false;
@@ -190,11 +196,12 @@ static void choose_uplinks_auto(struct choice *c)
 		return;
 	/* no default route and no known address: what has an address and is neither pod nor overlay nor bridge */
 	for (const struct link_info *link = c->table->links; link < end; link++)
-		if (has_global_address(c->table, link, 0) && !is_pod(link) && !is_overlay(link) && !is_bridge(link) &&
-		    strcmp(link->kind, "dummy"))
+		if (has_global_address(c->table, link, 0) && !is_pod(link) && !is_overlay(link) &&
+		    !is_bridge(link) && strcmp(link->kind, "dummy"))
 			choose_below(c, link, 0);
 	if (!c->wants.len)
-		note(c, "no uplink found: no default route, and no device has a node address; name it with --uplink");
+		note(c,
+		     "no uplink found: no default route, and no device has a node address; name it with --uplink");
 }
 
 static void choose_uplinks_named(struct choice *c)
@@ -219,8 +226,8 @@ static void choose_by(struct choice *c, const char *list, enum attach_class clas
 	}
 }
 
-int links_choose(const struct links_table *table, const struct links_rules *rules, links_note_fn *note_fn, void *ctx,
-		 struct attach_want **ret_wants, size_t *ret_n)
+int links_choose(const struct links_table *table, const struct links_rules *rules,
+		 links_note_fn *note_fn, void *ctx, struct attach_want **ret_wants, size_t *ret_n)
 {
 	struct choice c = { .table = table, .rules = rules, .note = note_fn, .note_ctx = ctx };
 
@@ -261,7 +268,8 @@ static bool only_bridges(const char *item, void *ctx)
 	if (bridge)
 		err_set(check->err, -EINVAL,
 			"--pod-ifaces %s matches only the bridge %s: replies between two pods of a bridge never pass the bridge "
-			"itself; name its ports, for example veth*", item, bridge);
+			"itself; name its ports, for example veth*",
+			item, bridge);
 	return bridge;
 }
 
@@ -286,11 +294,15 @@ int links_node_address(const struct links_table *table, const struct links_rules
 		for (size_t k = 0; k < table->n_links && !link; k++)
 			if (table->links[k].ifindex == addr->ifindex)
 				link = &table->links[k];
-		if (!link || addr->addr.family != family || addr->scope != RT_SCOPE_UNIVERSE || link->flags & IFF_LOOPBACK)
+		if (!link || addr->addr.family != family || addr->scope != RT_SCOPE_UNIVERSE ||
+		    link->flags & IFF_LOOPBACK)
 			continue;
-		rank = !is_auto(rules->uplink) ? (in_list(rules->uplink, link->name) ? 3 : 0) :
-		       link->default_route    ? 3 :
-		       !is_pod(link) && !is_overlay(link) && !is_bridge(link) && strcmp(link->kind, "dummy") ? 1 : 0;
+		rank = !is_auto(rules->uplink) ? (in_list(rules->uplink, link->name) ? 3 : 0)
+		       : link->default_route   ? 3
+		       : !is_pod(link) && !is_overlay(link) && !is_bridge(link) &&
+				       strcmp(link->kind, "dummy")
+			       ? 1
+			       : 0;
 		if (rank > best_rank) {
 			best = addr;
 			best_rank = rank;

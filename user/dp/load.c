@@ -93,9 +93,9 @@ static int set_consts(struct bpf_object *object, const struct sl_consts *consts)
 
 	if (id < 0)
 		return id;
-	bpf_object__for_each_map(map, object)
-		if (bpf_map__is_internal(map) && strstr(bpf_map__name(map), ".rodata"))
-			bytes = (uint8_t *)bpf_map__initial_value(map, &size);
+	bpf_object__for_each_map(map, object) if (bpf_map__is_internal(map) &&
+						  strstr(bpf_map__name(map), ".rodata"))
+		bytes = (uint8_t *)bpf_map__initial_value(map, &size);
 	section = btf__type_by_id(btf, (__u32)id);
 	var = btf_var_secinfos(section);
 	for (int i = 0; bytes && i < btf_vlen(section); i++, var++) {
@@ -129,8 +129,8 @@ static bool same_programs(uint64_t a, uint64_t b)
 	return (a | 1) == (b | 1);
 }
 
-static int fill_consts(const struct dp *dp, const struct dp_limits *limits, const struct dp_sizes *sizes,
-		       struct sl_consts *ret_consts)
+static int fill_consts(const struct dp *dp, const struct dp_limits *limits,
+		       const struct dp_sizes *sizes, struct sl_consts *ret_consts)
 {
 	struct sl_meta meta = { 0 };
 	struct sl_consts consts = {
@@ -252,7 +252,8 @@ static int take_programs(struct bpf_object *object, struct dp_programs *p)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program(program, object)
+	{
 		enum dp_prog prog = prog_by_name(bpf_program__name(program));
 
 		if (prog == DP_PROG_COUNT)
@@ -267,27 +268,33 @@ static int take_programs(struct bpf_object *object, struct dp_programs *p)
 	return 0;
 }
 
-static int load_object(struct dp *dp, enum dp_object which, const struct sl_consts *consts, struct dp_programs *p,
-		       struct err *err)
+static int load_object(struct dp *dp, enum dp_object which, const struct sl_consts *consts,
+		       struct dp_programs *p, struct err *err)
 {
 	_cleanup_(bpf_object__closep) struct bpf_object *object = open_object(which);
 	int rc;
 
 	if (!object)
-		return err_set(err, -errno, "BPF object %s cannot be opened: %s (%s)", object_name(which), strerror(errno),
-			       said);
+		return err_set(err, -errno, "BPF object %s cannot be opened: %s (%s)",
+			       object_name(which), strerror(errno), said);
 	rc = set_consts(object, consts);
 	if (rc < 0)
-		return err_set(err, rc, "BPF object %s has no constants (sl_consts)", object_name(which));
+		return err_set(err, rc, "BPF object %s has no constants (sl_consts)",
+			       object_name(which));
 	rc = maps_share(dp, object);
 	if (rc < 0)
-		return err_set(err, rc, "BPF object %s cannot use the maps: %s", object_name(which), strerror(-rc));
+		return err_set(err, rc, "BPF object %s cannot use the maps: %s", object_name(which),
+			       strerror(-rc));
 	rc = bpf_object__load(object);
 	if (rc == -EPERM)
-		return err_set(err, rc, "missing capability: the kernel refused %s (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are "
-			       "needed): %s", object_name(which), said);
+		return err_set(
+			err, rc,
+			"missing capability: the kernel refused %s (CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are "
+			"needed): %s",
+			object_name(which), said);
 	if (rc < 0)
-		return err_set(err, -ENOTSUP, "missing kernel feature: BPF object %s does not load: %s: %s",
+		return err_set(err, -ENOTSUP,
+			       "missing kernel feature: BPF object %s does not load: %s: %s",
 			       object_name(which), strerror(-rc), said);
 	rc = maps_keep(dp, object, err);
 	if (rc == 0)
@@ -295,7 +302,8 @@ static int load_object(struct dp *dp, enum dp_object which, const struct sl_cons
 	return rc;
 }
 
-static int load_all(struct dp *dp, const struct sl_consts *consts, struct dp_programs *p, struct err *err)
+static int load_all(struct dp *dp, const struct sl_consts *consts, struct dp_programs *p,
+		    struct err *err)
 {
 	int rc = load_object(dp, OBJECT_XDP, consts, p, err);
 
@@ -325,13 +333,14 @@ static int pin_new(const struct pin_dir *pins, struct dp_programs *p, struct err
 		if (rc == 0 && p->fd[i] >= 0)
 			rc = pin_put(pins, name, p->fd[i]);
 		if (rc < 0)
-			return err_set(err, rc, "cannot pin %s/%s: %s", pins->path, name, strerror(-rc));
+			return err_set(err, rc, "cannot pin %s/%s: %s", pins->path, name,
+				       strerror(-rc));
 	}
 	return 0;
 }
 
-static int load_programs(struct dp *dp, const struct dp_limits *limits, const struct dp_sizes *sizes,
-			 struct dp_programs *p, struct err *err)
+static int load_programs(struct dp *dp, const struct dp_limits *limits,
+			 const struct dp_sizes *sizes, struct dp_programs *p, struct err *err)
 {
 	struct sl_meta meta = { 0 };
 	struct sl_consts consts;
@@ -367,14 +376,14 @@ static int make_maps(struct dp *dp, const struct dp_sizes *sizes, struct err *er
 	int rc;
 
 	if (!object)
-		return err_set(err, -errno, "BPF object %s cannot be opened: %s (%s)", object_name(OBJECT_TC),
-			       strerror(errno), said);
+		return err_set(err, -errno, "BPF object %s cannot be opened: %s (%s)",
+			       object_name(OBJECT_TC), strerror(errno), said);
 	rc = maps_make(dp, object, sizes, err, ret_made);
 	return rc < 0 ? rc : dp_open_maps(dp, err);
 }
 
-int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct err *err, struct dp **ret_dp,
-	    struct dp_programs *ret_programs)
+int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct err *err,
+	    struct dp **ret_dp, struct dp_programs *ret_programs)
 {
 	struct dp_programs programs;
 	struct dp_sizes sizes;
@@ -420,7 +429,8 @@ uint32_t dp_pinned_flows(const struct pin_dir *pins)
 	return meta.max_flows;
 }
 
-int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs *p, struct err *err)
+int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs *p,
+		   struct err *err)
 {
 	struct sl_meta meta;
 	char from[64], to[64];
@@ -444,8 +454,9 @@ int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs
 		rc = dp_meta_write(dp, &meta);
 	}
 	if (rc < 0)
-		return err_set(err, rc, "cannot make the new programs the current ones below %s: %s", pins->path,
-			       strerror(-rc));
+		return err_set(err, rc,
+			       "cannot make the new programs the current ones below %s: %s",
+			       pins->path, strerror(-rc));
 	p->reloaded = false;
 	return 0;
 }

@@ -17,26 +17,26 @@
 #include "dp/maps_internal.h"
 
 /* What each map must look like; 0: not checked (ring buffer, or private to programs). */
-#define LAYOUTS(X)                                                              \
-	X(sl_meta, __u32, struct sl_meta)                                       \
-	X(sl_config, __u32, struct sl_config)                                   \
-	X(sl_counters, __u32, struct sl_counter)                                \
-	FAMILY_LAYOUTS(X, 4)                                                    \
+#define LAYOUTS(X)                               \
+	X(sl_meta, __u32, struct sl_meta)        \
+	X(sl_config, __u32, struct sl_config)    \
+	X(sl_counters, __u32, struct sl_counter) \
+	FAMILY_LAYOUTS(X, 4)                     \
 	FAMILY_LAYOUTS(X, 6)
-#define FAMILY_LAYOUTS(X, v)                                                    \
-	X(sl##v##_services, struct sl##v##_service_key, struct sl_slot_ref)     \
-	X(sl##v##_records, __u32, struct sl##v##_service)                       \
-	X(sl##v##_backends, __u32, struct sl##v##_backend)                      \
-	X(sl##v##_rings, __u32, struct sl_ring_line)                            \
-	X(sl##v##_filter, __u32, __u64)                                         \
-	X(sl##v##_names, __u32, struct sl_name)                                 \
-	X(sl##v##_flows_tcp, __u32, __u32)                                      \
-	X(sl##v##_flows_udp, __u32, __u32)                                      \
-	X(sl##v##_flows_new, __u32, __u32)                                      \
-	X(sl##v##_affinity, struct sl##v##_affinity_key, struct sl_affinity)    \
-	X(sl##v##_sockets, struct sl##v##_socket_key, struct sl##v##_socket)    \
-	X(sl##v##_frags, struct sl##v##_frag_key, struct sl_frag)               \
-	X(sl##v##_svc_stats, __u32, struct sl_service_stats)                    \
+#define FAMILY_LAYOUTS(X, v)                                                 \
+	X(sl##v##_services, struct sl##v##_service_key, struct sl_slot_ref)  \
+	X(sl##v##_records, __u32, struct sl##v##_service)                    \
+	X(sl##v##_backends, __u32, struct sl##v##_backend)                   \
+	X(sl##v##_rings, __u32, struct sl_ring_line)                         \
+	X(sl##v##_filter, __u32, __u64)                                      \
+	X(sl##v##_names, __u32, struct sl_name)                              \
+	X(sl##v##_flows_tcp, __u32, __u32)                                   \
+	X(sl##v##_flows_udp, __u32, __u32)                                   \
+	X(sl##v##_flows_new, __u32, __u32)                                   \
+	X(sl##v##_affinity, struct sl##v##_affinity_key, struct sl_affinity) \
+	X(sl##v##_sockets, struct sl##v##_socket_key, struct sl##v##_socket) \
+	X(sl##v##_frags, struct sl##v##_frag_key, struct sl_frag)            \
+	X(sl##v##_svc_stats, __u32, struct sl_service_stats)                 \
 	X(sl##v##_be_stats, __u32, struct sl_backend_stats)
 
 static const struct {
@@ -72,11 +72,12 @@ int dp_map_check(enum dp_map map, const struct dp_map_info *info, const char *di
 	if (!layouts[map].key_size || (layouts[map].key_size == info->key_size &&
 				       layouts[map].value_size == info->value_size))
 		return 0;
-	return err_set(err, -EPROTO,
-		       "map %s/maps/%s has keys of %u and values of %u bytes, this version wants %u and %u; "
-		       "remove it with: sluiced --cleanup",
-		       dir, dp_map_name(map), info->key_size, info->value_size, layouts[map].key_size,
-		       layouts[map].value_size);
+	return err_set(
+		err, -EPROTO,
+		"map %s/maps/%s has keys of %u and values of %u bytes, this version wants %u and %u; "
+		"remove it with: sluiced --cleanup",
+		dir, dp_map_name(map), info->key_size, info->value_size, layouts[map].key_size,
+		layouts[map].value_size);
 }
 
 int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard)
@@ -87,7 +88,8 @@ int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard)
 	return pin_get(&dp->pins, name);
 }
 
-int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key, void *ret_value)
+int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key,
+		   void *ret_value)
 {
 	int fd = dp_shard_open(dp, map, tag & (dp->n_shards[map] - 1));
 	int rc;
@@ -124,16 +126,21 @@ static int open_map(struct dp *dp, enum dp_map map, struct err *err)
 	if (fd == -ENOENT && map == DP_sl_gc)
 		return 0;
 	if (fd == -ENOENT)
-		return err_set(err, -ENOENT, "nothing is pinned at %s/%s: no sluiced has run here since boot or --cleanup",
-			       dp->pins.path, name);
+		return err_set(
+			err, -ENOENT,
+			"nothing is pinned at %s/%s: no sluiced has run here since boot or --cleanup",
+			dp->pins.path, name);
 	if (fd == -EPERM || fd == -EACCES)
-		return err_set(err, -EPERM, "cannot open %s/%s: CAP_BPF is missing", dp->pins.path, name);
+		return err_set(err, -EPERM, "cannot open %s/%s: CAP_BPF is missing", dp->pins.path,
+			       name);
 	if (fd < 0)
-		return err_set(err, fd, "cannot open %s/%s: %s", dp->pins.path, name, strerror(-fd));
+		return err_set(err, fd, "cannot open %s/%s: %s", dp->pins.path, name,
+			       strerror(-fd));
 	rc = dp_map_info_read(fd, &dp->maps[map]);
 	if (rc < 0) {
 		close(fd);
-		return err_set(err, rc, "cannot look at %s/%s: %s", dp->pins.path, name, strerror(-rc));
+		return err_set(err, rc, "cannot look at %s/%s: %s", dp->pins.path, name,
+			       strerror(-rc));
 	}
 	rc = dp_map_check(map, &dp->maps[map], dp->pins.path, err);
 	if (rc == 0 && dp_map_is_flows(map))
@@ -193,8 +200,9 @@ void dp_free(struct dp *dp)
 		return;
 	for (int i = 0; i < 2; i++)
 		if (dp->rings[i])
-			munmap(dp->rings[i], (size_t)dp->maps[i ? DP_sl6_rings : DP_sl4_rings].max_entries *
-						     sizeof(struct sl_ring_line));
+			munmap(dp->rings[i],
+			       (size_t)dp->maps[i ? DP_sl6_rings : DP_sl4_rings].max_entries *
+				       sizeof(struct sl_ring_line));
 	for (int i = 0; i < DP_MAPS; i++)
 		if (dp->maps[i].fd >= 0)
 			close(dp->maps[i].fd);
@@ -258,7 +266,8 @@ static int walk_give(struct walk *w, uint32_t n)
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0 && i < n; i++)
-		rc = w->fn(w->ctx, w->keys + (size_t)i * w->key_size, w->values + (size_t)i * w->value_size);
+		rc = w->fn(w->ctx, w->keys + (size_t)i * w->key_size,
+			   w->values + (size_t)i * w->value_size);
 	return rc;
 }
 
@@ -273,8 +282,10 @@ static int walk_batches(struct walk *w, int *ret_fn)
 
 	while (rc == 0) {
 		uint32_t n = w->room;
-		int e = bpf_map_lookup_batch(w->fd, first ? NULL : token, token, w->keys, w->values, &n, NULL) < 0 ?
-				errno : 0;
+		int e = bpf_map_lookup_batch(w->fd, first ? NULL : token, token, w->keys, w->values,
+					     &n, NULL) < 0
+				? errno
+				: 0;
 
 		if (e == ENOSPC) { /* a bucket holds more than fits */
 			rc = walk_reserve(w, w->room * 2);
@@ -365,7 +376,8 @@ static int collect_row(void *ctx, const void *key, const void *value)
 
 int dp_rows_read(struct dp *dp, enum dp_map map, struct dp_rows *ret_rows)
 {
-	struct dp_rows rows = { .key_size = dp->maps[map].key_size, .value_size = dp->maps[map].value_size };
+	struct dp_rows rows = { .key_size = dp->maps[map].key_size,
+				.value_size = dp->maps[map].value_size };
 	struct collect c = { .rows = &rows };
 	int rc = dp_rows_each(dp, map, collect_row, &c);
 
@@ -413,9 +425,10 @@ int dp_stats_read(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, vo
 	for (uint32_t done = 0; done < n; done += got) {
 		got = n - done < step ? n - done : step;
 		/* per-CPU arrays know batches from 5.13 on */
-		if (!dp->no_batch && (bpf_map_lookup_batch(dp->maps[map].fd, first + done ? &token : NULL, &next,
-							   keys, values, &got, NULL) == 0 ||
-				      (errno == ENOENT && got))) {
+		if (!dp->no_batch &&
+		    (bpf_map_lookup_batch(dp->maps[map].fd, first + done ? &token : NULL, &next,
+					  keys, values, &got, NULL) == 0 ||
+		     (errno == ENOENT && got))) {
 			token = next;
 		} else {
 			got = 1;
@@ -559,8 +572,8 @@ static int give_row(void *ctx, const void *key, const void *value)
 	return w->fn(w->ctx, key, value);
 }
 
-static int reader_each(void *ctx, enum row_table table, int (*fn)(void *fn_ctx, const void *key, const void *value),
-		       void *fn_ctx)
+static int reader_each(void *ctx, enum row_table table,
+		       int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
 {
 	struct row_walk w = {
 		.fn = fn,

@@ -19,12 +19,14 @@
 #include "sluice_abi.h"
 
 /* DP_sl_meta, DP_sl4_services, … in the order of SL_MAPS. */
+/* clang-format off */
 enum dp_map {
 #define DP_MAP_ENUM(name, writer) DP_##name,
 	SL_MAPS(DP_MAP_ENUM)
 #undef DP_MAP_ENUM
 	DP_MAPS,
 };
+/* clang-format on */
 
 /* The map of one family: DP_MAP(6, names) is DP_sl6_names; dp_map_of(family, DP_sl4_names) does it at run time. */
 #define DP_MAP(family, name) DP_sl##family##_##name
@@ -42,11 +44,13 @@ struct dp_map_info {
 struct dp {
 	struct pin_dir pins;
 	struct dp_map_info maps[DP_MAPS];
-	uint32_t n_shards[DP_MAPS];        /* flow tables: distinct shards (1 where the family is not used) */
-	uint32_t cpus;                     /* possible CPUs: how many values a per-CPU lookup returns */
-	bool no_batch;                     /* batch operations were refused; single ones are used */
-	struct sl_ring_line *rings[2];     /* agent: sl4_rings, sl6_rings in our memory; NULL = not mapped yet */
-	int barrier_outer;                 /* agent: dummy map-in-map and what it holds; -1 = none yet */
+	uint32_t n_shards
+		[DP_MAPS]; /* flow tables: distinct shards (1 where the family is not used) */
+	uint32_t cpus;     /* possible CPUs: how many values a per-CPU lookup returns */
+	bool no_batch;     /* batch operations were refused; single ones are used */
+	struct sl_ring_line
+		*rings[2]; /* agent: sl4_rings, sl6_rings in our memory; NULL = not mapped yet */
+	int barrier_outer; /* agent: dummy map-in-map and what it holds; -1 = none yet */
 	int barrier_inner;
 };
 
@@ -111,7 +115,8 @@ int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_f
 /* fd of one shard of a flow table, to be closed by the caller; -errno. */
 int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard);
 /* One entry by key; tag is its hash with the seed of sl_meta, which chooses the shard. -ENOENT where there is none. */
-int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key, void *ret_value);
+int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key,
+		   void *ret_value);
 
 /* Same for any hash map (affinity, sockets, frags). */
 typedef int dp_row_fn(void *ctx, const void *key, const void *value);
@@ -134,7 +139,8 @@ enum dp_map dp_map_of_row(enum row_table table);
  * Writes n entries; keys and values are packed arrays. Stops at the first the kernel refuses and returns its -errno;
  * *ret_done (may be NULL) is how many were taken before it.
  */
-int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *values, uint32_t n, uint32_t *ret_done);
+int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *values, uint32_t n,
+	      uint32_t *ret_done);
 /* Deletes n entries, likewise. A key that does not exist is no error. */
 int dp_delete(struct dp *dp, enum dp_map map, const void *keys, uint32_t n, uint32_t *ret_done);
 /* Sets counters of one id to zero: the id has a new owner. */

@@ -19,12 +19,14 @@ static const char *map_pin(enum dp_map map, char name[64])
 	return name;
 }
 
-static int refuse_size(struct dp *dp, enum dp_map map, uint32_t have, uint32_t want, struct err *err)
+static int refuse_size(struct dp *dp, enum dp_map map, uint32_t have, uint32_t want,
+		       struct err *err)
 {
-	return err_set(err, -EEXIST,
-		       "map %s/maps/%s has room for %u entries, these options want %u; give the --max-… options it was made "
-		       "with, or remove it (and all flows) with: sluiced --cleanup",
-		       dp->pins.path, dp_map_name(map), have, want);
+	return err_set(
+		err, -EEXIST,
+		"map %s/maps/%s has room for %u entries, these options want %u; give the --max-… options it was made "
+		"with, or remove it (and all flows) with: sluiced --cleanup",
+		dp->pins.path, dp_map_name(map), have, want);
 }
 
 /* Takes over a pinned map. 0: adopted; -ENOENT: there is none. */
@@ -37,17 +39,20 @@ static int adopt(struct dp *dp, enum dp_map map, struct bpf_map *declared, struc
 	if (fd == -ENOENT)
 		return -ENOENT;
 	if (fd < 0)
-		return err_set(err, fd, "cannot open %s/%s: %s", dp->pins.path, name, strerror(-fd));
+		return err_set(err, fd, "cannot open %s/%s: %s", dp->pins.path, name,
+			       strerror(-fd));
 	rc = dp_map_info_read(fd, &info);
 	if (rc == 0)
 		rc = dp_map_check(map, &info, dp->pins.path, err);
 	if (rc == 0 && info.type != bpf_map__type(declared))
-		rc = err_set(err, -EPROTO, "map %s/%s is of another type; remove it with: sluiced --cleanup", dp->pins.path,
-			     name);
+		rc = err_set(err, -EPROTO,
+			     "map %s/%s is of another type; remove it with: sluiced --cleanup",
+			     dp->pins.path, name);
 	if (rc == 0 && info.max_entries != bpf_map__max_entries(declared))
 		rc = refuse_size(dp, map, info.max_entries, bpf_map__max_entries(declared), err);
 	if (rc == 0 && bpf_map__reuse_fd(declared, fd) < 0)
-		rc = err_set(err, -errno, "cannot take over %s/%s: %s", dp->pins.path, name, strerror(errno));
+		rc = err_set(err, -errno, "cannot take over %s/%s: %s", dp->pins.path, name,
+			     strerror(errno));
 	if (rc < 0) {
 		close(fd);
 		return rc;
@@ -66,7 +71,8 @@ static int prepare(struct dp *dp, struct bpf_object *object, const struct dp_siz
 {
 	struct bpf_map *declared;
 
-	bpf_object__for_each_map(declared, object) {
+	bpf_object__for_each_map(declared, object)
+	{
 		enum dp_map map = dp_map_by_name(bpf_map__name(declared));
 		struct bpf_map *inner = bpf_map__inner_map(declared);
 		int rc;
@@ -103,7 +109,8 @@ static int keep(struct dp *dp, struct bpf_map *declared, enum dp_map map, struct
 	if (fd >= 0)
 		close(fd);
 	dp->maps[map].fd = -1;
-	return err_set(err, rc, "cannot pin %s/maps/%s: %s", dp->pins.path, dp_map_name(map), strerror(-rc));
+	return err_set(err, rc, "cannot pin %s/maps/%s: %s", dp->pins.path, dp_map_name(map),
+		       strerror(-rc));
 }
 
 int maps_keep(struct dp *dp, struct bpf_object *object, struct err *err)
@@ -111,7 +118,8 @@ int maps_keep(struct dp *dp, struct bpf_object *object, struct err *err)
 	struct bpf_map *declared;
 	int rc = 0;
 
-	bpf_object__for_each_map(declared, object) {
+	bpf_object__for_each_map(declared, object)
+	{
 		enum dp_map map = dp_map_by_name(bpf_map__name(declared));
 
 		if (rc == 0 && map != DP_MAPS && dp->maps[map].fd < 0)
@@ -128,11 +136,11 @@ static void shard_name(enum dp_map map, uint32_t shard, char name[32])
 	snprintf(name, 32, "%.3s_%s_%u", outer, outer + strlen("sl4_flows_"), shard);
 }
 
-static int make_shard(struct dp *dp, enum dp_map map, uint32_t shard, const struct shard_type *type, uint32_t entries,
-		      int btf_fd, struct err *err)
+static int make_shard(struct dp *dp, enum dp_map map, uint32_t shard, const struct shard_type *type,
+		      uint32_t entries, int btf_fd, struct err *err)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (__u32)btf_fd, .btf_key_type_id = type->key_type,
-		    .btf_value_type_id = type->value_type);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (__u32)btf_fd,
+		    .btf_key_type_id = type->key_type, .btf_value_type_id = type->value_type);
 	char name[32], pin[64];
 	int fd, rc = 0;
 
@@ -140,10 +148,12 @@ static int make_shard(struct dp *dp, enum dp_map map, uint32_t shard, const stru
 	snprintf(pin, sizeof(pin), "maps/%s_%03u", dp_map_name(map), shard);
 	if (btf_fd < 0 || !type->key_type)
 		opts.btf_fd = opts.btf_key_type_id = opts.btf_value_type_id = 0;
-	fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, name, type->key_size, type->value_size, entries, &opts);
+	fd = bpf_map_create(BPF_MAP_TYPE_LRU_HASH, name, type->key_size, type->value_size, entries,
+			    &opts);
 	if (fd < 0)
-		return err_set(err, -errno, "cannot make flow table %s of %u entries: %s; lower --max-flows", name,
-			       entries, strerror(errno));
+		return err_set(err, -errno,
+			       "cannot make flow table %s of %u entries: %s; lower --max-flows",
+			       name, entries, strerror(errno));
 	rc = pin_put(&dp->pins, pin, fd);
 	if (rc < 0) {
 		close(fd);
@@ -162,10 +172,10 @@ static int have_shard(struct dp *dp, enum dp_map map, uint32_t shard, const stru
 	if (fd == -ENOENT)
 		return make_shard(dp, map, shard, type, size->entries, btf_fd, err);
 	if (fd < 0)
-		return err_set(err, fd, "cannot open %s/maps/%s_%03u: %s", dp->pins.path, dp_map_name(map), shard,
-			       strerror(-fd));
-	if (dp_map_info_read(fd, &info) == 0 && info.key_size == type->key_size && info.value_size == type->value_size &&
-	    info.max_entries == size->entries)
+		return err_set(err, fd, "cannot open %s/maps/%s_%03u: %s", dp->pins.path,
+			       dp_map_name(map), shard, strerror(-fd));
+	if (dp_map_info_read(fd, &info) == 0 && info.key_size == type->key_size &&
+	    info.value_size == type->value_size && info.max_entries == size->entries)
 		return fd;
 	close(fd);
 	return refuse_size(dp, map, info.max_entries, size->entries, err);
@@ -192,8 +202,10 @@ static int slots_write(struct dp *dp, enum dp_map map, struct slots *s)
 	if (!s->n)
 		return 0;
 	if (bpf_map_update_batch(dp->maps[map].fd, s->slot, s->fd, &done, &opts) < 0)
-		for (done = 0; rc == 0 && done < s->n; done++) /* kernels without batches of these maps */
-			if (bpf_map_update_elem(dp->maps[map].fd, &s->slot[done], &s->fd[done], BPF_ANY) < 0)
+		for (done = 0; rc == 0 && done < s->n;
+		     done++) /* kernels without batches of these maps */
+			if (bpf_map_update_elem(dp->maps[map].fd, &s->slot[done], &s->fd[done],
+						BPF_ANY) < 0)
 				rc = -errno;
 	for (uint32_t i = 0; i < s->n; i++)
 		close((int)s->fd[i]);
@@ -220,8 +232,8 @@ static int slots_add(struct dp *dp, enum dp_map map, struct slots *s, uint32_t s
 	return s->n == SLOTS_AT_ONCE ? slots_write(dp, map, s) : 0;
 }
 
-static int make_flows(struct dp *dp, enum dp_map map, const struct shard_type *type, const struct dp_flow_size *size,
-		      int btf_fd, struct err *err)
+static int make_flows(struct dp *dp, enum dp_map map, const struct shard_type *type,
+		      const struct dp_flow_size *size, int btf_fd, struct err *err)
 {
 	uint32_t distinct = size->shared ? 1 : size->shards;
 	struct slots slots = { 0 };
@@ -242,7 +254,8 @@ static int make_flows(struct dp *dp, enum dp_map map, const struct shard_type *t
 	written = slots_write(dp, map, &slots);
 	rc = rc < 0 ? rc : written;
 	if (rc < 0)
-		err_set(err, rc, "cannot put the shards into %s: %s", dp_map_name(map), strerror(-rc));
+		err_set(err, rc, "cannot put the shards into %s: %s", dp_map_name(map),
+			strerror(-rc));
 	if (fd >= 0)
 		close(fd);
 	dp->n_shards[map] = distinct;
@@ -253,11 +266,11 @@ static void load_no_programs(struct bpf_object *object)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, object)
-		bpf_program__set_autoload(program, false);
+	bpf_object__for_each_program(program, object) bpf_program__set_autoload(program, false);
 }
 
-int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *sizes, struct err *err, bool *ret_made)
+int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *sizes,
+	      struct err *err, bool *ret_made)
 {
 	struct shard_type types[DP_MAPS] = { 0 };
 	bool made = false;
@@ -269,12 +282,15 @@ int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *s
 		made |= i != DP_sl_gc && dp->maps[i].fd < 0;
 	load_no_programs(object);
 	if (bpf_object__load(object) < 0)
-		return err_set(err, -errno, "cannot make the maps: %s; lower --max-flows, --max-services or --max-backends",
-			       strerror(errno));
+		return err_set(
+			err, -errno,
+			"cannot make the maps: %s; lower --max-flows, --max-services or --max-backends",
+			strerror(errno));
 	rc = maps_keep(dp, object, err);
 	for (int i = 0; rc == 0 && i < DP_MAPS; i++)
 		if (dp_map_is_flows(i))
-			rc = make_flows(dp, i, &types[i], &sizes->flows[i], bpf_object__btf_fd(object), err);
+			rc = make_flows(dp, i, &types[i], &sizes->flows[i],
+					bpf_object__btf_fd(object), err);
 	if (rc == 0)
 		*ret_made = made;
 	return rc;
@@ -284,10 +300,12 @@ int maps_share(const struct dp *dp, struct bpf_object *object)
 {
 	struct bpf_map *declared;
 
-	bpf_object__for_each_map(declared, object) {
+	bpf_object__for_each_map(declared, object)
+	{
 		enum dp_map map = dp_map_by_name(bpf_map__name(declared));
 
-		if (map != DP_MAPS && dp->maps[map].fd >= 0 && bpf_map__reuse_fd(declared, dp->maps[map].fd) < 0)
+		if (map != DP_MAPS && dp->maps[map].fd >= 0 &&
+		    bpf_map__reuse_fd(declared, dp->maps[map].fd) < 0)
 			return -errno;
 	}
 	return 0;

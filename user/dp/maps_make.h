@@ -15,7 +15,8 @@
  * object: an opened object that declares every map but sl_gc. It is loaded without programs. A pinned map whose layout or
  * size does not fit is refused (-EPROTO, -EEXIST), and nothing is changed then.
  */
-int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *sizes, struct err *err, bool *ret_made);
+int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *sizes,
+	      struct err *err, bool *ret_made);
 /* Gives an object our maps instead of its own. 0 or -errno. */
 int maps_share(const struct dp *dp, struct bpf_object *object);
 /* Pins a map that an object brought along (sl_gc). */

@@ -28,15 +28,16 @@ int dp_rings_map(struct dp *dp, int family)
 
 	if (*lines)
 		return 0;
-	at = mmap(NULL, (size_t)info->max_entries * sizeof(**lines), PROT_READ | PROT_WRITE, MAP_SHARED, info->fd, 0);
+	at = mmap(NULL, (size_t)info->max_entries * sizeof(**lines), PROT_READ | PROT_WRITE,
+		  MAP_SHARED, info->fd, 0);
 	if (at == MAP_FAILED)
 		return -errno;
 	*lines = at;
 	return 0;
 }
 
-static int update_rings(struct dp *dp, enum dp_map map, const uint32_t *keys, const struct sl_ring_line *values,
-			uint32_t n, uint32_t *ret_done)
+static int update_rings(struct dp *dp, enum dp_map map, const uint32_t *keys,
+			const struct sl_ring_line *values, uint32_t n, uint32_t *ret_done)
 {
 	int rc = dp_rings_map(dp, map == DP_sl6_rings ? 6 : 4);
 	uint32_t i = 0;
@@ -63,7 +64,8 @@ static uint32_t update_batch(int fd, const void *keys, const void *values, uint3
 	return done;
 }
 
-int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *values, uint32_t n, uint32_t *ret_done)
+int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *values, uint32_t n,
+	      uint32_t *ret_done)
 {
 	const struct dp_map_info *info = &dp->maps[map];
 	uint32_t done = 0;
@@ -75,8 +77,10 @@ int dp_update(struct dp *dp, enum dp_map map, const void *keys, const void *valu
 		if (n > 1 && !dp->no_batch)
 			done = update_batch(info->fd, keys, values, n);
 		for (; rc == 0 && done < n; done += rc == 0)
-			if (bpf_map_update_elem(info->fd, (const uint8_t *)keys + (size_t)done * info->key_size,
-						(const uint8_t *)values + (size_t)done * info->value_size, BPF_ANY) < 0)
+			if (bpf_map_update_elem(
+				    info->fd, (const uint8_t *)keys + (size_t)done * info->key_size,
+				    (const uint8_t *)values + (size_t)done * info->value_size,
+				    BPF_ANY) < 0)
 				rc = -errno;
 	}
 	if (ret_done)
@@ -91,7 +95,8 @@ int dp_delete(struct dp *dp, enum dp_map map, const void *keys, uint32_t n, uint
 	int rc = 0;
 
 	for (; rc == 0 && done < n; done += rc == 0)
-		if (bpf_map_delete_elem(info->fd, (const uint8_t *)keys + (size_t)done * info->key_size) < 0 &&
+		if (bpf_map_delete_elem(info->fd, (const uint8_t *)keys +
+							  (size_t)done * info->key_size) < 0 &&
 		    errno != ENOENT)
 			rc = -errno;
 	if (ret_done)
@@ -122,11 +127,13 @@ static int make_barrier(struct dp *dp)
 	if (dp->barrier_outer >= 0)
 		return 0;
 	if (dp->barrier_inner < 0)
-		dp->barrier_inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sl_barrier_in", 4, 4, 1, NULL);
+		dp->barrier_inner =
+			bpf_map_create(BPF_MAP_TYPE_ARRAY, "sl_barrier_in", 4, 4, 1, NULL);
 	if (dp->barrier_inner < 0)
 		return -errno;
 	opts.inner_map_fd = (__u32)dp->barrier_inner;
-	dp->barrier_outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "sl_barrier", 4, 4, 1, &opts);
+	dp->barrier_outer =
+		bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "sl_barrier", 4, 4, 1, &opts);
 	return dp->barrier_outer < 0 ? -errno : 0;
 }
 
@@ -135,7 +142,8 @@ int dp_barrier(struct dp *dp)
 	__u32 zero = 0;
 
 	/* The kernel waits for RCU after it changed a map of maps, so that user space knows that readers have gone. */
-	if (make_barrier(dp) == 0 && bpf_map_update_elem(dp->barrier_outer, &zero, &dp->barrier_inner, BPF_ANY) == 0)
+	if (make_barrier(dp) == 0 &&
+	    bpf_map_update_elem(dp->barrier_outer, &zero, &dp->barrier_inner, BPF_ANY) == 0)
 		return 0;
 	return syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0 ? -errno : 0;
 }

@@ -25,12 +25,13 @@ static int check_bpffs(const char *bpffs, struct err *err)
 	struct statfs fs;
 
 	if (statfs(bpffs, &fs) < 0)
-		return err_set(err, -errno, "--bpffs %s: %s; mount one with: mount -t bpf bpf %s", bpffs,
-			       strerror(errno), bpffs);
+		return err_set(err, -errno, "--bpffs %s: %s; mount one with: mount -t bpf bpf %s",
+			       bpffs, strerror(errno), bpffs);
 	if ((unsigned long)fs.f_type != BPF_FS_MAGIC)
-		return err_set(err, -EINVAL,
-			       "--bpffs %s: not a BPF file system; mount one with: mount -t bpf bpf %s", bpffs,
-			       bpffs);
+		return err_set(
+			err, -EINVAL,
+			"--bpffs %s: not a BPF file system; mount one with: mount -t bpf bpf %s",
+			bpffs, bpffs);
 	return 0;
 }
 
@@ -106,9 +107,10 @@ static int lock_base(const char *path, struct err *err)
 	rc = -errno;
 	close(fd);
 	if (rc == -EWOULDBLOCK)
-		return err_set(err, -EBUSY,
-			       "another sluiced holds %s; stop it first, or give this one another --bpffs",
-			       path);
+		return err_set(
+			err, -EBUSY,
+			"another sluiced holds %s; stop it first, or give this one another --bpffs",
+			path);
 	return err_set(err, rc, "cannot lock %s: %s", path, strerror(-rc));
 }
 

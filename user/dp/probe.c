@@ -19,16 +19,20 @@
 
 /* Numbers of linux/bpf.h that the headers of older distributions do not have. */
 #define HELPER_KTIME_GET_COARSE_NS 160
-#define HELPER_SET_RETVAL 187
-#define ATTACH_TYPE_TCX_INGRESS 46
+#define HELPER_SET_RETVAL          187
+#define ATTACH_TYPE_TCX_INGRESS    46
 
-#define INSN(opcode, dst, src, offset, immediate) \
-	{ .code = (opcode), .dst_reg = (dst), .src_reg = (src), .off = (offset), .imm = (immediate) }
+#define INSN(opcode, dst, src, offset, immediate)                                      \
+	{                                                                              \
+		.code = (opcode), .dst_reg = (dst), .src_reg = (src), .off = (offset), \
+		.imm = (immediate)                                                     \
+	}
 #define MOV_IMM(reg, value) INSN(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, value)
-#define CALL(helper) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper)
-#define EXIT() INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+#define CALL(helper)        INSN(BPF_JMP | BPF_CALL, 0, 0, 0, helper)
+#define EXIT()              INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
-static bool loads(enum bpf_prog_type type, enum bpf_attach_type attach, const struct bpf_insn *insns, size_t n)
+static bool loads(enum bpf_prog_type type, enum bpf_attach_type attach,
+		  const struct bpf_insn *insns, size_t n)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
 	int fd = bpf_prog_load(type, "sl_probe", "GPL", insns, n, &opts);
@@ -40,15 +44,16 @@ static bool loads(enum bpf_prog_type type, enum bpf_attach_type attach, const st
 
 bool probe_coarse_clock(void)
 {
-	const struct bpf_insn insns[] = { CALL(HELPER_KTIME_GET_COARSE_NS), MOV_IMM(BPF_REG_0, 0), EXIT() };
+	const struct bpf_insn insns[] = { CALL(HELPER_KTIME_GET_COARSE_NS), MOV_IMM(BPF_REG_0, 0),
+					  EXIT() };
 
 	return loads(BPF_PROG_TYPE_SCHED_CLS, 0, insns, sizeof(insns) / sizeof(insns[0]));
 }
 
 bool probe_set_retval(void)
 {
-	const struct bpf_insn insns[] = { MOV_IMM(BPF_REG_1, -ECONNREFUSED), CALL(HELPER_SET_RETVAL),
-					  MOV_IMM(BPF_REG_0, 0), EXIT() };
+	const struct bpf_insn insns[] = { MOV_IMM(BPF_REG_1, -ECONNREFUSED),
+					  CALL(HELPER_SET_RETVAL), MOV_IMM(BPF_REG_0, 0), EXIT() };
 
 	return loads(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, insns,
 		     sizeof(insns) / sizeof(insns[0]));
@@ -59,7 +64,8 @@ bool probe_tcx(void)
 	__u32 flags = 0, n = 0;
 
 	/* every network namespace has its loopback device at index 1; kernels without TCX say EINVAL to the type */
-	return bpf_prog_query(1, ATTACH_TYPE_TCX_INGRESS, 0, &flags, NULL, &n) == 0 || errno == ENOENT;
+	return bpf_prog_query(1, ATTACH_TYPE_TCX_INGRESS, 0, &flags, NULL, &n) == 0 ||
+	       errno == ENOENT;
 }
 
 bool probe_kernel_at_least(unsigned int major, unsigned int minor)
@@ -99,15 +105,19 @@ int probe_capabilities(struct err *err)
 	char names[128] = "";
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		if (caps >> needed[i].number & 1 || (needed[i].implied && caps >> CAP_SYS_ADMIN & 1))
+		if (caps >> needed[i].number & 1 ||
+		    (needed[i].implied && caps >> CAP_SYS_ADMIN & 1))
 			continue;
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", names[0] ? ", " : "",
-			 needed[i].name);
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s",
+			 names[0] ? ", " : "", needed[i].name);
 	}
 	if (!names[0])
 		return 0;
-	return err_set(err, -EPERM, "missing capability: %s; run as root, or grant them (systemd: AmbientCapabilities=, "
-		       "Kubernetes: securityContext.capabilities.add)", names);
+	return err_set(
+		err, -EPERM,
+		"missing capability: %s; run as root, or grant them (systemd: AmbientCapabilities=, "
+		"Kubernetes: securityContext.capabilities.add)",
+		names);
 }
 
 int probe_raise_memlock(struct err *err)
@@ -116,6 +126,9 @@ int probe_raise_memlock(struct err *err)
 
 	if (probe_kernel_at_least(5, 11) || setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0)
 		return 0;
-	return err_set(err, -EPERM, "missing capability: CAP_SYS_RESOURCE; kernels before 5.11 count maps as locked memory, "
-		       "and the limit could not be raised: %s", strerror(errno));
+	return err_set(
+		err, -EPERM,
+		"missing capability: CAP_SYS_RESOURCE; kernels before 5.11 count maps as locked memory, "
+		"and the limit could not be raised: %s",
+		strerror(errno));
 }

@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-#define LRU_PER_CPU 256u /* entries a CPU, below which the kernel's free lists of LRU maps starve each other */
-#define HASH_OVERHEAD 64u /* element header and bucket, about */
-#define FLOW_BYTES 1200u  /* a confirmed flow and its share of the other tables, both families */
+#define LRU_PER_CPU \
+	256u /* entries a CPU, below which the kernel's free lists of LRU maps starve each other */
+#define HASH_OVERHEAD 64u   /* element header and bucket, about */
+#define FLOW_BYTES    1200u /* a confirmed flow and its share of the other tables, both families */
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
@@ -69,17 +70,23 @@ static uint64_t estimate_bytes(const struct dp_sizes *sizes, const struct dp_lim
 		if (sizes->flows[i].shards)
 			bytes += (uint64_t)(sizes->flows[i].shared ? 1 : sizes->flows[i].shards) *
 				 sizes->flows[i].entries *
-				 (sizeof(struct sl6_flow_key) + sizeof(struct sl6_flow) + HASH_OVERHEAD);
-	bytes += 2 * (uint64_t)limits->plan.rows * (sizeof(struct sl6_service_key) + 8 + HASH_OVERHEAD);
+				 (sizeof(struct sl6_flow_key) + sizeof(struct sl6_flow) +
+				  HASH_OVERHEAD);
+	bytes += 2 * (uint64_t)limits->plan.rows *
+		 (sizeof(struct sl6_service_key) + 8 + HASH_OVERHEAD);
 	bytes += 2 * (uint64_t)limits->plan.slots * sizeof(struct sl6_service);
 	bytes += 2 * (uint64_t)limits->plan.lines * sizeof(struct sl_ring_line);
 	bytes += 2 * (uint64_t)limits->plan.backend_ids *
 		 (sizeof(struct sl6_backend) + sizeof(struct sl_backend_stats) * limits->cpus);
-	bytes += 2 * (uint64_t)limits->plan.service_ids * sizeof(struct sl_service_stats) * limits->cpus;
+	bytes += 2 * (uint64_t)limits->plan.service_ids * sizeof(struct sl_service_stats) *
+		 limits->cpus;
 	for (int family = 4; family <= 6; family += 2) {
-		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_affinity)] * (40 + HASH_OVERHEAD);
-		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_sockets)] * (72 + HASH_OVERHEAD);
-		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_frags)] * (56 + HASH_OVERHEAD);
+		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_affinity)] *
+			 (40 + HASH_OVERHEAD);
+		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_sockets)] *
+			 (72 + HASH_OVERHEAD);
+		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_frags)] *
+			 (56 + HASH_OVERHEAD);
 	}
 	return bytes;
 }

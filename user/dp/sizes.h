@@ -14,18 +14,19 @@ struct dp_limits {
 	struct plan_limits plan; /* control tables, each family (core/plan.h) */
 	uint32_t flows;          /* confirmed TCP flows, each family (--max-flows) */
 	uint32_t cpus;           /* possible CPUs: LRU maps keep a list of free elements for each */
-	bool ipv4;               /* without a family its flow tables are as small as the kernel lets them be */
+	bool ipv4; /* without a family its flow tables are as small as the kernel lets them be */
 	bool ipv6;
 };
 
 struct dp_flow_size {
 	uint32_t shards;  /* power of two, ≤ SL_SHARDS_MAX; the same for both families */
 	uint32_t entries; /* of one shard */
-	bool shared;      /* the family is not used: every slot of the array holds one and the same shard */
+	bool shared; /* the family is not used: every slot of the array holds one and the same shard */
 };
 
 struct dp_sizes {
-	uint32_t entries[DP_MAPS];          /* max_entries; of flow tables: the outer map's, which is its shards; 0: as declared */
+	uint32_t entries
+		[DP_MAPS]; /* max_entries; of flow tables: the outer map's, which is its shards; 0: as declared */
 	struct dp_flow_size flows[DP_MAPS]; /* only flow tables are filled */
 	uint64_t bytes;                     /* what all maps take together, roughly */
 };

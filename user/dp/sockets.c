@@ -44,8 +44,10 @@ static bool still_serves(struct hunt *hunt, uint32_t backend, uint32_t gen)
 	struct sl6_backend b6;
 
 	if (hunt->family == 4)
-		return dp_lookup(hunt->dp, map, &backend, &b4) == 0 && b4.gen == gen && b4.flags & SL_BACKEND_SERVING;
-	return dp_lookup(hunt->dp, map, &backend, &b6) == 0 && b6.gen == gen && b6.flags & SL_BACKEND_SERVING;
+		return dp_lookup(hunt->dp, map, &backend, &b4) == 0 && b4.gen == gen &&
+		       b4.flags & SL_BACKEND_SERVING;
+	return dp_lookup(hunt->dp, map, &backend, &b6) == 0 && b6.gen == gen &&
+	       b6.flags & SL_BACKEND_SERVING;
 }
 
 /* A REPLY entry: key is what the socket talks to, the backend. */
@@ -161,7 +163,8 @@ static int talk(struct hunt *hunt, struct nlmsghdr *request, mnl_cb_t fn, void *
 	return rc < 0 ? -errno : 0;
 }
 
-static struct inet_diag_req_v2 *put_request(char *buffer, uint16_t type, uint16_t flags, uint8_t family)
+static struct inet_diag_req_v2 *put_request(char *buffer, uint16_t type, uint16_t flags,
+					    uint8_t family)
 {
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct inet_diag_req_v2 *diag = mnl_nlmsg_put_extra_header(request, sizeof(*diag));

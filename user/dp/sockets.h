@@ -13,9 +13,9 @@
 #include "dp/maps.h"
 
 struct sockets_result {
-	uint32_t checked;   /* connected UDP sockets of ours */
+	uint32_t checked; /* connected UDP sockets of ours */
 	uint32_t destroyed;
-	bool unsupported;   /* the kernel has no SOCK_DESTROY */
+	bool unsupported; /* the kernel has no SOCK_DESTROY */
 };
 
 /*
