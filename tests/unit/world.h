@@ -8,6 +8,7 @@
  * belongs to somebody else.
  */
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>

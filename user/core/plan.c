@@ -624,6 +624,7 @@ static int gather(struct plan *plan)
 			return -ENOMEM;
 		next = store_next_dirty(plan->store, e);
 	}
+	plan_wake_looping(plan);
 	vec_sort(&plan->work, compare_work);
 	return 0;
 }

@@ -171,46 +171,43 @@ const struct address *plan_service_address(const struct plan *plan, const struct
 	return found;
 }
 
-static bool uses_backend(const struct plan_service *s, const struct address *addr)
+static bool uses_service_address(const struct plan_service *s)
 {
 	for (size_t i = 0; i < s->ports.len; i++) {
 		const struct plan_backend *b;
 
 		vec_for_each (b, &s->ports.data[i]->backends)
-			if (address_cmp(&b->addr, addr) == 0)
+			if (plan_is_service_address(s->ports.data[i]->family, &b->addr))
 				return true;
 	}
 	return false;
 }
 
-struct loop_search {
-	struct plan *plan;
-	const struct address *addr; /* NULL: whoever was refused because of a loop */
-};
-
 static int wake_looping(void *ctx, struct store_entry *entry)
 {
-	struct loop_search *search = ctx;
+	struct plan *plan = ctx;
 	struct plan_service *s = entry->user;
 
-	if (s && (search->addr ? uses_backend(s, search->addr) : s->loops))
-		store_mark_dirty(search->plan->store, entry);
+	if (s && !store_is_dirty(entry) && (s->loops || uses_service_address(s)))
+		store_mark_dirty(plan->store, entry);
 	return 0;
 }
 
+void plan_wake_looping(struct plan *plan)
+{
+	if (plan->addresses_changed)
+		store_each_entry(plan->store, wake_looping, plan);
+	plan->addresses_changed = false;
+}
+
 /*
- * An address became a service's, or ceased to be one: services with that endpoint have to be looked at again. Rare: the
+ * An address became a service's, or ceased to be one: services with such an endpoint have to be looked at again. Rare: the
  * address filter says at once that no backend ever had it.
  */
 static void address_changed(struct plan *plan, struct plan_family *f, const struct address *addr, bool known)
 {
-	struct loop_search search = { plan, known ? addr : NULL };
-
-	if (known && !plan_filter_has(f, addr, true))
-		return;
-	if (!known && !plan->n_loops)
-		return;
-	store_each_entry(plan->store, wake_looping, &search);
+	if (known ? plan_filter_has(f, addr, true) : plan->n_loops > 0)
+		plan->addresses_changed = true;
 }
 
 static void leave_address(struct plan *plan, struct plan_service *s, int i)

@@ -154,6 +154,7 @@ struct plan {
 	bool room;     /* something became free: those who wait may try */
 	size_t n_waiting; /* services that wait for room */
 	size_t n_loops;   /* services of which an endpoint was refused as a service's address */
+	bool addresses_changed; /* in a way that may make endpoints loop, or cease to */
 	uint64_t runs, planned;
 };
 
@@ -177,6 +178,8 @@ void plan_row_drop(struct plan_family *f, struct plan_row *row);
 struct plan_port *plan_row_winner(const struct plan_row *row);
 /* Brings ports, claims and addresses of a service in line with its object. 0 or -ENOMEM. Idempotent. */
 int plan_register(struct plan *plan, struct store_entry *entry);
+/* After registering: wakes services whose endpoints became service addresses, or are none any more. */
+void plan_wake_looping(struct plan *plan);
 bool plan_is_service_address(const struct plan_family *f, const struct address *addr);
 /* Would this service object be programmed at all in this family? Its address, or NULL. */
 const struct address *plan_service_address(const struct plan *plan, const struct service *s, int family);

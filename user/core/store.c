@@ -509,6 +509,11 @@ void store_mark_dirty(struct store *store, struct store_entry *entry)
 	mark_dirty(store, (struct entry *)entry);
 }
 
+bool store_is_dirty(const struct store_entry *entry)
+{
+	return ((const struct entry *)entry)->dirty;
+}
+
 void store_mark_all_dirty(struct store *store)
 {
 	struct table_entry *t;

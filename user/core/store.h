@@ -56,6 +56,7 @@ size_t store_n_dirty(const struct store *store);
 /* Seen. Frees the entry if nothing is left of it. */
 void store_clean(struct store *store, struct store_entry *entry);
 void store_mark_dirty(struct store *store, struct store_entry *entry);
+bool store_is_dirty(const struct store_entry *entry);
 void store_mark_all_dirty(struct store *store);
 
 /* Nodes and service CIDRs changed since the last store_clean_…(). */
