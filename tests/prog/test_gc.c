@@ -21,6 +21,7 @@
 #define DAY_NS       (86400ull * 1000000000)
 #define FILL_SHARDS  32
 #define FILL_ENTRIES 7500 /* of SL_SHARD_FLOWS: the kernel keeps some free elements per CPU */
+#define STEPS_MAX    400  /* callbacks of each timer: several times what 32 shards need */
 #define DEADLINE_S   20
 
 static struct bpf_object *collector;
@@ -187,14 +188,14 @@ static uint64_t fill_shard(uint32_t shard, uint32_t n)
 	return expired;
 }
 
-static void print_figures(const char *what, const struct sl_gc_stats *stats)
+/* In all: callbacks that end early walk some entries again, which is part of the price. */
+static void print_figures(const char *what, uint64_t entries, const struct sl_gc_stats *stats)
 {
 	print_message(
-		"# %llu entries walked, %s: longest callback so far %llu us (to be reached: 2000), a million takes %llu ms (to be "
-		"reached: 250)\n",
-		(unsigned long long)stats->walked, what,
-		(unsigned long long)stats->longest_ns / 1000,
-		(unsigned long long)(stats->walked ? stats->total_ns / stats->walked : 0));
+		"# %llu entries, %s: longest callback so far %llu us (to be reached: 2000), a "
+		"million of them would take %llu ms in all (to be reached: 250)\n",
+		(unsigned long long)entries, what, (unsigned long long)stats->longest_ns / 1000,
+		(unsigned long long)(stats->total_ns / entries));
 }
 
 static void walks_many_shards_in_short_steps(void **state)
@@ -211,23 +212,25 @@ static void walks_many_shards_in_short_steps(void **state)
 		expired += fill_shard(s, FILL_ENTRIES);
 	left = flow_count(IN_TCP) - expired;
 	assert_int_equal(left, expired);
-	for (uint32_t s = 0; s < FILL_SHARDS; s++)
+	/* a callback may leave the rest of its shard to the next one */
+	for (int i = 0; i < STEPS_MAX && read_stats().removed < expired; i++)
 		one_step();
 	stats = read_stats();
-	print_figures("half of them expired", &stats);
+	print_figures("half of them expired", expired + left, &stats);
 	assert_int_equal(stats.removed, expired);
 	assert_int_equal(flow_count(IN_TCP), left);
 	assert_true(stats.longest_ns > 0 && stats.total_ns >= stats.longest_ns);
 	/* once more: what lives is walked and left */
 	before = stats;
-	for (uint32_t s = 0; s < FILL_SHARDS; s++)
+	for (int i = 0; i < STEPS_MAX && read_stats().walked - before.walked < left; i++)
 		one_step();
 	stats = read_stats();
 	assert_int_equal(stats.removed, expired);
-	assert_int_equal(stats.walked - before.walked, left);
+	assert_true(stats.walked - before.walked >= left);
+	assert_int_equal(flow_count(IN_TCP), left);
 	stats.walked -= before.walked;
 	stats.total_ns -= before.total_ns;
-	print_figures("none expired", &stats);
+	print_figures("none expired", left, &stats);
 }
 
 int main(void)
