@@ -64,7 +64,7 @@ VERSION ?= $(eval VERSION := $(RELEASE)$(shell git describe --always --dirty --m
 DEPS := gcc libc6-dev make pkg-config git clang llvm clang-format clang-tidy \
 	libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcjson-dev libmnl-dev libmicrohttpd-dev \
 	libcurl4-openssl-dev libcmocka-dev bats bats-support bats-assert shellcheck \
-	iproute2 ethtool jq python3 procps util-linux curl netcat-openbsd
+	iproute2 nftables iptables ethtool jq python3 procps util-linux curl netcat-openbsd
 # What the two systems call differently.
 DEPS_debian := bpftool libclang-rt-14-dev
 DEPS_ubuntu := linux-tools-common linux-tools-generic libclang-rt-18-dev
@@ -255,9 +255,10 @@ pkg_libs   = $(if $(strip $(1)),$(call once,LD_$(subst $() ,_,$(strip $(1))),$(P
 # The group of an object decides what it may include: user/core/x.c -> core, tests/prog/x.c -> prog.
 group_of = $(word 2,$(subst /, ,$(1)))
 PKGS_prog := $(PKGS_dp) $(PKGS_source)
+PKGS_bench := $(PKGS_prog)
 SEES_SKEL := dp prog
 group_cflags = $(call pkg_cflags,$(PKGS_$(1))) $(if $(filter $(1),$(SEES_SKEL)),-I$(O)/skel) \
-	$(if $(filter $(1),prog unit abi fuzz),-Itests)
+	$(if $(filter $(1),prog unit abi fuzz bench),-Itests)
 compile = mkdir -p $(@D); $(CC) $(BASE_CFLAGS) $(call group_cflags,$(call group_of,$<)) $(CFLAGS) $(1) \
 	-MMD -MP -c $< -o $@
 
@@ -333,6 +334,21 @@ $(B)/demo/%: deploy/demo/%.c $(O)/.flags | $(O)/.tools
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D); $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $<
 
+# Measurements: slbench (everything without traffic), its generators, and nb (the traffic).
+BENCH_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/nb.c %.bpf.c,$(wildcard tests/bench/*.c)))
+.PHONY: bench-programs
+bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/generate.bpf.o
+
+$(O)/bench/slbench: $(BENCH_OBJS) $(LIBS_agent:%=$(O)/lib%.a)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(call pkg_libs,$(PKGS_bench)) -lm -lpthread
+$(O)/bench/nb: $(O)/obj/tests/bench/nb.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+$(O)/bench/generate.bpf.o: tests/bench/generate.bpf.c tests/bench/generate.h $(O)/.bpf-flags | $(O)/.tools
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D); $(CLANG) $(BPF_CFLAGS) $(BPF_SYS) -c $< -o $@
+
 # Explore with libFuzzer: new inputs are kept in $(O)/fuzz/<x>; a crash worth keeping goes to tests/fuzz/corpus/<x>.
 FUZZ_SECONDS ?= 60
 fuzz-%: $(O)/fuzz/fuzz_%
@@ -380,9 +396,9 @@ test-kube: all ## against a real API server; root
 vm: deps deps-vm ## load and packet tests on the kernel matrix, in qemu
 	$(Q)$(MAKE) all test-programs
 	$(Q)$(TEST_ENV) tests/vm/run
-bench: deps ## measurements; ratios, never part of a test
-	$(Q)$(MAKE) all test-programs
-	$(Q)$(TEST_ENV) tests/bench/run
+bench: deps ## measurements; ratios, never part of a test (QUICK=1: under two minutes; root)
+	$(Q)$(MAKE) all bench-programs
+	$(Q)$(TEST_ENV) tests/bench/run $(O)/bench
 demo: deps ## balance real requests over three pods, in namespaces of its own; root
 	$(Q)$(MAKE) all $(TRAFFIC)
 	$(Q)$(TEST_ENV) deploy/demo/run
@@ -390,7 +406,7 @@ demo: deps ## balance real requests over three pods, in namespaces of its own; r
 # ---------------------------------------------------------------------------------------------- code quality
 
 C_FILES := $(sort $(wildcard include/*.h bpf/*.[ch] user/*/*.[ch] user/*/*/*.[ch] tests/*/*.[ch]))
-SCRIPTS := $(sort $(wildcard .ci/run tests/run tests/*/run tests/vm/init tests/vm/kernels tests/*/*.sh tests/*/*.bats tests/*/*.bash deploy/*/run deploy/*/*.sh))
+SCRIPTS := $(sort $(wildcard .ci/run tests/run tests/*/run tests/vm/init tests/vm/kernels tests/vm/test_traffic tests/*/*.sh tests/*/*.bats tests/*/*.bash deploy/*/run deploy/*/*.sh))
 
 format: ## rewrite the C files as .clang-format says
 	$(Q)$(CLANG_FORMAT) -i $(C_FILES)
