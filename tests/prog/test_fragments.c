@@ -48,6 +48,24 @@ static void follow_the_first(void **state)
 	assert_int_equal(flow_count(IN_UDP) + flow_count(IN_NEW), 2);
 }
 
+/* Datagrams of one pair of hosts overtake each other; their ports differ. */
+static void interleaved(void **state)
+{
+	struct end c2 = AT(CLIENT, 40002);
+
+	start(state);
+	service(V, IPPROTO_UDP, READY(B));
+	request_slice(7, 0, SL_REASON_NEW_FLOW, B);
+	forwards(POD_IN, slice(c2, V, 8, 0), NEW_FLOW, slice(c2, B, 8, 0));
+	request_slice(7, 1, SL_REASON_ANY_FORWARD, B);
+	forwards(POD_IN, slice(c2, V, 8, 1), ANY_FORWARD, slice(c2, B, 8, 1));
+	request_slice(7, 2, SL_REASON_ANY_FORWARD, B);
+	forwards(POD_IN, slice(c2, V, 8, 2), ANY_FORWARD, slice(c2, B, 8, 2));
+	/* each by its own entry */
+	assert_int_equal(flow_find(SL_FLOW_REQUEST, IPPROTO_UDP, C, V).value.packets, 3);
+	assert_int_equal(flow_find(SL_FLOW_REQUEST, IPPROTO_UDP, c2, V).value.packets, 3);
+}
+
 static void tcp_fragments(void **state)
 {
 	struct packet in, out;
