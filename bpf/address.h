@@ -94,7 +94,7 @@ static __always_inline bool V(is_service_range)(const struct sl_config *config, 
 		const __u32 *net = (const void *)CIDRS[i].addr, *mask = (const void *)CIDRS[i].mask;
 
 		if (!mask[0])
-			break; /* slots in use come first */
+			continue;
 #if FAMILY == 4
 		if ((a[0] & mask[0]) == net[0])
 			return true;

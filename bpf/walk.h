@@ -62,7 +62,7 @@ __noinline int V(request_slow)(struct __sk_buff *skb)
 	if ((w->p.marks & PKT_LATER_FRAGMENT) && !V(frag_recall)(&w->p, SL_HOOK_INGRESS))
 		return V(is_vip)(w->p.key.daddr) ? SL_REASON_FRAGMENT : SL_REASON_NOT_SERVICE;
 	if (!V(has_ports)(&w->p))
-		return V(is_vip)(w->p.key.daddr) ? SL_REASON_UNKNOWN_PORT : SL_REASON_NOT_SERVICE;
+		return V(no_service)(&w->p.key);
 
 	why = V(track)();
 	if (why >= TRACK_FOUND)

@@ -55,7 +55,7 @@
 #define SL_IDLE_SCTP_S        210
 #define SL_IDLE_FRAG_S        30    /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
 #define SL_TICK_SHIFT         20    /* a tick is 2^20 ns, 1.05 ms */
-#define SL_TWIN_REFRESH_S     30    /* the other direction's entry is touched at most this often (idle/4 if less) */
+#define SL_TWIN_REFRESH_S     30    /* the other direction's entry is touched at most this often */
 
 /*
  * A flow's packets go into its backend's counters at once while they are few, later SL_TELL_PACKETS at a time: with many flows

@@ -86,15 +86,6 @@ static bool has_ports(uint8_t proto)
 
 /* ---- the walks ---------------------------------------------------------------------------------------------------------------- */
 
-/* Neither port nor flow: ping, and protocols that services do not have. */
-static int walk_portless(struct walk *w, const struct explain_tuple *t)
-{
-	if (!walk_is_cluster_ip(w, &t->daddr))
-		return SL_REASON_NOT_SERVICE;
-	walk_step(w, "service: the address is a cluster IP, the protocol has no ports");
-	return SL_REASON_UNKNOWN_PORT;
-}
-
 /* To what may be a service address. */
 static int walk_request(struct walk *w)
 {
@@ -114,7 +105,7 @@ static int walk_request(struct walk *w)
 		return walk_is_cluster_ip(w, &p->tuple.daddr) ? SL_REASON_FRAGMENT
 							      : SL_REASON_NOT_SERVICE;
 	if (!has_ports(id.tuple.proto))
-		return walk_portless(w, &id.tuple);
+		return walk_no_record(w, &id.tuple);
 	switch (walk_look_up(w, &id, true, &flow)) {
 	case FLOW_TORN:
 		return SL_REASON_TORN;

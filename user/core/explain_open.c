@@ -162,10 +162,10 @@ int walk_choose(struct walk *w, const struct row_service *s, const struct explai
 }
 
 /* Destination of no record: what else the address may be. */
-static int no_record(struct walk *w, const struct explain_tuple *t)
+int walk_no_record(struct walk *w, const struct explain_tuple *t)
 {
 	if (walk_is_cluster_ip(w, &t->daddr)) {
-		walk_step(w, "service: the address is a cluster IP, the port or protocol is not");
+		walk_step(w, "service: the address is a cluster IP, that port or protocol is not");
 		return SL_REASON_UNKNOWN_PORT;
 	}
 	if (walk_in_service_range(w, &t->daddr)) {
@@ -186,7 +186,7 @@ bool walk_find_record(struct walk *w, const struct explain_tuple *t,
 
 	switch (walk_find_service(w, &key, ret_service, &slot)) {
 	case RECORD_NONE:
-		*ret_why = no_record(w, t);
+		*ret_why = walk_no_record(w, t);
 		return false;
 	case RECORD_TORN:
 		walk_step(w, "service: the record in its slot is another's");

@@ -196,7 +196,7 @@ static bool masked_equal(const uint8_t *addr, const uint8_t *net, const uint8_t 
 	return true;
 }
 
-/* Slots in use come first: one that is off ends the list. */
+/* A slot whose mask begins with 0 is off. */
 bool walk_in_service_range(struct walk *w, const struct address *addr)
 {
 	const struct sl_config *c = &w->maps->config;
@@ -205,9 +205,7 @@ bool walk_in_service_range(struct walk *w, const struct address *addr)
 		const uint8_t *net = w->family == 4 ? c->cidrs4[i].addr : c->cidrs6[i].addr;
 		const uint8_t *mask = w->family == 4 ? c->cidrs4[i].mask : c->cidrs6[i].mask;
 
-		if (!mask[0])
-			break;
-		if (masked_equal(addr->b, net, mask, w->family == 4 ? 4 : 16))
+		if (mask[0] && masked_equal(addr->b, net, mask, w->family == 4 ? 4 : 16))
 			return true;
 	}
 	return false;

@@ -111,6 +111,8 @@ int walk_why_unusable(struct walk *w, const struct row_service *s);
  */
 int walk_choose(struct walk *w, const struct row_service *s, const struct explain_tuple *tuple,
 		const struct address *client);
+/* What a destination that no record serves is: UNKNOWN_PORT, UNALLOCATED or NOT_SERVICE. */
+int walk_no_record(struct walk *w, const struct explain_tuple *t);
 /* The record of a destination. False: there is none, and *ret_why says what that means. */
 bool walk_find_record(struct walk *w, const struct explain_tuple *t,
 		      struct row_service *ret_service, int *ret_why);
