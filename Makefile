@@ -446,15 +446,20 @@ $(eval $(call stamp,$(O)/.sources,$(USER_SRCS) $(BPF_SRCS) $(wildcard tests/*/*.
 INSTALL ?= install
 SBINDIR := $(DESTDIR)$(PREFIX)/sbin
 BINDIR  := $(DESTDIR)$(PREFIX)/bin
+MANDIR  := $(DESTDIR)$(PREFIX)/share/man
+COMPLETIONS := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	$(Q)$(INSTALL) -d $(SBINDIR) $(BINDIR)
 	$(Q)$(if $(filter agent,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluiced $(SBINDIR)/sluiced)
 	$(Q)$(if $(filter ingress,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluice-proxy $(SBINDIR)/sluice-proxy)
 	$(Q)$(if $(filter cli,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluicectl $(BINDIR)/sluicectl && \
-		ln -sf sluicectl $(BINDIR)/kubectl-sluice)
+		ln -sf sluicectl $(BINDIR)/kubectl-sluice && \
+		$(INSTALL) -D -m 644 user/cli/sluicectl.8 $(MANDIR)/man8/sluicectl.8 && \
+		$(INSTALL) -D -m 644 user/cli/sluicectl.bash $(COMPLETIONS)/sluicectl)
 
 uninstall: ## remove what install put there
+	$(Q)rm -f $(MANDIR)/man8/sluicectl.8 $(COMPLETIONS)/sluicectl
 	$(Q)rm -f $(SBINDIR)/sluiced $(SBINDIR)/sluice-proxy $(BINDIR)/sluicectl $(BINDIR)/kubectl-sluice
 
 # What the compilers noted about headers.
