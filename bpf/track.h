@@ -271,6 +271,11 @@ __noinline int V(track)(void)
 		confirmed = f;
 		if (!f)
 			f = V(flow_unconfirmed)(&w->p.key, tag);
+		if (!f && !(w->p.tcp_flags & TCP_SYN)) {
+			/* Confirmed meanwhile on another CPU: put into the one table before it left the other. */
+			f = V(flow_confirmed)(&w->p.key, tag);
+			confirmed = f;
+		}
 		if (!f)
 			return TRACK_NONE;
 		w->hit = *f;
