@@ -14,9 +14,10 @@
  *     --timeout MS   a request that took longer has failed (3000)
  *     --seconds S    ends after S seconds, whatever was asked for (30)
  *     --expect A,B   any other name is a wrong pod
- *     --log FILE     a line for each end of a request but those of --long: start_us kind outcome latency_us
+ *     --log FILE     a line for each end of a request (of --long: if it failed): start_us kind outcome latency_us
  *                    (start_us: CLOCK_REALTIME; kind: tcp, udp, stream, long; outcome: name or error)
  *
+ * A UDP socket that was taken away (ECONNABORTED: its endpoint left) is counted as aborted and opened anew.
  * Ends by itself when all short ones are done and no other was asked for, else at SIGTERM or after --seconds; then prints
  * lines of "key value". Exit status 0 when nothing failed and nobody wrong answered; refusals are counted apart.
  */
@@ -53,7 +54,7 @@ struct actor {
 };
 
 struct tally {
-	uint64_t started, answered, failed, refused, wrong, foreign;
+	uint64_t started, answered, failed, refused, aborted, wrong, foreign;
 	uint64_t worst_us, worst_refused_us;
 };
 
@@ -90,7 +91,9 @@ static void on_signal(int number)
 
 static void log_line(const struct actor *a, const char *outcome)
 {
-	if (load.log && (a->kind != LONG || strcmp(outcome, a->pod)))
+	bool changed = a->pod[0] && strcmp(outcome, a->pod);
+
+	if (load.log && (a->kind != LONG || changed))
 		fprintf(load.log, "%llu %s %s %llu\n", (unsigned long long)a->start_wall_us, kind_names[a->kind], outcome,
 			(unsigned long long)(load.now_us - a->start_us));
 }
@@ -125,17 +128,26 @@ static void actor_close(struct actor *a, enum state state)
 {
 	if (a->kind == TCP || a->kind == UDP)
 		load.busy--;
-	close(a->fd);
+	if (a->fd >= 0)
+		close(a->fd);
 	a->state = state;
 }
 
-/* The request is over without an answer. A stream goes on with its socket; the others are over too. */
+/* The request is over without an answer. A stream goes on, with a new socket if this one is of no use; others are over too. */
 static void actor_fail(struct actor *a, int error)
 {
 	struct tally *t = &load.tally[a->kind];
 	uint64_t took_us = load.now_us - a->start_us;
 
-	if (error == ECONNREFUSED && a->kind != LONG) {
+	if (error == EDESTADDRREQ && a->kind == STREAM)
+		error = ECONNABORTED; /* taken away a moment before send() */
+	if (error == ECONNABORTED && (a->kind == STREAM || a->kind == UDP)) {
+		t->aborted++;
+		if (a->kind == STREAM) {
+			close(a->fd);
+			a->fd = -1;
+		}
+	} else if (error == ECONNREFUSED && a->kind != LONG) {
 		t->refused++;
 		if (took_us > t->worst_refused_us)
 			t->worst_refused_us = took_us;
@@ -228,6 +240,10 @@ static void actor_start(enum kind kind)
 		perror("load: socket");
 		exit(2);
 	}
+	if (datagram && load.unconnected) { /* refusals are told to connected sockets only, unless asked for */
+		setsockopt(a->fd, IPPROTO_IP, IP_RECVERR, &(int){ 1 }, sizeof(int));
+		setsockopt(a->fd, IPPROTO_IPV6, IPV6_RECVERR, &(int){ 1 }, sizeof(int));
+	}
 	if (kind == TCP || kind == UDP)
 		load.busy++;
 	if (!datagram) {
@@ -303,7 +319,9 @@ static void take_datagram(struct actor *a)
 	unsigned int turn;
 
 	if (n < 0) {
-		if (errno != EAGAIN && a->state == WAITING)
+		if (errno == EAGAIN)
+			return;
+		if (a->state == WAITING || errno == ECONNABORTED)
 			actor_fail(a, errno);
 		return;
 	}
@@ -418,7 +436,8 @@ static int report(void)
 		       (unsigned long long)t->failed, kind_names[k], (unsigned long long)t->refused, kind_names[k],
 		       (unsigned long long)t->wrong);
 		if (k == UDP || k == STREAM)
-			printf("%s.foreign %llu\n", kind_names[k], (unsigned long long)t->foreign);
+			printf("%s.foreign %llu\n%s.aborted %llu\n", kind_names[k], (unsigned long long)t->foreign, kind_names[k],
+			       (unsigned long long)t->aborted);
 		printf("%s.worst_ms %.1f\n%s.worst_refused_ms %.1f\n", kind_names[k], (double)t->worst_us / 1000,
 		       kind_names[k], (double)t->worst_refused_us / 1000);
 		bad += t->failed + t->wrong + t->foreign;

@@ -1,0 +1,136 @@
+#!/usr/bin/env bats
+# The agent is not in the packets' way: killed a hundred times under load, nothing is lost.
+#
+# That no request fails is too weak a test, since TCP sends again what got lost. The exact one is topology_sink: each packet that
+# the node's stack sees with a service address, because nobody translated it, is counted there. And the same with hooks that die
+# with the agent must not be 0.
+# shellcheck disable=SC2154
+
+. "$BATS_TEST_DIRNAME/topology.bash"
+. "$BATS_TEST_DIRNAME/manifests.bash"
+
+PODS=ai-11,ai-12,ai-13
+WEB4=10.96.0.20 WEB6=fd00:10:96::20
+ROUNDS=${ROUNDS:-100}
+
+setup_file() {
+	local n
+	begin_file
+	topology_node
+	topology_sink
+	for n in "${CLUSTER_PODS[@]}"; do
+		topology_pod "ai-$n" "$n"
+		topology_model "ai-$n"
+	done
+	topology_pod client 100
+	service web $WEB4 $WEB6
+	endpoints web 11 12 13
+	service other 10.96.0.21 fd00:10:96::21
+	endpoints other 11
+	topology_agent --socket-lb off
+	topology_settled 30
+}
+
+setup() { begin_test; }
+teardown() { end_test; }
+teardown_file() { topology_end; }
+
+# 200 connections that stay, and new ones: from a pod by packet, from the node by socket, over IPv4 and IPv6.
+start_loads() {
+	loads=()
+	local ns address
+	for ns in client node; do
+		for address in $WEB4 $WEB6; do
+			in_ns_bg $ns "$LOAD" $address 80 --long 50 --streams 10 --tcp 0 --udp 0 --rate 60 --seconds 300 \
+				--expect $PODS >"$T_DIR/load.$ns.${#address}"
+			loads+=($!)
+		done
+	done
+	wait_for 5 "the loads to run" eval 'kill -0 ${loads[0]} && [ "$(in_ns client ss -Htn state established | wc -l)" -ge 100 ]'
+}
+
+# Ends them; $bad, $long, $short: what went wrong, connections that stayed, flows that came and went.
+end_loads() {
+	local pid
+	kill -TERM "${loads[@]}"
+	for pid in "${loads[@]}"; do
+		wait $pid || :
+	done
+	bad=$(awk '$1 == "bad" { s += $2 } /\.(refused|aborted) / { s += $2 } END { print s }' "$T_DIR"/load.*)
+	long=$((4 * 50))
+	short=$(awk '$1 == "tcp.answered" || $1 == "udp.answered" { s += $2 } END { print s }' "$T_DIR"/load.*)
+	requests=$(awk '/\.answered / { s += $2 } END { print s }' "$T_DIR"/load.*)
+	worst_ms=$(awk '/\.worst_ms / && $2 > w { w = $2 } END { print w }' "$T_DIR"/load.*)
+}
+
+retransmits() { echo $(($(counter client Tcp RetransSegs) + $(counter node Tcp RetransSegs))); }
+
+@test "$ROUNDS times kill -9 and restart under load: nothing fails, no packet passes untranslated" {
+	local round before sent kills=0
+	before=$(untranslated) sent=$(retransmits)
+	start_loads
+	for ((round = 1; round <= ROUNDS; round++)); do
+		kill -9 "$(cat "$T_DIR/sluiced.pid")"
+		wait_for 5 "its end" not kill -0 "$(cat "$T_DIR/sluiced.pid")"
+		kills=$((kills + 1))
+		# something to do for the next one
+		endpoints other $((11 + round % 3))
+		topology_agent --socket-lb off
+		# killed again at any moment: while it reads, adopts, writes, or long after
+		if ((round % 5 == 0)); then
+			settled
+		else
+			sleep "0.$(printf %03d $((RANDOM % 500)))"
+		fi
+	done
+	settled
+	end_loads
+	echo "# $kills kills: $requests requests ($long connections that stayed, $short short flows), $bad failed," \
+		"$(($(untranslated) - before)) packets untranslated; slowest answer $worst_ms ms, $(($(retransmits) - sent)) retransmits" >&3
+	assert_equal "$bad" 0
+	[ "$short" -ge 1000 ] || fail "only $short short flows"
+	assert_equal "$(untranslated)" "$before"
+}
+
+@test "the noise of the same load without a kill" {
+	local before sent
+	before=$(untranslated) sent=$(retransmits)
+	start_loads
+	sleep 5 # a measurement, not a wait
+	end_loads
+	echo "# no kill: $requests requests, $bad failed, $(($(untranslated) - before)) packets untranslated;" \
+		"slowest answer $worst_ms ms, $(($(retransmits) - sent)) retransmits" >&3
+	assert_equal "$bad" 0
+	assert_equal "$(untranslated)" "$before"
+}
+
+@test "the negative control: hooks that die with the agent let packets pass untranslated" {
+	local round before
+	before=$(untranslated)
+	start_loads
+	for round in 1 2 3 4 5; do
+		kill -9 "$(cat "$T_DIR/sluiced.pid")"
+		wait_for 5 "its end" not kill -0 "$(cat "$T_DIR/sluiced.pid")"
+		rm "$BPFFS"/sluice/v1/links/*
+		topology_agent --socket-lb off
+		settled
+	done
+	end_loads
+	echo "# 5 kills with links that were not pinned: $requests requests, $bad failed, $(($(untranslated) - before)) packets" \
+		"untranslated; slowest answer $worst_ms ms" >&3
+	[ "$(untranslated)" -gt "$before" ]
+}
+
+@test "stopped and started again by a normal signal: the same" {
+	local round before
+	before=$(untranslated)
+	start_loads
+	for round in 1 2 3 4 5; do
+		topology_agent_kill TERM
+		topology_agent --socket-lb off
+		settled
+	done
+	end_loads
+	assert_equal "$bad" 0
+	assert_equal "$(untranslated)" "$before"
+}
