@@ -49,7 +49,8 @@ static __always_inline void next_identity(struct identity *ret)
 	endpoint = id / services % generator.endpoints;
 	ret->client = id >> 16;
 	ret->port = id + BENCH_CLIENT_PORT;
-	ret->far = generator.far + service * generator.far_service + endpoint * generator.far_endpoint;
+	ret->far =
+		generator.far + service * generator.far_service + endpoint * generator.far_endpoint;
 }
 
 /* to_service: the client is the source. */
@@ -92,21 +93,23 @@ static __always_inline int fill6(void *data, void *end, bool to_service)
 	return 0;
 }
 
-#define GENERATOR_TC(name, family, to_service)                                                    \
-	SEC("tc") int name(struct __sk_buff *skb)                                                 \
-	{                                                                                         \
-		if (fill##family((void *)(long)skb->data, (void *)(long)skb->data_end, to_service)) \
-			return TC_ACT_SHOT;                                                       \
-		bpf_tail_call(skb, &target_tc, 0);                                                \
-		return TC_ACT_SHOT;                                                               \
+#define GENERATOR_TC(name, family, to_service)                                         \
+	SEC("tc") int name(struct __sk_buff *skb)                                      \
+	{                                                                              \
+		if (fill##family((void *)(long)skb->data, (void *)(long)skb->data_end, \
+				 to_service))                                          \
+			return TC_ACT_SHOT;                                            \
+		bpf_tail_call(skb, &target_tc, 0);                                     \
+		return TC_ACT_SHOT;                                                    \
 	}
-#define GENERATOR_XDP(name, family, to_service)                                                   \
-	SEC("xdp") int name(struct xdp_md *ctx)                                                   \
-	{                                                                                         \
-		if (fill##family((void *)(long)ctx->data, (void *)(long)ctx->data_end, to_service)) \
-			return XDP_ABORTED;                                                       \
-		bpf_tail_call(ctx, &target_xdp, 0);                                               \
-		return XDP_ABORTED;                                                               \
+#define GENERATOR_XDP(name, family, to_service)                                        \
+	SEC("xdp") int name(struct xdp_md *ctx)                                        \
+	{                                                                              \
+		if (fill##family((void *)(long)ctx->data, (void *)(long)ctx->data_end, \
+				 to_service))                                          \
+			return XDP_ABORTED;                                            \
+		bpf_tail_call(ctx, &target_xdp, 0);                                    \
+		return XDP_ABORTED;                                                    \
 	}
 
 GENERATOR_TC(make_tc4_in, 4, true)
@@ -159,7 +162,9 @@ static __always_inline int floor_parse(void *data, void *end, struct floor_flow_
 
 static __always_inline struct floor_service *floor_service(const struct floor_flow_key *key)
 {
-	struct floor_service_key service = { .vip = key->daddr, .port = key->dport, .proto = key->proto };
+	struct floor_service_key service = { .vip = key->daddr,
+					     .port = key->dport,
+					     .proto = key->proto };
 
 	return bpf_map_lookup_elem(&floor_services, &service);
 }
@@ -172,11 +177,11 @@ static __always_inline __u16 fold(__u32 sum)
 
 static __always_inline void adjust(__u16 *check, __u32 old, __u32 new)
 {
-	__u32 sum = (__u16)~*check;
+	__u32 sum = (__u16) ~*check;
 
 	sum += (__u16)~old;
-	sum += (__u16)~(old >> 16);
-	sum += (__u16)new;
+	sum += (__u16) ~(old >> 16);
+	sum += (__u16) new;
 	sum += new >> 16;
 	*check = ~fold(sum);
 }

@@ -20,16 +20,16 @@ typedef _Bool bool;
 
 /* Flow `id` belongs to service id % services, and there to endpoint id / services % endpoints. Addresses in host order. */
 struct generator {
-	__u8 frame[128];    /* restored into the packet: 54 bytes (IPv4) or 74 (IPv6) */
-	__u32 flow_mask;    /* flows - 1; a power of two less one */
-	__u32 services;     /* at least 1 */
-	__u32 endpoints;    /* at least 1 */
-	__u32 client;       /* low 32 bits of the first client's address; 65,536 flows a client */
-	__u32 far;          /* low 32 bits of the other end's address: + service * far_service + endpoint * far_endpoint */
+	__u8 frame[128]; /* restored into the packet: 54 bytes (IPv4) or 74 (IPv6) */
+	__u32 flow_mask; /* flows - 1; a power of two less one */
+	__u32 services;  /* at least 1 */
+	__u32 endpoints; /* at least 1 */
+	__u32 client;    /* low 32 bits of the first client's address; 65,536 flows a client */
+	__u32 far; /* low 32 bits of the other end's address: + service * far_service + endpoint * far_endpoint */
 	__u32 far_service;
 	__u32 far_endpoint;
-	__u32 counter;      /* packets so far */
-	__u64 sink;         /* what a floor computes, so that it is not optimised away */
+	__u32 counter; /* packets so far */
+	__u64 sink;    /* what a floor computes, so that it is not optimised away */
 };
 
 struct floor_service_key {

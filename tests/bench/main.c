@@ -56,9 +56,12 @@ static int run(const char *name, const struct measure_options *options)
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{ "quick", no_argument, NULL, 'q' },	  { "rounds", required_argument, NULL, 'r' },
-		{ "repeat", required_argument, NULL, 'n' }, { "cpu", required_argument, NULL, 'c' },
-		{ "only", required_argument, NULL, 'o' },   { "object", required_argument, NULL, 'b' },
+		{ "quick", no_argument, NULL, 'q' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "repeat", required_argument, NULL, 'n' },
+		{ "cpu", required_argument, NULL, 'c' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "object", required_argument, NULL, 'b' },
 		{ 0 },
 	};
 	struct measure_options options = { .rounds = 11, .repeat = 500000 };

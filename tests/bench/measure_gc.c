@@ -14,7 +14,7 @@
 #include "bench/rig.h"
 #include "dp/gc.h"
 
-#define GC_TCP4       0   /* index into sl_gc: the order of tables in sluice_gc.bpf.c */
+#define GC_TCP4       0 /* index into sl_gc: the order of tables in sluice_gc.bpf.c */
 #define ROUND_LIMIT_S 60
 #define QUICK_ENTRIES 40000
 #define OVER_AGE_S    (SL_IDLE_TCP_S + 60)
@@ -57,7 +57,8 @@ static void print_stats(const char *what, const struct sl_gc_stats *s)
 	printf("gc\t%s: entries removed\t%llu\tentries\n", what, (unsigned long long)s->removed);
 	printf("gc\t%s: each entry\t%.1f\tns\n", what, (double)s->total_ns / (double)s->walked);
 	/* ns an entry is ms a million */
-	printf("gc\t%s: a million entries\t%.1f\tms\n", what, (double)s->total_ns / (double)s->walked);
+	printf("gc\t%s: a million entries\t%.1f\tms\n", what,
+	       (double)s->total_ns / (double)s->walked);
 	printf("gc\t%s: longest callback\t%.3f\tms\n", what, (double)s->longest_ns / 1e6);
 }
 

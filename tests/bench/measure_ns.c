@@ -20,7 +20,8 @@
 
 struct ns_case {
 	const char *name;
-	const char *base; /* the case whose cost is harness: the same generator before an empty program */
+	const char *
+		base; /* the case whose cost is harness: the same generator before an empty program */
 	int fd;
 	struct traffic traffic;
 };
@@ -91,33 +92,42 @@ static struct traffic syns(int family, uint32_t services)
 
 static void add_bases(int family)
 {
-	add("generator in", "generator in", ns_floor(FLOOR_EMPTY), requests(family, IPPROTO_TCP, SOME, SERVICES));
-	add("generator out", "generator out", ns_floor(FLOOR_EMPTY), replies(family, IPPROTO_TCP, SOME, SERVICES));
-	add("generator xdp", "generator xdp", ns_floor(FLOOR_XDP_EMPTY), foreign(family, MAKE_XDP, SOME));
+	add("generator in", "generator in", ns_floor(FLOOR_EMPTY),
+	    requests(family, IPPROTO_TCP, SOME, SERVICES));
+	add("generator out", "generator out", ns_floor(FLOOR_EMPTY),
+	    replies(family, IPPROTO_TCP, SOME, SERVICES));
+	add("generator xdp", "generator xdp", ns_floor(FLOOR_XDP_EMPTY),
+	    foreign(family, MAKE_XDP, SOME));
 }
 
 static void add_floors(uint32_t many)
 {
-	static const char *const names[] = { "floor_parse_only", "floor_parse_hash", "floor_parse_lru", "floor_dnat",
-					     "floor_dnat_count" };
+	static const char *const names[] = { "floor_parse_only", "floor_parse_hash",
+					     "floor_parse_lru", "floor_dnat", "floor_dnat_count" };
 	const uint32_t flows[] = { 1, SOME, many };
 
 	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
 		for (size_t f = n < 2 ? 2 : 0; f < 3; f++)
-			add(names[n], "generator in", ns_floor(names[n]), requests(4, IPPROTO_TCP, flows[f], SERVICES));
+			add(names[n], "generator in", ns_floor(names[n]),
+			    requests(4, IPPROTO_TCP, flows[f], SERVICES));
 }
 
 static void add_established(const struct rig *rig, uint32_t many)
 {
 	const uint32_t flows[] = { 1, SOME, many };
-	int family = rig->options.family, in = rig->programs.fd[DP_PROG_sl_pod_in], out = rig->programs.fd[DP_PROG_sl_pod_out];
+	int family = rig->options.family, in = rig->programs.fd[DP_PROG_sl_pod_in],
+	    out = rig->programs.fd[DP_PROG_sl_pod_out];
 
 	for (size_t f = 0; f < 3; f++) {
-		add("request TCP", "generator in", in, requests(family, IPPROTO_TCP, flows[f], SERVICES));
-		add("reply TCP", "generator out", out, replies(family, IPPROTO_TCP, flows[f], SERVICES));
+		add("request TCP", "generator in", in,
+		    requests(family, IPPROTO_TCP, flows[f], SERVICES));
+		add("reply TCP", "generator out", out,
+		    replies(family, IPPROTO_TCP, flows[f], SERVICES));
 		if (rig->options.udp) {
-			add("request UDP", "generator in", in, requests(family, IPPROTO_UDP, flows[f], SERVICES));
-			add("reply UDP", "generator out", out, replies(family, IPPROTO_UDP, flows[f], SERVICES));
+			add("request UDP", "generator in", in,
+			    requests(family, IPPROTO_UDP, flows[f], SERVICES));
+			add("reply UDP", "generator out", out,
+			    replies(family, IPPROTO_UDP, flows[f], SERVICES));
 		}
 	}
 }
@@ -131,13 +141,19 @@ static void add_foreign(const struct rig *rig, uint32_t many)
 	for (size_t f = 0; f < 2; f++) {
 		struct traffic from_endpoint = replies(family, IPPROTO_TCP, flows[f], SERVICES);
 
-		add("not a service, pod in", "generator in", fd[DP_PROG_sl_pod_in], foreign(family, MAKE_IN, flows[f]));
-		add("not a service, pod out", "generator out", fd[DP_PROG_sl_pod_out], foreign(family, MAKE_OUT, flows[f]));
-		add("not a service, uplink in", "generator in", fd[DP_PROG_sl_up_in], foreign(family, MAKE_IN, flows[f]));
-		add("not a service, uplink out", "generator out", fd[DP_PROG_sl_up_out], foreign(family, MAKE_OUT, flows[f]));
-		add("not a service, XDP", "generator xdp", fd[DP_PROG_sl_xdp], foreign(family, MAKE_XDP, flows[f]));
+		add("not a service, pod in", "generator in", fd[DP_PROG_sl_pod_in],
+		    foreign(family, MAKE_IN, flows[f]));
+		add("not a service, pod out", "generator out", fd[DP_PROG_sl_pod_out],
+		    foreign(family, MAKE_OUT, flows[f]));
+		add("not a service, uplink in", "generator in", fd[DP_PROG_sl_up_in],
+		    foreign(family, MAKE_IN, flows[f]));
+		add("not a service, uplink out", "generator out", fd[DP_PROG_sl_up_out],
+		    foreign(family, MAKE_OUT, flows[f]));
+		add("not a service, XDP", "generator xdp", fd[DP_PROG_sl_xdp],
+		    foreign(family, MAKE_XDP, flows[f]));
 		from_endpoint.far_port = 9090;
-		add("from an endpoint, no flow", "generator out", fd[DP_PROG_sl_pod_out], from_endpoint);
+		add("from an endpoint, no flow", "generator out", fd[DP_PROG_sl_pod_out],
+		    from_endpoint);
 	}
 }
 
@@ -151,7 +167,8 @@ static void add_flat(const struct rig *rig)
 	snprintf(names[n][0], 64, "flat %u: request TCP", rig->services);
 	snprintf(names[n][1], 64, "flat %u: not a service", rig->services);
 	snprintf(names[n][2], 64, "flat %u: new flow", rig->services);
-	add(names[n][0], "generator in", fd[DP_PROG_sl_pod_in], requests(family, IPPROTO_TCP, SOME, 1));
+	add(names[n][0], "generator in", fd[DP_PROG_sl_pod_in],
+	    requests(family, IPPROTO_TCP, SOME, 1));
 	add(names[n][1], "generator in", fd[DP_PROG_sl_pod_in], foreign(family, MAKE_IN, SOME));
 	add(names[n][2], "generator in", fd[DP_PROG_sl_pod_in], syns(family, 1));
 	n++;
@@ -169,9 +186,10 @@ static int run_round(const struct measure_options *o, uint32_t round, struct err
 			continue;
 		ns = ns_run(&c->traffic, c->fd, o->repeat);
 		if (ns < 0)
-			return err_set(err, ns, "%s: BPF_PROG_TEST_RUN: %s", c->name, strerror(-ns));
-		printf("ns\t%u\tv%d\t%s\t%u\t%s\t%d\n", round, c->traffic.family, c->name, c->traffic.fresh ? 0 : c->traffic.flows,
-		       c->base, ns);
+			return err_set(err, ns, "%s: BPF_PROG_TEST_RUN: %s", c->name,
+				       strerror(-ns));
+		printf("ns\t%u\tv%d\t%s\t%u\t%s\t%d\n", round, c->traffic.family, c->name,
+		       c->traffic.fresh ? 0 : c->traffic.flows, c->base, ns);
 		fflush(stdout);
 	}
 	return 0;
@@ -196,10 +214,13 @@ static int check_reasons(const struct rig *rig, struct err *err)
 
 		if (!n)
 			continue;
-		printf("reason\t%s\tv%d\t%s\t%llu\n", rig->options.name, rig->options.family, names[r], (unsigned long long)n);
-		if (r != SL_REASON_NOT_SERVICE && r != SL_REASON_FLOW && r != SL_REASON_REPLY && r != SL_REASON_NEW_FLOW)
-			return err_set(err, -EPROTO, "%llu packets were %s: not what was to be measured", (unsigned long long)n,
-				       names[r]);
+		printf("reason\t%s\tv%d\t%s\t%llu\n", rig->options.name, rig->options.family,
+		       names[r], (unsigned long long)n);
+		if (r != SL_REASON_NOT_SERVICE && r != SL_REASON_FLOW && r != SL_REASON_REPLY &&
+		    r != SL_REASON_NEW_FLOW)
+			return err_set(err, -EPROTO,
+				       "%llu packets were %s: not what was to be measured",
+				       (unsigned long long)n, names[r]);
 	}
 	return 0;
 }
@@ -209,13 +230,14 @@ static void print_sizes(const struct rig *rig)
 	for (int p = 0; p < DP_PROG_COUNT; p++) {
 		uint32_t verified, translated;
 
-		if (rig->programs.fd[p] >= 0 && ns_program_size(rig->programs.fd[p], &verified, &translated) == 0)
+		if (rig->programs.fd[p] >= 0 &&
+		    ns_program_size(rig->programs.fd[p], &verified, &translated) == 0)
 			printf("size\t%s\t%u\t%u\n", dp_prog_name(p), verified, translated);
 	}
 }
 
-static int make_rig(const struct rig_options *options, uint32_t services, uint32_t flows, uint32_t spread, struct err *err,
-		    struct rig **ret_rig)
+static int make_rig(const struct rig_options *options, uint32_t services, uint32_t flows,
+		    uint32_t spread, struct err *err, struct rig **ret_rig)
 {
 	struct rig_times times;
 	int rc = rig_new(options, err, ret_rig);
@@ -246,14 +268,19 @@ static int measure_family(const struct measure_options *o, int family, struct er
 
 	n_cases = 0;
 	for (int i = 0; rc == 0 && i < 3; i++) {
-		struct rig_options options = { .family = family, .max_services = 10000, .max_backends = 50000, .flows = 4 * SOME };
+		struct rig_options options = { .family = family,
+					       .max_services = 10000,
+					       .max_backends = 50000,
+					       .flows = 4 * SOME };
 		char name[16];
 
 		snprintf(name, sizeof(name), "flat%u", flat_services[i]);
 		options.name = name;
 		rc = make_rig(&options, flat_services[i], SOME, 1, err, &flat[i]);
 		if (rc == 0)
-			flat[i]->options.name = i == 0 ? "flat1" : i == 1 ? "flat1000" : "flat10000";
+			flat[i]->options.name = i == 0   ? "flat1"
+						: i == 1 ? "flat1000"
+							 : "flat10000";
 	}
 	if (rc == 0 && family == 4)
 		rc = ns_floor_fill(SERVICES, ENDPOINTS, many, err);
@@ -263,7 +290,8 @@ static int measure_family(const struct measure_options *o, int family, struct er
 			add_floors(many);
 		add_established(rig, many);
 		add_foreign(rig, many);
-		add("new flow", "generator in", rig->programs.fd[DP_PROG_sl_pod_in], syns(family, SERVICES));
+		add("new flow", "generator in", rig->programs.fd[DP_PROG_sl_pod_in],
+		    syns(family, SERVICES));
 		for (int i = 0; i < 3; i++)
 			add_flat(flat[i]);
 		if (family == 4)

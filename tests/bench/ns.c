@@ -18,8 +18,8 @@
 #include "bench/rig.h"
 
 #define FRAME_PAYLOAD 12 /* 66 bytes of IPv4 TCP */
-#define BATCH 1024
-#define TCP_FLAG_ACK 0x10
+#define BATCH         1024
+#define TCP_FLAG_ACK  0x10
 
 static struct bpf_object *object;
 static volatile struct generator *generator;
@@ -32,11 +32,11 @@ static int map_generator(struct err *err)
 	struct bpf_map *map;
 	void *bss = MAP_FAILED;
 
-	bpf_object__for_each_map(map, object)
-		if (strstr(bpf_map__name(map), ".bss"))
-			bss = mmap(NULL, sizeof(*generator), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	bpf_object__for_each_map(map, object) if (strstr(bpf_map__name(map), ".bss")) bss = mmap(
+		NULL, sizeof(*generator), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 	if (bss == MAP_FAILED)
-		return err_set(err, -ENOENT, "the generators' variables cannot be mapped: %s", strerror(errno));
+		return err_set(err, -ENOENT, "the generators' variables cannot be mapped: %s",
+			       strerror(errno));
 	generator = bss;
 	return 0;
 }
@@ -89,7 +89,8 @@ int ns_program_size(int fd, uint32_t *ret_verified, uint32_t *ret_translated)
 static int fill_services(int fd, uint32_t services)
 {
 	for (uint32_t s = 0; s < services; s++) {
-		struct floor_service_key key = { .vip = htonl(RIG_VIP + s), .port = htons(RIG_PORT) };
+		struct floor_service_key key = { .vip = htonl(RIG_VIP + s),
+						 .port = htons(RIG_PORT) };
 		struct floor_service value = { .id = s + 1 };
 
 		for (int udp = 0; udp < 2; udp++) {
@@ -101,8 +102,8 @@ static int fill_services(int fd, uint32_t services)
 	return 0;
 }
 
-static void make_flow(uint32_t id, uint32_t services, uint32_t endpoints, struct floor_flow_key *ret_key,
-		      struct floor_flow *ret_flow)
+static void make_flow(uint32_t id, uint32_t services, uint32_t endpoints,
+		      struct floor_flow_key *ret_key, struct floor_flow *ret_flow)
 {
 	uint32_t s = id % services, e = id / services % endpoints;
 
@@ -211,8 +212,8 @@ static size_t set_generator(const struct traffic *t)
 static int test_run(int fd, const uint8_t *frame, size_t len, uint32_t repeat)
 {
 	uint8_t out[256];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)len, .data_out = out,
-		    .data_size_out = sizeof(out), .repeat = (int)repeat);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)len,
+		    .data_out = out, .data_size_out = sizeof(out), .repeat = (int)repeat);
 
 	return bpf_prog_test_run_opts(fd, &opts) < 0 ? -errno : (int)opts.duration;
 }
@@ -237,7 +238,8 @@ int ns_run(const struct traffic *t, int fd, uint32_t repeat)
 	int rc;
 
 	memcpy(frame, (const void *)generator->frame, sizeof(frame));
-	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, jump), &zero, &fd, BPF_ANY) < 0)
+	if (bpf_map_update_elem(bpf_object__find_map_fd_by_name(object, jump), &zero, &fd,
+				BPF_ANY) < 0)
 		return -errno;
 	rc = test_run(generator_fd(t), frame, len, warm);
 	return rc < 0 ? rc : test_run(generator_fd(t), frame, len, repeat);

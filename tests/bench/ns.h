@@ -18,8 +18,8 @@ struct traffic {
 	uint8_t proto;
 	uint8_t tcp_flags; /* 0 = ACK */
 	enum make make;
-	uint32_t flows;    /* a power of two */
-	bool fresh;        /* every packet is to be a new flow: there are many more flows than room for them */
+	uint32_t flows; /* a power of two */
+	bool fresh; /* every packet is to be a new flow: there are many more flows than room for them */
 	uint32_t services, endpoints;
 	uint32_t far, far_service, far_endpoint; /* see struct generator */
 	uint16_t far_port;

@@ -38,13 +38,15 @@ int rig_setup(struct err *err)
 	char dir[] = "/tmp/sluice-bench-XXXXXX";
 
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_set(err, -errno, "cannot make a mount namespace: %s; run as root", strerror(errno));
+		return err_set(err, -errno, "cannot make a mount namespace: %s; run as root",
+			       strerror(errno));
 	if (!mkdtemp(dir))
 		return err_set(err, -errno, "cannot make %s: %s", dir, strerror(errno));
 	snprintf(bpffs, sizeof(bpffs), "%s", dir);
 	if (mount("bpf", bpffs, "bpf", 0, NULL) < 0) {
 		rmdir(bpffs);
-		return err_set(err, -errno, "cannot mount a bpffs at %s: %s", bpffs, strerror(errno));
+		return err_set(err, -errno, "cannot mount a bpffs at %s: %s", bpffs,
+			       strerror(errno));
 	}
 	atexit(remove_bpffs);
 	return 0;
@@ -111,7 +113,8 @@ static int make_core(struct rig *rig, const struct plan_limits *limits, struct e
 {
 	int family = rig->options.family;
 	struct address node = address_of(family, RIG_NODE);
-	struct cidr service_cidr = { address_of(family, RIG_VIP & ~0xfffffu), family == 4 ? 12 : 108 };
+	struct cidr service_cidr = { address_of(family, RIG_VIP & ~0xfffffu),
+				     family == 4 ? 12 : 108 };
 	struct plan_config config = {
 		.node_name = "node",
 		.node_ips = &node,
@@ -175,7 +178,8 @@ void rig_free(struct rig *rig)
 
 /* ---- publishing ----------------------------------------------------------------------------------------------------- */
 
-static void put_service(const struct source_sink *sink, const struct rig_options *o, char *name, uint32_t s)
+static void put_service(const struct source_sink *sink, const struct rig_options *o, char *name,
+			uint32_t s)
 {
 	struct address ip = address_of(o->family, RIG_VIP + s);
 	struct service_port ports[] = {
@@ -193,8 +197,8 @@ static void put_service(const struct source_sink *sink, const struct rig_options
 	sink->put_service(sink->ctx, &service);
 }
 
-static void put_slice(const struct source_sink *sink, const struct rig_options *o, char *name, uint32_t s,
-		      uint32_t n_endpoints)
+static void put_slice(const struct source_sink *sink, const struct rig_options *o, char *name,
+		      uint32_t s, uint32_t n_endpoints)
 {
 	struct slice_port ports[] = {
 		{ .name = "tcp", .proto = IPPROTO_TCP, .port = RIG_TARGET_PORT },
@@ -245,8 +249,8 @@ static int apply_run(struct rig *rig, const struct diff_op *ops, uint32_t n)
 		if (ops[i].action == DIFF_PUT)
 			memcpy(values + i * value_len, ops[i].value, value_len);
 	}
-	rc = ops[0].action == DIFF_PUT ? dp_update(rig->dp, map, keys, values, n, NULL) :
-					 dp_delete(rig->dp, map, keys, n, NULL);
+	rc = ops[0].action == DIFF_PUT ? dp_update(rig->dp, map, keys, values, n, NULL)
+				       : dp_delete(rig->dp, map, keys, n, NULL);
 	for (uint32_t i = 0; rc == 0 && i < n; i++)
 		diff_done(rig->diff, &ops[i]);
 	return rc;
@@ -289,8 +293,10 @@ static void note_backend(struct rig *rig, uint32_t id, const uint8_t *value)
 	int family = rig->options.family;
 	const struct sl4_backend *b4 = (const void *)value;
 	const struct sl6_backend *b6 = (const void *)value;
-	struct rig_backend b = { id, family == 4 ? b4->gen : b6->gen, family == 4 ? b4->service : b6->service };
-	uint32_t at = read_low(family, value) - RIG_ENDPOINT, s = at / RIG_ENDPOINT_STEP, e = at % RIG_ENDPOINT_STEP;
+	struct rig_backend b = { id, family == 4 ? b4->gen : b6->gen,
+				 family == 4 ? b4->service : b6->service };
+	uint32_t at = read_low(family, value) - RIG_ENDPOINT, s = at / RIG_ENDPOINT_STEP,
+		 e = at % RIG_ENDPOINT_STEP;
 	struct sl_name name;
 
 	if (s >= rig->services || e >= rig->endpoints ||
@@ -310,7 +316,8 @@ static int note_backends(struct rig *rig)
 	rig->backends[0] = calloc(n, sizeof(struct rig_backend));
 	rig->backends[1] = calloc(n, sizeof(struct rig_backend));
 	for (size_t i = 0; i < rows.n && rig->backends[0] && rig->backends[1]; i++)
-		note_backend(rig, ((uint32_t *)rows.keys)[i], (uint8_t *)rows.values + i * rows.value_size);
+		note_backend(rig, ((uint32_t *)rows.keys)[i],
+			     (uint8_t *)rows.values + i * rows.value_size);
 	dp_rows_done(&rows);
 	if (!rig->backends[0] || !rig->backends[1])
 		return -ENOMEM;
@@ -320,7 +327,8 @@ static int note_backends(struct rig *rig)
 	return 0;
 }
 
-int rig_publish(struct rig *rig, uint32_t services, uint32_t endpoints, struct err *err, struct rig_times *ret_times)
+int rig_publish(struct rig *rig, uint32_t services, uint32_t endpoints, struct err *err,
+		struct rig_times *ret_times)
 {
 	uint64_t began = clock_now_ns(), stored, planned, rows = 0;
 	int rc;
@@ -334,11 +342,14 @@ int rig_publish(struct rig *rig, uint32_t services, uint32_t endpoints, struct e
 		rc = apply(rig, &rows);
 	if (rc < 0)
 		return err_set(err, rc, "cannot publish %u services: %s", services, strerror(-rc));
-	*ret_times = (struct rig_times){ stored - began, planned - stored, clock_now_ns() - planned, rows };
+	*ret_times = (struct rig_times){ stored - began, planned - stored, clock_now_ns() - planned,
+					 rows };
 	rig->services = services;
 	rig->endpoints = endpoints;
 	rc = note_backends(rig);
-	return rc < 0 ? err_set(err, rc, "not every endpoint of %u services is in the maps", services) : 0;
+	return rc < 0 ? err_set(err, rc, "not every endpoint of %u services is in the maps",
+				services)
+		      : 0;
 }
 
 /* ---- flows ---------------------------------------------------------------------------------------------------------- */
@@ -378,15 +389,20 @@ static void writer_done(struct flow_writer *w)
 
 static int writer_init(struct flow_writer *w, struct rig *rig, uint8_t proto, uint32_t age_s)
 {
-	enum dp_map map = dp_map_of(rig->options.family, proto == IPPROTO_UDP ? DP_sl4_flows_udp : DP_sl4_flows_tcp);
+	enum dp_map map = dp_map_of(rig->options.family,
+				    proto == IPPROTO_UDP ? DP_sl4_flows_udp : DP_sl4_flows_tcp);
 	struct sl_meta meta;
 	int rc = dp_meta_read(rig->dp, &meta);
 
 	if (rc < 0)
 		return rc;
-	*w = (struct flow_writer){ .rig = rig, .seed = meta.seed, .shards = rig->dp->maps[map].max_entries, .proto = proto };
+	*w = (struct flow_writer){ .rig = rig,
+				   .seed = meta.seed,
+				   .shards = rig->dp->maps[map].max_entries,
+				   .proto = proto };
 	w->now = clock_now_ns() - age_s * CLOCK_NS_PER_S;
-	w->key_len = rig->options.family == 4 ? sizeof(struct sl4_flow_key) : sizeof(struct sl6_flow_key);
+	w->key_len = rig->options.family == 4 ? sizeof(struct sl4_flow_key)
+					      : sizeof(struct sl6_flow_key);
 	w->value_len = rig->options.family == 4 ? sizeof(struct sl4_flow) : sizeof(struct sl6_flow);
 	w->batches = calloc(w->shards, sizeof(*w->batches));
 	if (!w->batches)
@@ -406,10 +422,13 @@ struct side {
 	uint16_t port;
 };
 
-static uint32_t make_entry4(const struct flow_writer *w, enum sl_flow_kind kind, const struct side in[2],
-			    const struct side out[2], const struct rig_backend *b, void *ret_key, void *ret_value)
+static uint32_t make_entry4(const struct flow_writer *w, enum sl_flow_kind kind,
+			    const struct side in[2], const struct side out[2],
+			    const struct rig_backend *b, void *ret_key, void *ret_value)
 {
-	struct sl4_flow_key key = { .sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind };
+	struct sl4_flow_key key = {
+		.sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind
+	};
 	struct sl4_flow value = {
 		.sport = out[0].port,
 		.dport = out[1].port,
@@ -431,10 +450,13 @@ static uint32_t make_entry4(const struct flow_writer *w, enum sl_flow_kind kind,
 	return value.tag;
 }
 
-static uint32_t make_entry6(const struct flow_writer *w, enum sl_flow_kind kind, const struct side in[2],
-			    const struct side out[2], const struct rig_backend *b, void *ret_key, void *ret_value)
+static uint32_t make_entry6(const struct flow_writer *w, enum sl_flow_kind kind,
+			    const struct side in[2], const struct side out[2],
+			    const struct rig_backend *b, void *ret_key, void *ret_value)
 {
-	struct sl6_flow_key key = { .sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind };
+	struct sl6_flow_key key = {
+		.sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind
+	};
 	struct sl6_flow value = {
 		.sport = out[0].port,
 		.dport = out[1].port,
@@ -456,13 +478,14 @@ static uint32_t make_entry6(const struct flow_writer *w, enum sl_flow_kind kind,
 	return value.tag;
 }
 
-static int write_entry(struct flow_writer *w, enum sl_flow_kind kind, struct side from, struct side to,
-		       struct side new_from, struct side new_to, const struct rig_backend *b)
+static int write_entry(struct flow_writer *w, enum sl_flow_kind kind, struct side from,
+		       struct side to, struct side new_from, struct side new_to,
+		       const struct rig_backend *b)
 {
 	uint8_t key[sizeof(struct sl6_flow_key)], value[sizeof(struct sl6_flow)];
 	struct side in[] = { from, to }, out[] = { new_from, new_to };
-	uint32_t tag = w->rig->options.family == 4 ? make_entry4(w, kind, in, out, b, key, value) :
-						     make_entry6(w, kind, in, out, b, key, value);
+	uint32_t tag = w->rig->options.family == 4 ? make_entry4(w, kind, in, out, b, key, value)
+						   : make_entry6(w, kind, in, out, b, key, value);
 	struct shard_batch *batch = &w->batches[tag & (w->shards - 1)];
 
 	memcpy(batch->keys + batch->n * w->key_len, key, w->key_len);
@@ -474,7 +497,8 @@ static int write_flow(struct flow_writer *w, uint32_t id, uint32_t services)
 {
 	const struct rig *rig = w->rig;
 	uint32_t s = id % services, e = id / services % rig->endpoints;
-	const struct rig_backend *b = &rig->backends[w->proto == IPPROTO_UDP][s * rig->endpoints + e];
+	const struct rig_backend *b =
+		&rig->backends[w->proto == IPPROTO_UDP][s * rig->endpoints + e];
 	struct side client = { RIG_CLIENT + (id >> 16), (uint16_t)(id + BENCH_CLIENT_PORT) };
 	struct side vip = { RIG_VIP + s, RIG_PORT };
 	struct side endpoint = { RIG_ENDPOINT + s * RIG_ENDPOINT_STEP + e, RIG_TARGET_PORT };
@@ -493,11 +517,13 @@ static int check_flows(struct rig *rig, uint8_t proto, uint32_t n, struct err *e
 		return err_set(err, rc, "cannot count flows: %s", strerror(-rc));
 	/* A hash spreads them over the shards, so a few are lost where one overflows: then the measurement is another one. */
 	if (found < 2ull * n)
-		return err_set(err, -ENOSPC, "only %llu of %u flow entries fit", (unsigned long long)found, 2 * n);
+		return err_set(err, -ENOSPC, "only %llu of %u flow entries fit",
+			       (unsigned long long)found, 2 * n);
 	return 0;
 }
 
-int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uint32_t age_s, struct err *err)
+int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uint32_t age_s,
+	      struct err *err)
 {
 	struct flow_writer w = { 0 };
 	int rc = writer_init(&w, rig, proto, age_s);
@@ -507,7 +533,8 @@ int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uin
 	for (uint32_t i = 0; rc == 0 && i < w.shards; i++)
 		rc = batch_flush(&w.batches[i]);
 	writer_done(&w);
-	return rc < 0 ? err_set(err, rc, "cannot write flows: %s", strerror(-rc)) : check_flows(rig, proto, n, err);
+	return rc < 0 ? err_set(err, rc, "cannot write flows: %s", strerror(-rc))
+		      : check_flows(rig, proto, n, err);
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------------- */
