@@ -182,10 +182,15 @@ static void tiny_first_fragment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FOR_ALL(follow_the_first),      FOR_ALL(tcp_fragments),
-		FOR_ALL(later_without_a_first), FOR_ALL(remembered_for_half_a_minute),
-		FOR_ALL(rest_of_a_refused_one), FOR_ALL(protocols_apart),
-		FOR_V6(with_extension_headers), FOR_ALL(with_a_changed_port),
+		FOR_ALL(follow_the_first),
+		FOR_ALL(interleaved),
+		FOR_ALL(tcp_fragments),
+		FOR_ALL(later_without_a_first),
+		FOR_ALL(remembered_for_half_a_minute),
+		FOR_ALL(rest_of_a_refused_one),
+		FOR_ALL(protocols_apart),
+		FOR_V6(with_extension_headers),
+		FOR_ALL(with_a_changed_port),
 		FOR_ALL(tiny_first_fragment),
 	};
 
