@@ -39,7 +39,7 @@ pod_gone() {
 }
 
 # is_attached INTERFACE: "hook/how hook/how …", sorted
-attached() { ctl attach -o json | jq -r --arg i "$1" '[.attachments[] | select(.interface == $i and .state == "ok") | "\(.hook)/\(.how)"] | sort | join(" ")'; }
+attached() { ctl attach -o json | jq -r --arg i "$1" '[.items[] | select(.interface == $i and .state == "ok") | "\(.hook)/\(.how)"] | sort | join(" ")'; }
 is_attached() { [ "$(attached "$1")" = "$2" ]; }
 class_of() { ask interfaces | jq -r --arg i "$1" '.interfaces[] | select(.name == $i).class'; }
 
@@ -67,7 +67,7 @@ class_of() { ask interfaces | jq -r --arg i "$1" '.interfaces[] | select(.name =
 	done
 	links_right() {
 		[ "$(pinned links | wc -l)" = $((before + 100)) ] &&
-			ctl attach -o json | jq -e '[.attachments[] | select(.interface | startswith("pod-t") or startswith("pod-r"))] |
+			ctl attach -o json | jq -e '[.items[] | select(.interface | startswith("pod-t") or startswith("pod-r"))] |
 				length == 100 and all(.state == "ok") and ([.[].linkId] | unique | length == 100)'
 	}
 	wait_for 10 "50 pods with two hooks each" links_right
@@ -165,5 +165,5 @@ class_of() { ask interfaces | jq -r --arg i "$1" '.interfaces[] | select(.name =
 	in_ns node ip tuntap add dev probe0 mode tun 2>/dev/null || skip "kernel without tun"
 	in_ns node ip link set probe0 up
 	agent_start --overlay-ifaces probe0
-	assert_equal "$(ctl attach -o json | jq -r '[.attachments[] | select(.interface == "probe0").program] | sort | join(" ")')" 'sl_l3_in sl_l3_out'
+	assert_equal "$(ctl attach -o json | jq -r '[.items[] | select(.interface == "probe0").program] | sort | join(" ")')" 'sl_l3_in sl_l3_out'
 }

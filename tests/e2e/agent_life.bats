@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2030,SC2031,SC2153
 # The agent comes and goes, is killed, started twice, replaced and removed; traffic goes on, and in the end nothing is left.
 
 setup_file() {
@@ -185,7 +186,7 @@ served() { in_ns client "$CALL" tcp 10.96.0.10 80; }
 	inventory >"$BATS_TEST_TMPDIR/before"
 	agent_start --tc clsact --xdp generic
 	served
-	assert_equal "$(ctl attach -o json | jq -r '[.attachments[] | select(.hook == "ingress").how] | unique | join(" ")')" clsact
+	assert_equal "$(ctl attach -o json | jq -r '[.items[] | select(.hook == "ingress").how] | unique | join(" ")')" clsact
 	agent_cleanup
 	diff "$BATS_TEST_TMPDIR/before" <(inventory)
 }
@@ -207,16 +208,40 @@ served() { in_ns client "$CALL" tcp 10.96.0.10 80; }
 	in_ns node tc qdisc del dev pod-100 clsact 2>/dev/null || :
 }
 
+@test "other programs replace the old ones in every link, in place, under load" {
+	agent_start
+	agent_stop
+	link_ids >"$BATS_TEST_TMPDIR/links"
+	prog_ids >"$BATS_TEST_TMPDIR/progs"
+	# what the pinned programs were made of is forgotten: the agent takes its own for newer ones
+	local value
+	mapfile -t value < <("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl_meta" | jq -r '.[0].value[]')
+	value[24]=0x11 value[25]=0x22
+	"$BPFTOOL" map update pinned "$BPFFS/sluice/v1/maps/sl_meta" key 0 0 0 0 value "${value[@]}"
+	in_ns_bg client "$LOAD" 10.96.0.10 80 --expect server --seconds 6 --rate 300 --long 10 >"$BATS_TEST_TMPDIR/load" 2>&1
+	local load=$!
+	agent_start
+	run agent_said
+	assert_output --partial 'programs are loaded maps=adopted'
+	assert_output --partial 'updated=16'
+	diff "$BATS_TEST_TMPDIR/links" <(link_ids)
+	prog_ids | join "$BATS_TEST_TMPDIR/progs" - | awk '$2 == $3 { print "still the old one: " $1; bad = 1 } END { exit bad }'
+	run pinned progs
+	refute_output --partial _new
+	gone prog <"$BATS_TEST_TMPDIR/progs"
+	wait "$load" || fail "$(cat "$BATS_TEST_TMPDIR/load")"
+}
+
 @test "hooks change their kind at a restart without a gap" {
 	agent_start --tc tcx --xdp native
 	in_ns_bg client "$LOAD" 10.96.0.10 80 --expect server --seconds 6 --rate 300 --long 10 >"$BATS_TEST_TMPDIR/load" 2>&1
 	local load=$!
 	agent_stop
 	agent_start --tc clsact --xdp generic
-	assert_equal "$(ctl attach -o json | jq -r '[.attachments[] | select(.interface == "up0").how] | unique | join(" ")')" 'clsact generic'
+	assert_equal "$(ctl attach -o json | jq -r '[.items[] | select(.interface == "up0").how] | unique | join(" ")')" 'clsact generic'
 	agent_stop
 	agent_start --tc auto --xdp off
-	assert_equal "$(ctl attach -o json | jq -r '[.attachments[] | select(.interface == "up0").how] | unique | join(" ")')" tcx
+	assert_equal "$(ctl attach -o json | jq -r '[.items[] | select(.interface == "up0").how] | unique | join(" ")')" tcx
 	run in_ns node tc qdisc show dev up0
 	refute_output --partial clsact
 	wait "$load" || fail "$(cat "$BATS_TEST_TMPDIR/load")"

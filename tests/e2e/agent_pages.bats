@@ -87,8 +87,7 @@ node_object() {
 
 @test "metrics are well-formed and tell what happened" {
 	agent_start --socket-lb off
-	local i
-	for i in 1 2 3; do in_ns client "$CALL" tcp 10.96.0.10 80; done
+	for _ in 1 2 3; do in_ns client "$CALL" tcp 10.96.0.10 80; done
 	in_ns client "$CALL" tcp 10.96.0.10 81 --timeout 400 || :
 	fetch http://127.0.0.1:10249/metrics >"$BATS_TEST_TMPDIR/metrics"
 	python3 - "$BATS_TEST_TMPDIR/metrics" <<-'END'

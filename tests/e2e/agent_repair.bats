@@ -38,14 +38,15 @@ map() { "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
 
 @test "the self-audit finds and repairs what was changed behind the agent's back, within a minute" {
 	agent_start
-	local key
+	local key letters
 	# a backend that leads elsewhere, a service that is gone, a record that is none of ours
-	key=$("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_backends" |
-		jq -r '[.[] | select(.formatted.value.port != 0)][0].key | join(" ")')
-	map update sl4_backends key $key value 10 9 9 9 99 0 7 0 1 0 0 0 1 0 0 0
-	key=$("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_services" | jq -r '.[0].key | join(" ")')
-	map delete sl4_services key $key
-	map update sl4_names key 200 0 0 0 value $(yes 65 | head -n 196) # no such id
+	mapfile -t key < <("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_backends" |
+		jq -r '[.[] | select(.formatted.value.port != 0)][0].key[]')
+	map update sl4_backends key "${key[@]}" value 10 9 9 9 99 0 7 0 1 0 0 0 1 0 0 0
+	mapfile -t key < <("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_services" | jq -r '.[0].key[]')
+	map delete sl4_services key "${key[@]}"
+	mapfile -t letters < <(yes 65 | head -n 196)
+	map update sl4_names key 200 0 0 0 value "${letters[@]}" # no such id
 	repaired() { in_ns node curl -s http://127.0.0.1:10249/metrics | grep -q '^sluice_drift_repairs_total 3'; }
 	wait_for 75 "three repairs" repaired
 	settled

@@ -47,10 +47,10 @@ agent_run() {
 
 agent_pid() { cat "$T_DIR/sluiced.pid"; }
 
-agent_stop() { topology_agent_kill "$@"; }
+agent_stop() { topology_agent_kill "${1:-TERM}"; }
 
 agent_cleanup() {
-	agent_stop
+	agent_stop TERM
 	in_ns node "$SLUICED" --cleanup --bpffs "$BPFFS" --admin-socket "$ADMIN"
 }
 
@@ -61,8 +61,8 @@ agent_said() {
 
 pinned() { find "$BPFFS/sluice/v1/$1" -mindepth 1 -printf '%f\n' | sort; }
 
-# Links have no "show pinned" in old bpftools.
-link_ids() { ctl attach -o json | jq -r '.attachments[] | "\(.interface)/\(.hook) \(.linkId)"' | sort; }
+# Links have no "show pinned" in old bpftools. Fails where there are none.
+link_ids() { ctl attach -o json | jq -er '.items[] | "\(.interface)/\(.hook) \(.linkId)"' | sort | grep .; }
 
 prog_ids() {
 	local name
@@ -85,11 +85,12 @@ inventory() {
 	"$BPFTOOL" cgroup tree "$CGROUP" 2>/dev/null | grep -v '^CgroupPath'
 	in_ns node "$BPFTOOL" net show
 	in_ns node tc qdisc show
+	# shellcheck disable=SC2016
 	in_ns node sh -c 'for dev in $(ip -o link | sed "s/^[0-9]*: \([^:@]*\).*/\1/"); do tc filter show dev $dev ingress; tc filter show dev $dev egress; done' 2>/dev/null
 	in_ns node ip -d link show | grep -i xdp || :
 	in_ns node ip rule
 	in_ns node ip route show table all
-	ls "$T_DIR" | grep -v -e '^sluiced' -e '^log.at$'
+	find "$T_DIR" -maxdepth 1 ! -name 'sluiced*' ! -name log.at ! -path "$T_DIR" -printf '%f\n' | sort
 }
 
 # Until no map or program of these ids is left in the kernel: gone map|prog, ids as lines "name id" on stdin.

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -31,12 +30,9 @@
 #include "dp/attach.h"
 #include "dp/gc.h"
 #include "dp/load.h"
+#include "dp/netns.h"
 #include "source/dir.h"
 #include "sluice_version.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 #define TICK_NS         CLOCK_NS_PER_S
 #define GC_BUDGET_NS    (50 * CLOCK_NS_PER_MS) /* of a tick: 5 % of one core */
@@ -201,17 +197,16 @@ static void on_signal(void *ctx, int signo)
 
 /* ---- making ---------------------------------------------------------------------------------------- */
 
-static uint64_t netns_cookie(void)
+/* 0 stands for the initial namespace, where agents usually are. */
+static uint64_t find_netns(const char *cgroup)
 {
 	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int rc = netns_cookie(cgroup, &cookie);
 
-	/* Linux 5.14; before, programs cannot tell namespaces apart by this number either */
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
-		cookie = 0;
-	if (fd >= 0)
-		close(fd);
+	if (rc < 0)
+		log_warn("the network namespace is taken for the initial one error=\"%s\"; before Linux 5.14 sluiced must run "
+			 "below the directory of --cgroup to know it",
+			 strerror(-rc));
 	return cookie;
 }
 
@@ -229,11 +224,9 @@ static uint32_t flows_wanted(const struct agent *a)
 
 static int load(struct agent *a, struct err *err)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 	struct dp_limits limits = {
 		.plan = plan_limits_of(a->config->max_services, a->config->max_backends),
 		.flows = flows_wanted(a),
-		.cpus = cpus > 0 ? (uint32_t)cpus : 1,
 		.ipv4 = true,
 		.ipv6 = access("/proc/net/if_inet6", F_OK) == 0,
 	};
@@ -266,9 +259,10 @@ static int write_meta(struct agent *a)
 	return dp_meta_write(a->dp, &meta);
 }
 
-static int make_attach(struct agent *a, uint64_t cookie, struct err *err)
+static int make_attach(struct agent *a, struct err *err, uint64_t *ret_netns)
 {
 	struct sl_config before = { 0 };
+	uint64_t netns = 0;
 	char cgroup[256];
 	struct attach_options options = {
 		.xdp = (enum attach_xdp)a->config->xdp,
@@ -278,12 +272,16 @@ static int make_attach(struct agent *a, uint64_t cookie, struct err *err)
 	int rc = attach_find_cgroup(a->config->cgroup, err, cgroup);
 
 	if (rc == 0)
+		netns = find_netns(cgroup);
+	if (rc == 0)
 		rc = attach_new(&a->pins, &a->programs, &options, err, &a->attach);
 	if (rc == 0 && dp_config_read(a->dp, &before) == 0 && before.host_netns &&
-	    before.host_netns != cookie) {
+	    before.host_netns != netns) {
 		log_warn("the pins come from another network namespace; its hooks are let go");
 		attach_forget(a->attach);
 	}
+	if (rc == 0)
+		*ret_netns = netns;
 	return rc;
 }
 
@@ -363,12 +361,12 @@ static int make_control(struct agent *a, struct err *err)
 	const struct sync_hooks hooks = {
 		.ctx = a, .synced = on_synced, .nodes = on_nodes, .relist = on_relist
 	};
-	uint64_t cookie = netns_cookie();
 	struct source_sink sink;
-	int rc = make_attach(a, cookie, err);
+	uint64_t netns = 0;
+	int rc = make_attach(a, err, &netns);
 
 	if (rc == 0)
-		rc = sync_new(a->loop, a->dp, a->config, cookie, a->programs.maps_made, a->problems,
+		rc = sync_new(a->loop, a->dp, a->config, netns, a->programs.maps_made, a->problems,
 			      &hooks, err, &a->sync);
 	if (rc == 0)
 		rc = ifaces_new(a->loop, a->attach, a->sync, a->config, a->problems, err,

@@ -385,6 +385,7 @@ static int make_maps(struct dp *dp, const struct dp_sizes *sizes, struct err *er
 int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct err *err,
 	    struct dp **ret_dp, struct dp_programs *ret_programs)
 {
+	struct dp_limits with_cpus = *limits;
 	struct dp_programs programs;
 	struct dp_sizes sizes;
 	struct dp *dp;
@@ -401,7 +402,9 @@ int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct e
 	if (!dp)
 		return err_set(err, -ENOMEM, "no memory");
 	programs_init(&programs);
-	sizes_compute(limits, &sizes);
+	if (!with_cpus.cpus)
+		with_cpus.cpus = dp->cpus;
+	sizes_compute(&with_cpus, &sizes);
 	rc = make_maps(dp, &sizes, err, &programs.maps_made);
 	if (rc == 0)
 		rc = load_programs(dp, limits, &sizes, &programs, err);

@@ -13,7 +13,8 @@
 struct dp_limits {
 	struct plan_limits plan; /* control tables, each family (core/plan.h) */
 	uint32_t flows;          /* confirmed TCP flows, each family (--max-flows) */
-	uint32_t cpus;           /* possible CPUs: LRU maps keep a list of free elements for each */
+	uint32_t
+		cpus; /* possible CPUs: LRU maps keep a list of free elements for each; 0: as the kernel says */
 	bool ipv4; /* without a family its flow tables are as small as the kernel lets them be */
 	bool ipv6;
 };
