@@ -14,9 +14,9 @@
 #define V AT(VIP, 80)
 #define B AT(BACKEND1, 8080)
 
-#define ROOM (HARNESS_SHARDS * HARNESS_SHARD_ENTRIES) /* entries of a table, two a flow */
-#define FLOWS ROOM                                    /* opened one after another: twice what fits */
-#define CLIENTS 60000                                 /* ports of one host that are used */
+#define ROOM    (HARNESS_SHARDS * HARNESS_SHARD_ENTRIES) /* entries of a table, two a flow */
+#define FLOWS   ROOM  /* opened one after another: twice what fits */
+#define CLIENTS 60000 /* ports of one host that are used */
 
 static struct end nth_client(uint32_t i)
 {
@@ -31,7 +31,8 @@ static void goes(enum program program, struct packet in, struct packet out)
 
 	packet_build(&in, &frame);
 	got.l3 = frame.l3;
-	if (harness_run_raw(harness_program(program), frame.bytes, frame.len, got.bytes, &got.len) != -1)
+	if (harness_run_raw(harness_program(program), frame.bytes, frame.len, got.bytes,
+			    &got.len) != -1)
 		fail_msg("not let through: %s", frame_text(&frame));
 	difference = frame_difference(&got, &out);
 	if (difference)
@@ -95,7 +96,8 @@ static void unanswered(void **state)
 	begin(state);
 	for (uint32_t i = 0; i < FLOWS; i++)
 		if (i % 2)
-			goes(POD_IN, TCP(family, nth_client(i), V, SYN), TCP(family, nth_client(i), B, SYN));
+			goes(POD_IN, TCP(family, nth_client(i), V, SYN),
+			     TCP(family, nth_client(i), B, SYN));
 		else
 			goes(POD_IN, UDP(family, nth_client(i), V), UDP(family, nth_client(i), B));
 	assert_full(IN_NEW);

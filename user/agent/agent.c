@@ -204,9 +204,10 @@ static uint64_t find_netns(const char *cgroup)
 	int rc = netns_cookie(cgroup, &cookie);
 
 	if (rc < 0)
-		log_warn("the network namespace is taken for the initial one error=\"%s\"; before Linux 5.14 sluiced must run "
-			 "below the directory of --cgroup to know it",
-			 strerror(-rc));
+		log_warn(
+			"the network namespace is taken for the initial one error=\"%s\"; before Linux 5.14 sluiced must run "
+			"below the directory of --cgroup to know it",
+			strerror(-rc));
 	return cookie;
 }
 
