@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What planning costs: 10,000 services of 5 endpoints, cold; one endpoint changed; restart. CPU time, so that load matters little.
-/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c user/base/buf.c */
-//
-// Prints; judges nothing. From the top folder:
-//   cc -O2 -std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -Itests $(sed -n 's|^/\* link: \(.*\) \*/|\1|p' tests/unit/plan_cost.c) tests/unit/plan_cost.c -lcmocka
+// What planning costs: 10,000 services of 5 endpoints, cold; one endpoint changed; restart. CPU
+// time, so that load matters little.
+/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
+/* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
+/* link: user/base/buf.c */
+/*
+ * Prints; judges nothing. From the top folder:
+ *   files=$(sed -n 's|^/. link: \(.*\) ./|\1|p' tests/unit/plan_cost.c)
+ *   cc -O2 -std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -Itests $files tests/unit/plan_cost.c -lcmocka
+ */
 #include "unit/test.h"
 
 #include <time.h>
@@ -55,8 +62,8 @@ static void put_service(struct world *w, int i, int last)
 	snprintf(full, sizeof(full), "ns%d/s%d", i % 100, i);
 	snprintf(vip, sizeof(vip), "10.96.%d.%d", i / 250, i % 250 + 1);
 	for (int k = 0; k < ENDPOINTS; k++)
-		snprintf(words + strlen(words), sizeof(words) - strlen(words), "10.%d.%d.%d ", i / 250, i % 250,
-			 k < ENDPOINTS - 1 ? k + 1 : last);
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), "10.%d.%d.%d ",
+			 i / 250, i % 250, k < ENDPOINTS - 1 ? k + 1 : last);
 	put_web(w, full, vip);
 	put_web_slice(w, full, words);
 }

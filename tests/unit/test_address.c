@@ -31,8 +31,8 @@ TEST(reads_addresses)
 	assert_reads("FD00:0:0:1::0002", "fd00:0:0:1::2");
 	assert_reads("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8");
 	assert_reads("1::8", "1::8");
-	assert_reads("1:0:0:2:0:0:0:3", "1:0:0:2::3"); /* the longest run */
-	assert_reads("1:0:0:2:3:0:0:4", "1::2:3:0:0:4"); /* the first of equals */
+	assert_reads("1:0:0:2:0:0:0:3", "1:0:0:2::3");      /* the longest run */
+	assert_reads("1:0:0:2:3:0:0:4", "1::2:3:0:0:4");    /* the first of equals */
 	assert_reads("1:0:2:3:4:5:6:7", "1:0:2:3:4:5:6:7"); /* one zero is not a run */
 	assert_reads("::ffff:1.2.3.4", "1.2.3.4");
 	assert_reads("::ffff:0102:0304", "1.2.3.4");
@@ -43,10 +43,31 @@ TEST(reads_addresses)
 
 TEST(refuses_other_text)
 {
-	static const char *const bad[] = { "",	       "1.2.3",	     "1.2.3.4.5",  "1.2.3.256",	 "1.2.3.4 ", " 1.2.3.4", "1.2.3.a",
-					   "1..2.3",   "-1.2.3.4",   "0x1.2.3.4",  ":",		 ":::",	     "1:2",	 "1::2::3",
-					   "12345::",  "g::",	     "1:2:3:4:5:6:7:8:9", "::1%eth0", "1:2:3:4:5:6:7:", ":1:2:3:4:5:6:7",
-					   "::1.2.3",  "1.2.3.4::",  "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3.4:5", "1:2:3:4:5:6:7:8::" };
+	static const char *const bad[] = { "",
+					   "1.2.3",
+					   "1.2.3.4.5",
+					   "1.2.3.256",
+					   "1.2.3.4 ",
+					   " 1.2.3.4",
+					   "1.2.3.a",
+					   "1..2.3",
+					   "-1.2.3.4",
+					   "0x1.2.3.4",
+					   ":",
+					   ":::",
+					   "1:2",
+					   "1::2::3",
+					   "12345::",
+					   "g::",
+					   "1:2:3:4:5:6:7:8:9",
+					   "::1%eth0",
+					   "1:2:3:4:5:6:7:",
+					   ":1:2:3:4:5:6:7",
+					   "::1.2.3",
+					   "1.2.3.4::",
+					   "1:2:3:4:5:6:7:1.2.3.4",
+					   "::1.2.3.4:5",
+					   "1:2:3:4:5:6:7:8::" };
 	struct address a = { .family = 99 };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -90,7 +111,8 @@ static void assert_cidr(const char *text, const char *canonical)
 
 TEST(reads_cidrs)
 {
-	static const char *const bad[] = { "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/8x", "/8", "::ffff:1.2.3.4/95" };
+	static const char *const bad[] = { "10.0.0.0",    "10.0.0.0/", "10.0.0.0/33",      "::/129",
+					   "10.0.0.0/8x", "/8",        "::ffff:1.2.3.4/95" };
 	struct cidr c;
 
 	assert_cidr("10.1.2.3/8", "10.0.0.0/8");
@@ -137,12 +159,28 @@ TEST(order)
 
 TEST(addresses_no_endpoint_may_have)
 {
-	static const char *const refused[] = { "0.0.0.0",   "0.1.2.3",	  "127.0.0.1",	   "127.255.0.1", "169.254.169.254",
-					       "224.0.0.1", "239.1.1.1",  "240.0.0.1",	   "255.255.255.255", "::",
-					       "::1",	    "fe80::1",	  "febf::1",	   "ff02::1",	  "::ffff:127.0.0.1",
-					       "::ffff:169.254.1.1", "::7f00:1", "::ffff:0.0.0.0" };
-	static const char *const fine[] = { "10.0.0.1", "1.2.3.4", "126.1.1.1", "169.253.1.1", "192.168.0.1", "223.255.255.255",
-					    "fd00::1",	"fec0::1", "2001:db8::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1" };
+	static const char *const refused[] = { "0.0.0.0",
+					       "0.1.2.3",
+					       "127.0.0.1",
+					       "127.255.0.1",
+					       "169.254.169.254",
+					       "224.0.0.1",
+					       "239.1.1.1",
+					       "240.0.0.1",
+					       "255.255.255.255",
+					       "::",
+					       "::1",
+					       "fe80::1",
+					       "febf::1",
+					       "ff02::1",
+					       "::ffff:127.0.0.1",
+					       "::ffff:169.254.1.1",
+					       "::7f00:1",
+					       "::ffff:0.0.0.0" };
+	static const char *const fine[] = { "10.0.0.1",        "1.2.3.4",        "126.1.1.1",
+					    "169.253.1.1",     "192.168.0.1",    "223.255.255.255",
+					    "fd00::1",         "fec0::1",        "2001:db8::1",
+					    "::ffff:10.0.0.1", "64:ff9b::7f00:1" };
 	struct address a;
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -156,12 +194,14 @@ TEST(addresses_no_endpoint_may_have)
 			fail_msg("%s %s", fine[i], address_refusal(&a));
 	}
 	/* the mapped form as bytes, as nothing that went through address_parse() has it */
-	a = (struct address){ .family = 6, .b = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 } };
+	a = (struct address){ .family = 6,
+			      .b = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 } };
 	assert_non_null(address_refusal(&a));
 	a.family = 0;
 	assert_non_null(address_refusal(&a));
 }
 
-RUN(cmocka_unit_test(reads_addresses), cmocka_unit_test(refuses_other_text), cmocka_unit_test(agrees_with_libc),
-    cmocka_unit_test(reads_cidrs), cmocka_unit_test(cidr_membership), cmocka_unit_test(order),
+RUN(cmocka_unit_test(reads_addresses), cmocka_unit_test(refuses_other_text),
+    cmocka_unit_test(agrees_with_libc), cmocka_unit_test(reads_cidrs),
+    cmocka_unit_test(cidr_membership), cmocka_unit_test(order),
     cmocka_unit_test(addresses_no_endpoint_may_have))

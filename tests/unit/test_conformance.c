@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What kube-proxy does with given objects (tests/data): topology cases through policy, flows through plan and view.
-/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c user/base/buf.c */
+/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
+/* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
+/* link: user/base/buf.c */
 /* libs: cjson */
 #include "unit/test.h"
 
@@ -10,7 +14,7 @@
 #include "core/policy.h"
 #include "unit/world.h"
 
-/* ---- JSON ------------------------------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static cJSON *load(const char *name)
 {
@@ -62,7 +66,9 @@ static int number_of(const cJSON *j, const char *name)
 
 static uint8_t proto_of(const char *text)
 {
-	return !text || strcmp(text, "TCP") == 0 ? IPPROTO_TCP : strcmp(text, "UDP") == 0 ? IPPROTO_UDP : IPPROTO_SCTP;
+	return !text || strcmp(text, "TCP") == 0 ? IPPROTO_TCP
+	       : strcmp(text, "UDP") == 0        ? IPPROTO_UDP
+						 : IPPROTO_SCTP;
 }
 
 /* "10.0.0.1:80", "[fd00::1]:80" */
@@ -72,12 +78,13 @@ static void parse_place(const char *text, struct address *ret_addr, uint16_t *re
 	char host[64];
 
 	assert_non_null(colon);
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - text - 2 * (*text == '[')), text + (*text == '['));
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - text - 2 * (*text == '[')),
+		 text + (*text == '['));
 	*ret_addr = addr(host);
 	*ret_port = (uint16_t)atoi(colon + 1);
 }
 
-/* ---- topology cases -------------------------------------------------------------------------------------------------- */
+/* ---- topology cases -------------------------------------------------------------------------- */
 
 enum { MAX = 32 };
 
@@ -120,21 +127,27 @@ static void fill_case(const cJSON *json, struct topology_case *c)
 		source->zone_hints = c->zones[c->n];
 		source->n_zone_hints = fill_texts(get(item, "zoneHints"), source->zone_hints);
 		source->node_hints = c->nodes[c->n];
-		/* With the feature off (up to Kubernetes 1.34) node hints are as if they were not there. */
+		/*
+		 * With the feature off (up to Kubernetes 1.34) node hints are as if they were not
+		 * there.
+		 */
 		if (is_true(json, "preferSameNodeEnabled"))
-			source->n_node_hints = fill_texts(get(item, "nodeHints"), source->node_hints);
+			source->n_node_hints =
+				fill_texts(get(item, "nodeHints"), source->node_hints);
 		c->n++;
 	}
 }
 
 /* which: 1 in the cluster list, 2 in the local list, 3 in either */
-static void assert_list(const char *name, const cJSON *expected, const struct topology_case *c, int which)
+static void assert_list(const char *name, const cJSON *expected, const struct topology_case *c,
+			int which)
 {
 	const cJSON *item;
 	size_t members = 0, found = 0;
 
 	for (size_t i = 0; i < c->n; i++)
-		members += ((which & 1) && c->endpoints[i].in_cluster) || ((which & 2) && c->endpoints[i].in_local);
+		members += ((which & 1) && c->endpoints[i].in_cluster) ||
+			   ((which & 2) && c->endpoints[i].in_local);
 	cJSON_ArrayForEach(item, expected)
 	{
 		struct address a;
@@ -142,13 +155,14 @@ static void assert_list(const char *name, const cJSON *expected, const struct to
 
 		parse_place(item->valuestring, &a, &port);
 		for (size_t i = 0; i < c->n; i++)
-			if (address_cmp(&a, &c->endpoints[i].addr) == 0 && c->endpoints[i].port == port)
+			if (address_cmp(&a, &c->endpoints[i].addr) == 0 &&
+			    c->endpoints[i].port == port)
 				found += ((which & 1) && c->endpoints[i].in_cluster) ||
 					 ((which & 2) && c->endpoints[i].in_local);
 	}
 	if (members != (size_t)cJSON_GetArraySize(expected) || found != members)
-		fail_msg("%s: list %d has %zu endpoints, %zu of the %d expected", name, which, members, found,
-			 cJSON_GetArraySize(expected));
+		fail_msg("%s: list %d has %zu endpoints, %zu of the %d expected", name, which,
+			 members, found, cJSON_GetArraySize(expected));
 }
 
 TEST(topology_cases)
@@ -160,8 +174,10 @@ TEST(topology_cases)
 	cJSON_ArrayForEach(json, cases)
 	{
 		const cJSON *service = get(json, "service"), *expect = get(json, "expect");
-		struct policy_node node = { text_of(get(json, "node"), "name"), text_of(get(json, "node"), "zone") };
-		struct policy_needs needs = { is_true(service, "internalPolicyLocal"), is_true(service, "externalPolicyLocal"),
+		struct policy_node node = { text_of(get(json, "node"), "name"),
+					    text_of(get(json, "node"), "zone") };
+		struct policy_needs needs = { is_true(service, "internalPolicyLocal"),
+					      is_true(service, "externalPolicyLocal"),
 					      is_true(service, "externallyAccessible") };
 		const char *name = text_of(json, "name");
 		struct policy_summary sum;
@@ -182,13 +198,14 @@ TEST(topology_cases)
 	cJSON_Delete(cases);
 }
 
-/* ---- objects --------------------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static struct object_meta meta_from(const cJSON *object)
 {
 	const cJSON *meta = get(object, "metadata");
 
-	return (struct object_meta){ .namespace = text_of(meta, "namespace"), .name = text_of(meta, "name") };
+	return (struct object_meta){ .namespace = text_of(meta, "namespace"),
+				     .name = text_of(meta, "name") };
 }
 
 static size_t fill_addresses(const cJSON *array, struct address *ret_addrs)
@@ -196,9 +213,9 @@ static size_t fill_addresses(const cJSON *array, struct address *ret_addrs)
 	const cJSON *item;
 	size_t n = 0;
 
-	cJSON_ArrayForEach(item, array)
-		if (cJSON_IsString(item) && address_parse(item->valuestring, &ret_addrs[n]) == 0)
-			n++;
+	cJSON_ArrayForEach(item, array) if (cJSON_IsString(item) &&
+					    address_parse(item->valuestring, &ret_addrs[n]) == 0)
+		n++;
 	return n;
 }
 
@@ -213,7 +230,8 @@ static enum service_type type_of(const char *text)
 		return SERVICE_LOAD_BALANCER;
 	if (text && strcmp(text, "NodePort") == 0)
 		return SERVICE_NODE_PORT;
-	return text && strcmp(text, "ExternalName") == 0 ? SERVICE_EXTERNAL_NAME : SERVICE_CLUSTER_IP;
+	return text && strcmp(text, "ExternalName") == 0 ? SERVICE_EXTERNAL_NAME
+							 : SERVICE_CLUSTER_IP;
 }
 
 static void put_service_json(struct world *w, const cJSON *object)
@@ -239,16 +257,16 @@ static void put_service_json(struct world *w, const cJSON *object)
 	{
 		const char *mode = text_of(item, "ipMode"), *ip = text_of(item, "ip");
 
-		if (ip && (!mode || strcmp(mode, "VIP") == 0) && address_parse(ip, &lb[s.n_lb_ips]) == 0)
+		if (ip && (!mode || strcmp(mode, "VIP") == 0) &&
+		    address_parse(ip, &lb[s.n_lb_ips]) == 0)
 			s.n_lb_ips++;
 	}
-	cJSON_ArrayForEach(item, get(spec, "ports"))
-		ports[s.n_ports++] = (struct service_port){
-			text_of(item, "name") ? text_of(item, "name") : unnamed,
-			proto_of(text_of(item, "protocol")),
-			(uint16_t)number_of(item, "port"),
-			(uint16_t)number_of(item, "nodePort"),
-		};
+	cJSON_ArrayForEach(item, get(spec, "ports")) ports[s.n_ports++] = (struct service_port){
+		text_of(item, "name") ? text_of(item, "name") : unnamed,
+		proto_of(text_of(item, "protocol")),
+		(uint16_t)number_of(item, "port"),
+		(uint16_t)number_of(item, "nodePort"),
+	};
 	w->sink.put_service(w->sink.ctx, &s);
 }
 
@@ -257,8 +275,7 @@ static size_t fill_hints(const cJSON *hints, char **ret_names)
 	const cJSON *item;
 	size_t n = 0;
 
-	cJSON_ArrayForEach(item, hints)
-		ret_names[n++] = text_of(item, "name");
+	cJSON_ArrayForEach(item, hints) ret_names[n++] = text_of(item, "name");
 	return n;
 }
 
@@ -277,8 +294,11 @@ static void put_slice_json(struct world *w, const cJSON *object)
 	struct slice_port ports[MAX];
 	struct endpoint_slice s = {
 		.meta = meta_from(object),
-		.service = text_of(get(get(object, "metadata"), "labels"), "kubernetes.io/service-name"),
-		.family = strcmp(type, "IPv4") == 0 ? 4 : strcmp(type, "IPv6") == 0 ? 6 : 0,
+		.service = text_of(get(get(object, "metadata"), "labels"),
+				   "kubernetes.io/service-name"),
+		.family = strcmp(type, "IPv4") == 0   ? 4
+			  : strcmp(type, "IPv6") == 0 ? 6
+						      : 0,
 		.endpoints = endpoints,
 		.ports = ports,
 	};
@@ -297,19 +317,20 @@ static void put_slice_json(struct world *w, const cJSON *object)
 			.zone_hints = zones[s.n_endpoints],
 			.node_hints = nodes[s.n_endpoints],
 		};
-		if (address_parse(cJSON_GetArrayItem(get(item, "addresses"), 0)->valuestring, &e->addr) < 0)
+		if (address_parse(cJSON_GetArrayItem(get(item, "addresses"), 0)->valuestring,
+				  &e->addr) < 0)
 			continue; /* a host name in an FQDN slice */
 		e->n_zone_hints = fill_hints(get(hints, "forZones"), e->zone_hints);
 		e->n_node_hints = fill_hints(get(hints, "forNodes"), e->node_hints);
 		s.n_endpoints++;
 	}
-	cJSON_ArrayForEach(item, get(object, "ports"))
-		ports[s.n_ports++] = (struct slice_port){ text_of(item, "name"), proto_of(text_of(item, "protocol")),
-							  (uint16_t)number_of(item, "port") };
+	cJSON_ArrayForEach(item, get(object, "ports")) ports[s.n_ports++] =
+		(struct slice_port){ text_of(item, "name"), proto_of(text_of(item, "protocol")),
+				     (uint16_t)number_of(item, "port") };
 	w->sink.put_slice(w->sink.ctx, &s);
 }
 
-/* ---- flows ----------------------------------------------------------------------------------------------------------- */
+/* ---- flows ----------------------------------------------------------------------------------- */
 
 /* Why a flow is not run: counted, told, and listed in tests/data/README.md. */
 enum excluded {
@@ -347,7 +368,8 @@ static bool is_vip(const cJSON *service, const struct address *a)
 	{
 		struct address vip;
 
-		if (text_of(item, "ip") && address_parse(text_of(item, "ip"), &vip) == 0 && address_cmp(&vip, a) == 0)
+		if (text_of(item, "ip") && address_parse(text_of(item, "ip"), &vip) == 0 &&
+		    address_cmp(&vip, a) == 0)
 			return true;
 	}
 	return false;
@@ -357,9 +379,8 @@ static bool is_node_port(const cJSON *service, int port)
 {
 	const cJSON *item;
 
-	cJSON_ArrayForEach(item, get(get(service, "spec"), "ports"))
-		if (number_of(item, "nodePort") == port)
-			return true;
+	cJSON_ArrayForEach(item, get(get(service, "spec"),
+				     "ports")) if (number_of(item, "nodePort") == port) return true;
 	return number_of(get(service, "spec"), "healthCheckNodePort") == port;
 }
 
@@ -419,7 +440,8 @@ static void check_backends(const char *what, const struct view_verdict *v, const
 
 		parse_place(item->valuestring, &a, &port);
 		for (size_t i = 0; i < v->n_endpoints; i++)
-			found += v->endpoints[i].port == port && address_cmp(&v->endpoints[i].addr, &a) == 0;
+			found += v->endpoints[i].port == port &&
+				 address_cmp(&v->endpoints[i].addr, &a) == 0;
 	}
 	if (v->n_endpoints != (size_t)cJSON_GetArraySize(expected) || found != v->n_endpoints)
 		fail_msg("%s: %zu endpoints, %zu of the %d expected", what, v->n_endpoints, found,
@@ -430,7 +452,8 @@ static enum excluded run_flow(const char *scenario, const struct view *view, con
 {
 	const cJSON *expected = get(get(flow, "expect"), "backends");
 	struct address dst = addr(text_of(flow, "dst"));
-	struct view_verdict v = view_decide(view, &dst, (uint16_t)number_of(flow, "dport"), proto_of(text_of(flow, "proto")));
+	struct view_verdict v = view_decide(view, &dst, (uint16_t)number_of(flow, "dport"),
+					    proto_of(text_of(flow, "proto")));
 	char what[400];
 
 	if (v.reason == SL_REASON_SCTP_PORT)
@@ -456,8 +479,8 @@ static void build(struct world *w, const cJSON *scenario)
 	world_init(w);
 	w->config.node_name = object.meta.name;
 	w->config.service_cidrs = cidrs;
-	cJSON_ArrayForEach(item, get(config, "serviceCIDRs"))
-		assert_int_equal(cidr_parse(item->valuestring, &cidrs[w->config.n_service_cidrs++]), 0);
+	cJSON_ArrayForEach(item, get(config, "serviceCIDRs")) assert_int_equal(
+		cidr_parse(item->valuestring, &cidrs[w->config.n_service_cidrs++]), 0);
 	assert_int_equal(plan_configure(w->plan, &w->config), 0);
 	object.internal_ips = ips;
 	object.n_internal_ips = fill_addresses(get(node, "ips"), ips);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Memory runs out at every allocation in turn: nothing leaks, nothing unsafe is left to apply, and the next try succeeds.
-/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c user/base/buf.c */
+/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
+/* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
+/* link: user/base/buf.c */
 #include "unit/test.h"
 
 #include <limits.h>
@@ -12,7 +16,9 @@ static void put_objects(struct world *w)
 {
 	struct address ips[1] = { addr("192.0.2.1") };
 	char node_name[] = "here", zone[] = "z", cidr_name[] = "kubernetes";
-	struct node node = { .meta.name = node_name, .zone = zone, .internal_ips = ips, .n_internal_ips = 1 };
+	struct node node = {
+		.meta.name = node_name, .zone = zone, .internal_ips = ips, .n_internal_ips = 1
+	};
 	struct cidr cidr;
 	struct service_cidr c = { .meta.name = cidr_name, .cidrs = &cidr, .n_cidrs = 1 };
 	struct svc v;
@@ -66,7 +72,10 @@ static char *result_of(bool changed)
 	return text;
 }
 
-/* An allocation inside plan_run() fails, for every n; what is wanted then is applied before it is tried again. */
+/*
+ * An allocation inside plan_run() fails, for every n; what is wanted then is applied before it is
+ * tried again.
+ */
 static void fail_in_run(bool changed, bool restarted)
 {
 	char *expected = result_of(changed);
@@ -175,7 +184,8 @@ TEST(while_the_source_speaks)
 	free(expected);
 }
 
-static void ignore_difference(void *ctx, enum row_table table, const void *key, const void *expected, const void *found)
+static void ignore_difference(void *ctx, enum row_table table, const void *key,
+			      const void *expected, const void *found)
 {
 	(void)ctx, (void)table, (void)key, (void)expected, (void)found;
 }

@@ -12,7 +12,8 @@
 #include "unit/failmalloc.h"
 
 /* Rows whose bytes do not matter: the first byte of the value tells them apart. */
-static void make(enum row_table t, uint32_t key, unsigned char value, unsigned char *ret_key, unsigned char *ret_value)
+static void make(enum row_table t, uint32_t key, unsigned char value, unsigned char *ret_key,
+		 unsigned char *ret_value)
 {
 	memset(ret_key, 0, ROW_KEY_MAX);
 	memset(ret_value, 0, ROW_VALUE_MAX);
@@ -45,15 +46,19 @@ static void unwant(struct diff *d, enum row_table t, uint32_t key)
 	diff_unwant(d, t, k);
 }
 
-/* "+4backends 1=7 -4services 2": put (value) or delete; a dot before what is in the removal phase. */
+/*
+ * "+4backends 1=7 -4services 2": put (value) or delete; a dot before what is in the removal phase.
+ */
 static void describe(const struct diff_op *op, char *out, size_t len)
 {
 	uint32_t key;
 	size_t at = strlen(out);
 
 	memcpy(&key, op->key, sizeof(key));
-	at += (size_t)snprintf(out + at, len - at, "%s%s%s%s %u", at ? " " : "", op->phase == DIFF_REMOVE ? "." : "",
-			       op->action == DIFF_PUT ? "+" : "-", row_tables[op->table].map + 2, key);
+	at += (size_t)snprintf(out + at, len - at, "%s%s%s%s %u", at ? " " : "",
+			       op->phase == DIFF_REMOVE ? "." : "",
+			       op->action == DIFF_PUT ? "+" : "-", row_tables[op->table].map + 2,
+			       key);
 	if (op->action == DIFF_PUT)
 		snprintf(out + at, len - at, "=%d", *(const unsigned char *)op->value);
 }
@@ -94,8 +99,10 @@ TEST(added_in_order_and_removed_in_reverse)
 	want(d, ROW4_NAMES, 6, 6);
 	want(d, ROW_CONFIG, 0, 7);
 	assert_int_equal(diff_n_pending(d, false), 7);
-	assert_string_equal(ROUND(d), "+_config 0=7 +4_names 6=6 +4_filter 5=5 +4_backends 4=4 +4_rings 3=3 +4_records 2=2 "
-				      "+4_services 1=1");
+	assert_string_equal(
+		ROUND(d),
+		"+_config 0=7 +4_names 6=6 +4_filter 5=5 +4_backends 4=4 +4_rings 3=3 +4_records 2=2 "
+		"+4_services 1=1");
 	assert_int_equal(diff_n_pending(d, true), 0);
 	assert_string_equal(ROUND(d), "");
 	unwant(d, ROW_CONFIG, 0);
@@ -106,8 +113,10 @@ TEST(added_in_order_and_removed_in_reverse)
 	unwant(d, ROW4_RECORDS, 2);
 	unwant(d, ROW4_SERVICES, 1);
 	want(d, ROW4_SERVICES, 8, 8);
-	assert_string_equal(ROUND(d), "+4_services 8=8 .-4_services 1 .+4_records 2=0 .+4_rings 3=0 .+4_backends 4=0 "
-				      ".+4_filter 5=0 .-4_names 6 .+_config 0=0");
+	assert_string_equal(
+		ROUND(d),
+		"+4_services 8=8 .-4_services 1 .+4_records 2=0 .+4_rings 3=0 .+4_backends 4=0 "
+		".+4_filter 5=0 .-4_names 6 .+_config 0=0");
 	assert_int_equal(diff_n_pending(d, true), 0);
 	diff_free(d);
 }
@@ -183,9 +192,11 @@ TEST(a_failure_holds_back_what_may_depend_on_it)
 	want(d, ROW6_RINGS, 5, 5);
 	want(d, ROW6_SERVICES, 6, 6);
 	/* the rest of the table, the other family, and services that go are not held back */
-	assert_string_equal(play(d, ROW4_BACKENDS, 1), "+4_backends 1=1 +4_backends 2=2 +6_rings 5=5 +6_services 6=6 "
-						       ".-4_services 7");
-	assert_string_equal(play(d, ROW4_SERVICES, 4), "+4_backends 1=1 +4_rings 3=3 +4_services 4=4");
+	assert_string_equal(play(d, ROW4_BACKENDS, 1),
+			    "+4_backends 1=1 +4_backends 2=2 +6_rings 5=5 +6_services 6=6 "
+			    ".-4_services 7");
+	assert_string_equal(play(d, ROW4_SERVICES, 4),
+			    "+4_backends 1=1 +4_rings 3=3 +4_services 4=4");
 	assert_string_equal(ROUND(d), "+4_services 4=4 .+4_records 7=0");
 	assert_int_equal(diff_n_pending(d, true), 0);
 	diff_free(d);
@@ -312,14 +323,17 @@ TEST(reserved_rows_cannot_fail)
 
 static char findings[500];
 
-static void note_finding(void *ctx, enum row_table table, const void *key, const void *expected, const void *found)
+static void note_finding(void *ctx, enum row_table table, const void *key, const void *expected,
+			 const void *found)
 {
 	uint32_t k;
 
 	(void)ctx;
 	memcpy(&k, key, sizeof(k));
-	snprintf(findings + strlen(findings), sizeof(findings) - strlen(findings), "%s %u: %d, found %d\n", row_tables[table].map, k,
-		 expected ? *(const unsigned char *)expected : -1, found ? *(const unsigned char *)found : -1);
+	snprintf(findings + strlen(findings), sizeof(findings) - strlen(findings),
+		 "%s %u: %d, found %d\n", row_tables[table].map, k,
+		 expected ? *(const unsigned char *)expected : -1,
+		 found ? *(const unsigned char *)found : -1);
 }
 
 static void audit_saw(struct diff *d, enum row_table t, uint32_t key, unsigned char value)
@@ -342,13 +356,16 @@ TEST(audits)
 	findings[0] = '\0';
 	diff_audit_begin(d, ROW4_BACKENDS);
 	audit_saw(d, ROW4_BACKENDS, 1, 1);
-	audit_saw(d, ROW4_BACKENDS, 2, 99); /* changed */
-	audit_saw(d, ROW4_BACKENDS, 3, 0);  /* zeroed */
-	audit_saw(d, ROW4_BACKENDS, 7, 7);  /* foreign */
+	audit_saw(d, ROW4_BACKENDS, 2, 99);                         /* changed */
+	audit_saw(d, ROW4_BACKENDS, 3, 0);                          /* zeroed */
+	audit_saw(d, ROW4_BACKENDS, 7, 7);                          /* foreign */
 	assert_int_equal(diff_audit_end(d, note_finding, NULL), 4); /* and 4 is gone */
-	assert_string_equal(findings, "sl4_backends 2: 2, found 99\nsl4_backends 7: -1, found 7\nsl4_backends 3: 3, found -1\n"
-				      "sl4_backends 4: 4, found -1\n");
-	assert_string_equal(ROUND(d), "+4_backends 2=2 +4_backends 3=3 +4_backends 4=4 .+4_backends 7=0");
+	assert_string_equal(
+		findings,
+		"sl4_backends 2: 2, found 99\nsl4_backends 7: -1, found 7\nsl4_backends 3: 3, found -1\n"
+		"sl4_backends 4: 4, found -1\n");
+	assert_string_equal(ROUND(d),
+			    "+4_backends 2=2 +4_backends 3=3 +4_backends 4=4 .+4_backends 7=0");
 	diff_count(d, &stats);
 	assert_int_equal(stats.repaired, 4);
 	assert_int_equal(stats.done, 8);
@@ -360,7 +377,8 @@ TEST(audits)
 TEST(against_a_model)
 {
 	enum { KEYS = 40, TABLES = 4 };
-	static const enum row_table tables[TABLES] = { ROW4_NAMES, ROW4_BACKENDS, ROW4_RINGS, ROW4_SERVICES };
+	static const enum row_table tables[TABLES] = { ROW4_NAMES, ROW4_BACKENDS, ROW4_RINGS,
+						       ROW4_SERVICES };
 	unsigned char desired[TABLES][KEYS] = { { 0 } }, actual[TABLES][KEYS] = { { 0 } };
 	uint32_t seed = 3;
 	struct diff *d = diff_new();
@@ -374,7 +392,8 @@ TEST(against_a_model)
 			unsigned char value;
 
 			seed = seed * 1664525u + 1013904223u;
-			t = seed >> 8 & 3, key = (seed >> 12) % KEYS, value = (unsigned char)(seed >> 24 & 3);
+			t = seed >> 8 & 3, key = (seed >> 12) % KEYS,
+			value = (unsigned char)(seed >> 24 & 3);
 			if (value)
 				want(d, tables[t], key, value);
 			else
@@ -393,7 +412,8 @@ TEST(against_a_model)
 				diff_failed(d, &op);
 				continue;
 			}
-			actual[t][key] = op.action == DIFF_DELETE ? 0 : *(const unsigned char *)op.value;
+			actual[t][key] =
+				op.action == DIFF_DELETE ? 0 : *(const unsigned char *)op.value;
 			diff_done(d, &op);
 		}
 		if (step % 10 == 0) {
@@ -411,16 +431,20 @@ TEST(against_a_model)
 				have_bytes = diff_actual(d, tables[t], k);
 				assert_int_equal(want_bytes ? *want_bytes : 0, desired[t][key]);
 				assert_int_equal(have_bytes ? *have_bytes : 0, actual[t][key]);
-				assert_int_equal(diff_is_pending(d, tables[t], k), desired[t][key] != actual[t][key]);
+				assert_int_equal(diff_is_pending(d, tables[t], k),
+						 desired[t][key] != actual[t][key]);
 			}
 		}
 	}
 	diff_free(d);
 }
 
-RUN(cmocka_unit_test(added_in_order_and_removed_in_reverse), cmocka_unit_test(a_mark_is_cleared_only_when_done),
-    cmocka_unit_test(what_is_there_need_not_be_written), cmocka_unit_test(removals_wait_until_allowed),
+RUN(cmocka_unit_test(added_in_order_and_removed_in_reverse),
+    cmocka_unit_test(a_mark_is_cleared_only_when_done),
+    cmocka_unit_test(what_is_there_need_not_be_written),
+    cmocka_unit_test(removals_wait_until_allowed),
     cmocka_unit_test(a_failure_holds_back_what_may_depend_on_it),
-    cmocka_unit_test(a_removal_that_fails_holds_back_what_it_refers_to), cmocka_unit_test(interim_values),
-    cmocka_unit_test(retired_rows_change_last), cmocka_unit_test(runs_are_of_one_kind),
-    cmocka_unit_test(reserved_rows_cannot_fail), cmocka_unit_test(audits), cmocka_unit_test(against_a_model))
+    cmocka_unit_test(a_removal_that_fails_holds_back_what_it_refers_to),
+    cmocka_unit_test(interim_values), cmocka_unit_test(retired_rows_change_last),
+    cmocka_unit_test(runs_are_of_one_kind), cmocka_unit_test(reserved_rows_cannot_fail),
+    cmocka_unit_test(audits), cmocka_unit_test(against_a_model))

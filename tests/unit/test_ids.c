@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Numbers and ranges: none is given out twice, none while it rests, generations go on; against a plain model.
+// Numbers and ranges: none is given out twice, none while it rests, generations go on; against a
+// plain model.
 /* link: user/core/ids.c */
 #include "unit/test.h"
 
@@ -150,7 +151,7 @@ TEST(ids_against_a_model)
 	ids_done(&ids);
 }
 
-/* ---- ranges ---------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 TEST(ranges_first_fit_and_joined)
 {
@@ -211,7 +212,8 @@ TEST(ranges_against_a_model)
 
 	assert_int_equal(extents_init(&x, N), 0);
 	for (int step = 0; step < 30000; step++) {
-		uint32_t i = next_random(&seed) % RANGES, len = 1 + next_random(&seed) % 20, start = 0, available = 0;
+		uint32_t i = next_random(&seed) % RANGES, len = 1 + next_random(&seed) % 20,
+			 start = 0, available = 0;
 		struct extent *h = &held[i];
 
 		if (!h->len) {
@@ -277,5 +279,6 @@ TEST(no_memory)
 
 RUN(cmocka_unit_test(first_to_last_and_no_further), cmocka_unit_test(a_number_rests),
     cmocka_unit_test(what_the_kernel_holds_is_adopted), cmocka_unit_test(generations_skip_zero),
-    cmocka_unit_test(ids_against_a_model), cmocka_unit_test(ranges_first_fit_and_joined), cmocka_unit_test(ranges_adopted),
-    cmocka_unit_test(ranges_against_a_model), cmocka_unit_test(no_memory))
+    cmocka_unit_test(ids_against_a_model), cmocka_unit_test(ranges_first_fit_and_joined),
+    cmocka_unit_test(ranges_adopted), cmocka_unit_test(ranges_against_a_model),
+    cmocka_unit_test(no_memory))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Objects: copies are deep and equal, share nothing, and free everything even when memory runs out half-way.
+// Objects: copies are deep and equal, share nothing, and free everything even when memory runs out
+// half-way.
 /* link: user/core/model.c */
 #include "unit/test.h"
 
@@ -9,7 +10,8 @@
 #include "core/model.h"
 #include "unit/failmalloc.h"
 
-static char ns[] = "ns", name[] = "name", uid[] = "uid", origin[] = "f.yaml:3", zone[] = "zone", port_name[] = "web";
+static char ns[] = "ns", name[] = "name", uid[] = "uid", origin[] = "f.yaml:3", zone[] = "zone",
+	    port_name[] = "web";
 static char *hints[] = { zone, name };
 
 static struct address ips[2] = { { 4, { 10, 0, 0, 1 } }, { 6, { 0xfd } } };
@@ -34,8 +36,14 @@ static const struct service service = {
 };
 
 static struct endpoint endpoints[2] = {
-	{ .addr = { 4, { 10, 0, 0, 9 } }, .node_name = name, .pod_name = name, .ready = true, .zone_hints = hints,
-	  .n_zone_hints = 2, .node_hints = hints, .n_node_hints = 1 },
+	{ .addr = { 4, { 10, 0, 0, 9 } },
+	  .node_name = name,
+	  .pod_name = name,
+	  .ready = true,
+	  .zone_hints = hints,
+	  .n_zone_hints = 2,
+	  .node_hints = hints,
+	  .n_node_hints = 1 },
 	{ .addr = { 4, { 10, 0, 0, 8 } }, .terminating = true },
 };
 static struct slice_port slice_ports[1] = { { port_name, 6, 8080 } };
@@ -62,7 +70,9 @@ static const struct node node = {
 	.doomed = true,
 };
 
-static const struct service_cidr service_cidr = { .meta = { NULL, name, NULL, NULL }, .cidrs = cidrs, .n_cidrs = 1 };
+static const struct service_cidr service_cidr = { .meta = { NULL, name, NULL, NULL },
+						  .cidrs = cidrs,
+						  .n_cidrs = 1 };
 
 TEST(services)
 {
@@ -120,20 +130,20 @@ TEST(nodes_and_cidrs)
 }
 
 /* Every allocation of every copy fails once; the sanitizer sees what is lost or freed twice. */
-#define FAIL_EACH(type, what)                                                   \
-	do {                                                                    \
-		bool failed = true;                                             \
-		for (unsigned n = 1; failed; n++) {                             \
-			struct type c = { 0 };                                  \
-			int rc;                                                 \
-			failmalloc_at(n);                                       \
-			rc = type##_copy(&(what), &c);                          \
-			failed = failmalloc_done();                             \
-			assert_int_equal(rc, failed ? -ENOMEM : 0);             \
-			if (failed)                                             \
-				assert_null(c.meta.name); /* untouched */       \
-			type##_done(&c);                                        \
-		}                                                               \
+#define FAIL_EACH(type, what)                                             \
+	do {                                                              \
+		bool failed = true;                                       \
+		for (unsigned n = 1; failed; n++) {                       \
+			struct type c = { 0 };                            \
+			int rc;                                           \
+			failmalloc_at(n);                                 \
+			rc = type##_copy(&(what), &c);                    \
+			failed = failmalloc_done();                       \
+			assert_int_equal(rc, failed ? -ENOMEM : 0);       \
+			if (failed)                                       \
+				assert_null(c.meta.name); /* untouched */ \
+			type##_done(&c);                                  \
+		}                                                         \
 	} while (0)
 
 TEST(no_memory)
@@ -144,4 +154,5 @@ TEST(no_memory)
 	FAIL_EACH(service_cidr, service_cidr);
 }
 
-RUN(cmocka_unit_test(services), cmocka_unit_test(slices), cmocka_unit_test(nodes_and_cidrs), cmocka_unit_test(no_memory))
+RUN(cmocka_unit_test(services), cmocka_unit_test(slices), cmocka_unit_test(nodes_and_cidrs),
+    cmocka_unit_test(no_memory))

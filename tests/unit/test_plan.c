@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Plan: what objects become which rows; how little a change costs; what does not fit or conflicts.
-/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c user/base/buf.c */
+/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
+/* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
+/* link: user/base/buf.c */
 #include "unit/test.h"
 
 #include <limits.h>
 
 #include "unit/world.h"
 
-/* ---- golden plans ---------------------------------------------------------------------------------------------------- */
+/* ---- golden plans ---------------------------------------------------------------------------- */
 
 TEST(a_service_with_two_endpoints)
 {
@@ -17,9 +21,11 @@ TEST(a_service_with_two_endpoints)
 	put_web(&w, "shop/cart", "10.96.0.10");
 	put_web_slice(&w, "shop/cart", "10.0.1.2:l 10.0.1.1");
 	world_settle(&w);
-	assert_kernel(&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs 10.0.1.2:8080/csh "
-			  "backends 10.0.1.1:8080/cs 10.0.1.2:8080/csh\n"
-			  "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs 10.0.1.2:8080/csh "
+		"backends 10.0.1.1:8080/cs 10.0.1.2:8080/csh\n"
+		"shop/cart: any 10.96.0.10:0 address flags 0x0\n");
 	assert_problems(&w, "");
 	world_done(&w);
 }
@@ -52,16 +58,17 @@ TEST(both_families_and_three_protocols)
 	put_slice_of(&w, "kube-system/b", "dns", "dns", IPPROTO_TCP, 5353, "10.0.0.1");
 	put_slice_of(&w, "kube-system/c", "dns", "dns", IPPROTO_UDP, 53, "fd00::1");
 	world_settle(&w);
-	assert_kernel(&w,
-		      "kube-system/dns:dns TCP 10.96.0.2:53 ClusterIP flags 0x4 affinity 10800 cluster 10.0.0.1:5353/cs "
-		      "backends 10.0.0.1:5353/cs\n"
-		      "kube-system/dns:dns TCP fd00:10::2:53 ClusterIP flags 0x0 affinity 10800\n"
-		      "kube-system/dns:dns UDP 10.96.0.2:53 ClusterIP flags 0x4 affinity 10800 cluster 10.0.0.1:53/cs "
-		      "backends 10.0.0.1:53/cs\n"
-		      "kube-system/dns:dns UDP fd00:10::2:53 ClusterIP flags 0x4 affinity 10800 cluster fd00::1:53/cs "
-		      "backends fd00::1:53/cs\n"
-		      "kube-system/dns: any 10.96.0.2:0 address flags 0x0\n"
-		      "kube-system/dns: any fd00:10::2:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"kube-system/dns:dns TCP 10.96.0.2:53 ClusterIP flags 0x4 affinity 10800 cluster 10.0.0.1:5353/cs "
+		"backends 10.0.0.1:5353/cs\n"
+		"kube-system/dns:dns TCP fd00:10::2:53 ClusterIP flags 0x0 affinity 10800\n"
+		"kube-system/dns:dns UDP 10.96.0.2:53 ClusterIP flags 0x4 affinity 10800 cluster 10.0.0.1:53/cs "
+		"backends 10.0.0.1:53/cs\n"
+		"kube-system/dns:dns UDP fd00:10::2:53 ClusterIP flags 0x4 affinity 10800 cluster fd00::1:53/cs "
+		"backends fd00::1:53/cs\n"
+		"kube-system/dns: any 10.96.0.2:0 address flags 0x0\n"
+		"kube-system/dns: any fd00:10::2:0 address flags 0x0\n");
 	world_done(&w);
 }
 
@@ -77,13 +84,15 @@ TEST(internal_policy_local)
 	put_svc(&w, &v);
 	put_web_slice(&w, "shop/cart", "10.0.1.1 10.0.1.2:l");
 	world_settle(&w);
-	assert_kernel(&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x5 local 10.0.1.2:8080/lsh "
-			  "backends 10.0.1.1:8080/s 10.0.1.2:8080/lsh\n"
-			  "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
+	assert_kernel(&w,
+		      "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x5 local 10.0.1.2:8080/lsh "
+		      "backends 10.0.1.1:8080/s 10.0.1.2:8080/lsh\n"
+		      "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
 	put_web_slice(&w, "shop/cart", "10.0.1.1");
 	world_settle(&w);
-	assert_kernel(&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x5 backends 10.0.1.1:8080/s\n"
-			  "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
+	assert_kernel(
+		&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x5 backends 10.0.1.1:8080/s\n"
+		    "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
 	world_done(&w);
 }
 
@@ -95,14 +104,16 @@ TEST(terminating_endpoints_keep_their_flows_and_are_the_fallback)
 	put_web(&w, "shop/cart", "10.96.0.10");
 	put_web_slice(&w, "shop/cart", "10.0.1.1 10.0.1.2:t 10.0.1.3:x 10.0.1.4:u");
 	world_settle(&w);
-	assert_kernel(&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs "
-			  "backends 10.0.1.1:8080/cs 10.0.1.2:8080/st\n"
-			  "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
+	assert_kernel(
+		&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs "
+		    "backends 10.0.1.1:8080/cs 10.0.1.2:8080/st\n"
+		    "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
 	put_web_slice(&w, "shop/cart", "10.0.1.2:t 10.0.1.3:x 10.0.1.4:u");
 	world_settle(&w);
-	assert_kernel(&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x4 cluster 10.0.1.2:8080/cst "
-			  "backends 10.0.1.2:8080/cst\n"
-			  "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
+	assert_kernel(
+		&w, "shop/cart:web TCP 10.96.0.10:80 ClusterIP flags 0x4 cluster 10.0.1.2:8080/cst "
+		    "backends 10.0.1.2:8080/cst\n"
+		    "shop/cart: any 10.96.0.10:0 address flags 0x0\n");
 	world_done(&w);
 }
 
@@ -152,14 +163,20 @@ TEST(sctp_needs_the_same_port)
 	put_svc(&w, &v);
 	put_slice_of(&w, "t/s", "sctp", "s", IPPROTO_SCTP, 9999, "10.0.0.1");
 	world_settle(&w);
-	assert_kernel(&w, "t/sctp:s SCTP 10.96.0.9:9999 ClusterIP flags 0x4 cluster 10.0.0.1:9999/cs backends 10.0.0.1:9999/cs\n"
-			  "t/sctp: any 10.96.0.9:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"t/sctp:s SCTP 10.96.0.9:9999 ClusterIP flags 0x4 cluster 10.0.0.1:9999/cs backends 10.0.0.1:9999/cs\n"
+		"t/sctp: any 10.96.0.9:0 address flags 0x0\n");
 	put_slice_of(&w, "t/s", "sctp", "s", IPPROTO_SCTP, 1234, "10.0.0.1");
 	world_settle(&w);
-	assert_kernel(&w, "t/sctp:s SCTP 10.96.0.9:9999 ClusterIP flags 0xc cluster 10.0.0.1:1234/cs backends 10.0.0.1:1234/cs\n"
-			  "t/sctp: any 10.96.0.9:0 address flags 0x0\n");
-	assert_problems(&w, "Service t/sctp: port s: SCTP is only translated when the target port is the same; connections "
-			    "are dropped: set targetPort to 9999\n");
+	assert_kernel(
+		&w,
+		"t/sctp:s SCTP 10.96.0.9:9999 ClusterIP flags 0xc cluster 10.0.0.1:1234/cs backends 10.0.0.1:1234/cs\n"
+		"t/sctp: any 10.96.0.9:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service t/sctp: port s: SCTP is only translated when the target port is the same; connections "
+		"are dropped: set targetPort to 9999\n");
 	world_done(&w);
 }
 
@@ -183,14 +200,18 @@ TEST(algorithms)
 	put_svc(&w, &v);
 	put_web_slice(&w, "t/m", "10.0.0.1");
 	world_settle(&w);
-	assert_kernel(&w, "t/m:web TCP 10.96.0.9:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "t/m: any 10.96.0.9:0 address flags 0x0\n");
-	assert_problems(&w, "Service t/m: port web: annotation sluice.dev/algorithm: least-connections is not available yet: "
-			    "random is used\n");
+	assert_kernel(
+		&w,
+		"t/m:web TCP 10.96.0.9:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"t/m: any 10.96.0.9:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service t/m: port web: annotation sluice.dev/algorithm: least-connections is not available yet: "
+		"random is used\n");
 	world_done(&w);
 }
 
-/* ---- what a change costs --------------------------------------------------------------------------------------------- */
+/* ---- what a change costs --------------------------------------------------------------------- */
 
 static void fill(struct world *w, int services)
 {
@@ -199,8 +220,8 @@ static void fill(struct world *w, int services)
 
 		snprintf(full, sizeof(full), "ns/s%d", i);
 		snprintf(vip, sizeof(vip), "10.96.%d.%d", i / 250, i % 250 + 1);
-		snprintf(words, sizeof(words), "10.%d.%d.1 10.%d.%d.2 10.%d.%d.3:l", i / 250, i % 250, i / 250, i % 250, i / 250,
-			 i % 250);
+		snprintf(words, sizeof(words), "10.%d.%d.1 10.%d.%d.2 10.%d.%d.3:l", i / 250,
+			 i % 250, i / 250, i % 250, i / 250, i % 250);
 		put_web(w, full, vip);
 		put_web_slice(w, full, words);
 	}
@@ -286,17 +307,21 @@ TEST(flags_change_in_place)
 	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2:t");
 	world_settle(&w);
 	w.ops = 0;
-	put_web_slice(&w, "ns/a", "10.0.0.1"); /* the one that terminated is gone, and was in no list */
+	put_web_slice(&w, "ns/a",
+		      "10.0.0.1"); /* the one that terminated is gone, and was in no list */
 	world_settle(&w);
 	assert_int_equal(w.ops, 1);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n");
 	world_done(&w);
 }
 
-/* ---- ids rest -------------------------------------------------------------------------------------------------------- */
+/* ---- ids rest -------------------------------------------------------------------------------- */
 
-static uint32_t backend_id(struct world *w, const char *vip, const char *endpoint, uint32_t *ret_gen)
+static uint32_t backend_id(struct world *w, const char *vip, const char *endpoint,
+			   uint32_t *ret_gen)
 {
 	struct row_reader reader = kernel_reader(&w->kernel);
 	struct address a = addr(vip), e = addr(endpoint);
@@ -369,7 +394,7 @@ TEST(new_owners_are_told_once)
 	world_done(&w);
 }
 
-/* ---- objects that become others -------------------------------------------------------------------------------------- */
+/* ---- objects that become others -------------------------------------------------------------- */
 
 TEST(another_uid_is_another_service)
 {
@@ -390,8 +415,10 @@ TEST(another_uid_is_another_service)
 	put_svc(&w, &v);
 	world_settle(&w);
 	assert_int_not_equal(backend_id(&w, "10.96.0.1", "10.0.0.1", &gen), id);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n");
 	world_done(&w);
 }
 
@@ -409,20 +436,24 @@ TEST(address_and_port_change)
 	svc_port(&v, "more", IPPROTO_TCP, 82);
 	put_svc(&w, &v);
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:more TCP 10.96.0.2:82 ClusterIP flags 0x0\n"
-			  "ns/a:web TCP 10.96.0.2:81 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/a: any 10.96.0.2:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:more TCP 10.96.0.2:82 ClusterIP flags 0x0\n"
+		"ns/a:web TCP 10.96.0.2:81 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/a: any 10.96.0.2:0 address flags 0x0\n");
 	gone_svc(&w, "ns/a");
 	world_settle(&w);
 	assert_kernel(&w, "");
 	put_web(&w, "ns/a", "10.96.0.1"); /* the slice was there all the time */
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n");
 	world_done(&w);
 }
 
-/* ---- conflicts ------------------------------------------------------------------------------------------------------- */
+/* ---- conflicts ------------------------------------------------------------------------------- */
 
 static void put_aged(struct world *w, const char *full, const char *vip, int64_t created_s)
 {
@@ -436,9 +467,10 @@ static void put_aged(struct world *w, const char *full, const char *vip, int64_t
 
 TEST(the_oldest_claim_wins)
 {
-	static const char young[] = "ns/young:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.2:8080/cs "
-				    "backends 10.0.0.2:8080/cs\n"
-				    "ns/young: any 10.96.0.1:0 address flags 0x0\n";
+	static const char young[] =
+		"ns/young:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.2:8080/cs "
+		"backends 10.0.0.2:8080/cs\n"
+		"ns/young: any 10.96.0.1:0 address flags 0x0\n";
 	struct world w;
 
 	world_init(&w);
@@ -450,10 +482,14 @@ TEST(the_oldest_claim_wins)
 
 	put_aged(&w, "ns/old", "10.96.0.1", 100); /* comes later and is older */
 	world_settle(&w);
-	assert_kernel(&w, "ns/old:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/old: any 10.96.0.1:0 address flags 0x0\n");
-	assert_problems(&w, "Service ns/young: port web: 10.96.0.1:80 belongs to Service ns/old port web, which is older: "
-			    "not served; give the Service another address or port\n");
+	assert_kernel(
+		&w,
+		"ns/old:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/old: any 10.96.0.1:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/young: port web: 10.96.0.1:80 belongs to Service ns/old port web, which is older: "
+		"not served; give the Service another address or port\n");
 	put_aged(&w, "ns/young", "10.96.0.1", 200); /* said again: the same */
 	world_settle(&w);
 
@@ -475,13 +511,17 @@ TEST(ports_of_one_name)
 	svc_port(&v, "web", IPPROTO_TCP, 81);
 	put_svc(&w, &v);
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x0\nns/a: any 10.96.0.1:0 address flags 0x0\n");
-	assert_problems(&w, "Service ns/a: port 81: its name and protocol are those of port 80: not served; give it a name of "
-			    "its own\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x0\nns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/a: port 81: its name and protocol are those of port 80: not served; give it a name of "
+		"its own\n");
 	world_done(&w);
 }
 
-/* ---- endpoints that are refused -------------------------------------------------------------------------------------- */
+/* ---- endpoints that are refused -------------------------------------------------------------- */
 
 TEST(endpoints_of_special_ranges)
 {
@@ -491,12 +531,16 @@ TEST(endpoints_of_special_ranges)
 	put_web(&w, "ns/a", "10.96.0.1");
 	put_web_slice(&w, "ns/a", "127.0.0.1 169.254.169.254 10.0.0.1");
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n");
-	assert_problems(&w, "Service ns/a: port web: endpoint 127.0.0.1 of EndpointSlice a is a loopback address (127.0.0.0/8); "
-			    "it is not used: correct the slice\n"
-			    "Service ns/a: port web: endpoint 169.254.169.254 of EndpointSlice a is link-local (169.254.0.0/16); "
-			    "it is not used: correct the slice\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/a: port web: endpoint 127.0.0.1 of EndpointSlice a is a loopback address (127.0.0.0/8); "
+		"it is not used: correct the slice\n"
+		"Service ns/a: port web: endpoint 169.254.169.254 of EndpointSlice a is link-local (169.254.0.0/16); "
+		"it is not used: correct the slice\n");
 	world_done(&w);
 }
 
@@ -508,26 +552,32 @@ TEST(endpoints_that_are_services)
 	put_web(&w, "ns/a", "10.96.0.1");
 	put_web_slice(&w, "ns/a", "10.96.0.1 10.96.0.2 10.0.0.1");
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs 10.96.0.2:8080/cs "
-			  "backends 10.0.0.1:8080/cs 10.96.0.2:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs 10.96.0.2:8080/cs "
+		"backends 10.0.0.1:8080/cs 10.96.0.2:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n");
 	put_web(&w, "ns/b", "10.96.0.2"); /* now the other one would loop as well */
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n"
-			  "ns/b:web TCP 10.96.0.2:80 ClusterIP flags 0x0\n"
-			  "ns/b: any 10.96.0.2:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs backends 10.0.0.1:8080/cs\n"
+		"ns/b:web TCP 10.96.0.2:80 ClusterIP flags 0x0\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n"
+		"ns/b: any 10.96.0.2:0 address flags 0x0\n");
 	assert_int_equal(problem_count(w.problems), 2);
 	gone_svc(&w, "ns/b");
 	world_settle(&w);
 	assert_int_equal(problem_count(w.problems), 1);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs 10.96.0.2:8080/cs "
-			  "backends 10.0.0.1:8080/cs 10.96.0.2:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs 10.96.0.2:8080/cs "
+		"backends 10.0.0.1:8080/cs 10.96.0.2:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n");
 	world_done(&w);
 }
 
-/* ---- capacity -------------------------------------------------------------------------------------------------------- */
+/* ---- capacity -------------------------------------------------------------------------------- */
 
 static bool is_served(struct world *w, const char *vip)
 {
@@ -552,10 +602,13 @@ TEST(one_service_too_many)
 	put_aged(&w, "ns/b", "10.96.0.2", 200);
 	put_aged(&w, "ns/a", "10.96.0.1", 100);
 	world_settle(&w);
-	assert_true(is_served(&w, "10.96.0.1") && is_served(&w, "10.96.0.2") && is_served(&w, "10.96.0.3"));
+	assert_true(is_served(&w, "10.96.0.1") && is_served(&w, "10.96.0.2") &&
+		    is_served(&w, "10.96.0.3"));
 	assert_false(is_served(&w, "10.96.0.4")); /* the youngest */
-	assert_problems(&w, "Service ns/d: port web (IPv4) is not served: all 3 service ports are in use; raise "
-			    "--max-services\n");
+	assert_problems(
+		&w,
+		"Service ns/d: port web (IPv4) is not served: all 3 service ports are in use; raise "
+		"--max-services\n");
 
 	put_aged(&w, "ns/oldest", "10.96.0.9", 1); /* older, but the others exist */
 	world_settle(&w);
@@ -605,19 +658,26 @@ TEST(endpoints_that_do_not_fit)
 	put_aged(&w, "ns/c", "10.96.0.3", 3);
 	put_web_slice(&w, "ns/c", "10.0.2.1");
 	world_settle(&w);
-	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs 10.0.0.2:8080/cs 10.0.0.3:8080/cs "
-			  "backends 10.0.0.1:8080/cs 10.0.0.2:8080/cs 10.0.0.3:8080/cs\n"
-			  "ns/a: any 10.96.0.1:0 address flags 0x0\n"
-			  "ns/b:web TCP 10.96.0.2:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs backends 10.0.1.1:8080/cs\n"
-			  "ns/b: any 10.96.0.2:0 address flags 0x0\n");
-	assert_problems(&w, "Service ns/b: port web (IPv4): 2 of 3 endpoints are not used: all 4 backends are in use; raise "
-			    "--max-backends\n"
-			    "Service ns/c: port web (IPv4) is not served: all 4 backends are in use; raise --max-backends\n");
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.1:8080/cs 10.0.0.2:8080/cs 10.0.0.3:8080/cs "
+		"backends 10.0.0.1:8080/cs 10.0.0.2:8080/cs 10.0.0.3:8080/cs\n"
+		"ns/b:web TCP 10.96.0.2:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs backends 10.0.1.1:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n"
+		"ns/b: any 10.96.0.2:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/b: port web (IPv4): 2 of 3 endpoints are not used: all 4 backends are in use; raise "
+		"--max-backends\n"
+		"Service ns/c: port web (IPv4) is not served: all 4 backends are in use; raise --max-backends\n");
 	plan_count(w.plan, &stats);
 	assert_int_equal(stats.v4.refused, 3);
-	put_web_slice(&w, "ns/a", "10.0.0.1"); /* room for two: b is served already, so it comes first */
+	put_web_slice(&w, "ns/a",
+		      "10.0.0.1"); /* room for two: b is served already, so it comes first */
 	world_settle(&w);
-	assert_problems(&w, "Service ns/c: port web (IPv4) is not served: all 4 backends are in use; raise --max-backends\n");
+	assert_problems(
+		&w,
+		"Service ns/c: port web (IPv4) is not served: all 4 backends are in use; raise --max-backends\n");
 	gone_svc(&w, "ns/a");
 	world_settle(&w);
 	assert_problems(&w, "");
@@ -627,7 +687,7 @@ TEST(endpoints_that_do_not_fit)
 	world_done(&w);
 }
 
-/* ---- node and service CIDRs ------------------------------------------------------------------------------------------ */
+/* ---- node and service CIDRs ------------------------------------------------------------------ */
 
 static void put_cidrs(struct world *w, const char *name, const char *a, const char *b)
 {
@@ -686,7 +746,8 @@ TEST(service_cidrs_are_never_read_half_written)
 	assert_int_equal(reason_of(&w, "10.200.5.5", 80), SL_REASON_NOT_SERVICE);
 	assert_int_equal(reason_of(&w, "fd00:10::5", 80), SL_REASON_UNALLOCATED);
 
-	put_cidrs(&w, "kubernetes", "10.32.0.0/16", NULL); /* replaced: another slot, then the old one is free */
+	put_cidrs(&w, "kubernetes", "10.32.0.0/16",
+		  NULL); /* replaced: another slot, then the old one is free */
 	world_settle(&w);
 	assert_int_equal(reason_of(&w, "10.96.5.5", 80), SL_REASON_NOT_SERVICE);
 	assert_int_equal(reason_of(&w, "10.32.5.5", 80), SL_REASON_UNALLOCATED);
@@ -711,8 +772,10 @@ TEST(too_many_service_cidrs)
 		put_cidrs(&w, name, cidr, NULL);
 	}
 	world_settle(&w);
-	assert_problems(&w, "service CIDRs: ServiceCIDR c8: 10.8.0.0/16 is not used: there is room for 8 service CIDRs of a "
-			    "family; merge some\n");
+	assert_problems(
+		&w,
+		"service CIDRs: ServiceCIDR c8: 10.8.0.0/16 is not used: there is room for 8 service CIDRs of a "
+		"family; merge some\n");
 	assert_int_equal(reason_of(&w, "10.7.5.5", 80), SL_REASON_UNALLOCATED);
 	w.sink.gone(w.sink.ctx, OBJECT_SERVICE_CIDR, NULL, "c0");
 	world_settle(&w);
@@ -726,7 +789,10 @@ static void put_node(struct world *w, const char *zone, const char *ip)
 {
 	char name[] = "here", zone_copy[32];
 	struct address ips[1] = { addr(ip) };
-	struct node n = { .meta.name = name, .zone = zone ? zone_copy : NULL, .internal_ips = ips, .n_internal_ips = 1 };
+	struct node n = { .meta.name = name,
+			  .zone = zone ? zone_copy : NULL,
+			  .internal_ips = ips,
+			  .n_internal_ips = 1 };
 
 	if (zone)
 		snprintf(zone_copy, sizeof(zone_copy), "%s", zone);
@@ -769,7 +835,7 @@ TEST(the_node_object)
 	world_done(&w);
 }
 
-/* ---- filter ---------------------------------------------------------------------------------------------------------- */
+/* ---- filter ---------------------------------------------------------------------------------- */
 
 TEST(filter_bits_stay_until_asked)
 {
@@ -811,16 +877,21 @@ TEST(bad_limits)
 	diff_free(d);
 }
 
-RUN(cmocka_unit_test(a_service_with_two_endpoints), cmocka_unit_test(a_service_without_endpoints_rejects),
+RUN(cmocka_unit_test(a_service_with_two_endpoints),
+    cmocka_unit_test(a_service_without_endpoints_rejects),
     cmocka_unit_test(both_families_and_three_protocols), cmocka_unit_test(internal_policy_local),
     cmocka_unit_test(terminating_endpoints_keep_their_flows_and_are_the_fallback),
-    cmocka_unit_test(services_that_are_not_ours), cmocka_unit_test(sctp_needs_the_same_port), cmocka_unit_test(algorithms),
-    cmocka_unit_test(one_endpoint_touches_a_handful_of_rows), cmocka_unit_test(what_does_not_change_keeps_its_numbers),
-    cmocka_unit_test(flags_change_in_place), cmocka_unit_test(a_number_rests_until_a_barrier_has_passed),
+    cmocka_unit_test(services_that_are_not_ours), cmocka_unit_test(sctp_needs_the_same_port),
+    cmocka_unit_test(algorithms), cmocka_unit_test(one_endpoint_touches_a_handful_of_rows),
+    cmocka_unit_test(what_does_not_change_keeps_its_numbers),
+    cmocka_unit_test(flags_change_in_place),
+    cmocka_unit_test(a_number_rests_until_a_barrier_has_passed),
     cmocka_unit_test(new_owners_are_told_once), cmocka_unit_test(another_uid_is_another_service),
-    cmocka_unit_test(address_and_port_change), cmocka_unit_test(the_oldest_claim_wins), cmocka_unit_test(ports_of_one_name),
-    cmocka_unit_test(endpoints_of_special_ranges), cmocka_unit_test(endpoints_that_are_services),
-    cmocka_unit_test(one_service_too_many), cmocka_unit_test(existing_services_survive_a_restart_over_capacity),
-    cmocka_unit_test(endpoints_that_do_not_fit), cmocka_unit_test(service_cidrs_are_never_read_half_written),
-    cmocka_unit_test(too_many_service_cidrs), cmocka_unit_test(the_node_object), cmocka_unit_test(filter_bits_stay_until_asked),
-    cmocka_unit_test(bad_limits))
+    cmocka_unit_test(address_and_port_change), cmocka_unit_test(the_oldest_claim_wins),
+    cmocka_unit_test(ports_of_one_name), cmocka_unit_test(endpoints_of_special_ranges),
+    cmocka_unit_test(endpoints_that_are_services), cmocka_unit_test(one_service_too_many),
+    cmocka_unit_test(existing_services_survive_a_restart_over_capacity),
+    cmocka_unit_test(endpoints_that_do_not_fit),
+    cmocka_unit_test(service_cidrs_are_never_read_half_written),
+    cmocka_unit_test(too_many_service_cidrs), cmocka_unit_test(the_node_object),
+    cmocka_unit_test(filter_bits_stay_until_asked), cmocka_unit_test(bad_limits))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Policy: merging of slices, duplicates, refusals, needs. Topology and fallbacks are in test_conformance.c.
+// Policy: merging of slices, duplicates, refusals, needs. Topology and fallbacks are in
+// test_conformance.c.
 /* link: user/core/policy.c user/core/address.c */
 #include "unit/test.h"
 
@@ -17,7 +18,9 @@ static const struct policy_node node = { "here", NULL };
 
 static struct endpoint ep(const char *addr, bool ready, bool terminating)
 {
-	struct endpoint e = { .ready = ready, .serving = ready || terminating, .terminating = terminating };
+	struct endpoint e = { .ready = ready,
+			      .serving = ready || terminating,
+			      .terminating = terminating };
 
 	assert_int_equal(address_parse(addr, &e.addr), 0);
 	return e;
@@ -25,13 +28,14 @@ static struct endpoint ep(const char *addr, bool ready, bool terminating)
 
 static char refusals[400];
 
-static void note_refusal(void *ctx, const struct endpoint_slice *slice, const struct address *addr, const char *why)
+static void note_refusal(void *ctx, const struct endpoint_slice *slice, const struct address *addr,
+			 const char *why)
 {
 	char text[ADDRESS_TEXT_LEN];
 
 	(void)ctx;
-	snprintf(refusals + strlen(refusals), sizeof(refusals) - strlen(refusals), "%s %s %s\n", slice->meta.name,
-		 address_format(addr, text), why);
+	snprintf(refusals + strlen(refusals), sizeof(refusals) - strlen(refusals), "%s %s %s\n",
+		 slice->meta.name, address_format(addr, text), why);
 }
 
 static bool is_vip(void *ctx, const struct address *addr)
@@ -40,13 +44,22 @@ static bool is_vip(void *ctx, const struct address *addr)
 	return addr->family == 4 && addr->b[0] == 10 && addr->b[1] == 96;
 }
 
-/* One service with port "web"; "addr:port/clsrt" for each endpoint (in cluster, local list, serving, ready, terminating). */
-static const char *resolve_with(const struct service *s, const struct service_port *port, int family,
-				const struct endpoint_slice *const *slices, size_t n)
+/*
+ * One service with port "web"; "addr:port/clsrt" for each endpoint (in cluster, local list,
+ * serving, ready, terminating).
+ */
+static const char *resolve_with(const struct service *s, const struct service_port *port,
+				int family, const struct endpoint_slice *const *slices, size_t n)
 {
 	static char out[1000];
-	struct policy_input in = { .service = s, .port = port, .family = family, .slices = slices, .n_slices = n, .node = &node,
-				   .is_service_address = is_vip, .refused = note_refusal };
+	struct policy_input in = { .service = s,
+				   .port = port,
+				   .family = family,
+				   .slices = slices,
+				   .n_slices = n,
+				   .node = &node,
+				   .is_service_address = is_vip,
+				   .refused = note_refusal };
 	struct policy_result r;
 	char text[ADDRESS_TEXT_LEN];
 
@@ -56,9 +69,11 @@ static const char *resolve_with(const struct service *s, const struct service_po
 		const struct policy_endpoint *e = &r.endpoints[i];
 
 		assert_non_null(e->source);
-		snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%s:%u/%s%s%s%s%s", i ? " " : "",
-			 address_format(&e->addr, text), e->port, e->in_cluster ? "c" : "", e->in_local ? "l" : "",
-			 policy_keeps_flows(e) ? "s" : "", e->ready ? "r" : "", e->terminating ? "t" : "");
+		snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%s:%u/%s%s%s%s%s",
+			 i ? " " : "", address_format(&e->addr, text), e->port,
+			 e->in_cluster ? "c" : "", e->in_local ? "l" : "",
+			 policy_keeps_flows(e) ? "s" : "", e->ready ? "r" : "",
+			 e->terminating ? "t" : "");
 	}
 	policy_result_done(&r);
 	return out;
@@ -77,8 +92,12 @@ static struct slice_port web_port = { web, IPPROTO_TCP, 8080 };
 
 static struct endpoint_slice slice_of(char *name, struct endpoint *endpoints, size_t n)
 {
-	return (struct endpoint_slice){ .meta.name = name, .family = 4, .endpoints = endpoints, .n_endpoints = n,
-					.ports = &web_port, .n_ports = 1 };
+	return (struct endpoint_slice){ .meta.name = name,
+					.family = 4,
+					.endpoints = endpoints,
+					.n_endpoints = n,
+					.ports = &web_port,
+					.n_ports = 1 };
 }
 
 static char a_name[] = "a", b_name[] = "b";
@@ -89,15 +108,18 @@ TEST(merged_and_sorted)
 	struct endpoint y[] = { ep("10.0.0.5", true, false), ep("9.0.0.5", false, false) };
 	struct endpoint_slice a = slice_of(a_name, x, 2), b = slice_of(b_name, y, 2);
 
-	assert_string_equal(resolve(&a, &b), "9.0.0.5:8080/ 10.0.0.1:8080/csr 10.0.0.5:8080/csr 10.0.0.9:8080/csr");
+	assert_string_equal(resolve(&a, &b),
+			    "9.0.0.5:8080/ 10.0.0.1:8080/csr 10.0.0.5:8080/csr 10.0.0.9:8080/csr");
 }
 
 /* A terminating copy never replaces one that was met, any other always does. */
 TEST(copies_of_one_address)
 {
-	struct endpoint live[] = { ep("10.0.0.1", true, false) }, dying[] = { ep("10.0.0.1", false, true) },
+	struct endpoint live[] = { ep("10.0.0.1", true, false) },
+			dying[] = { ep("10.0.0.1", false, true) },
 			unready[] = { ep("10.0.0.1", false, false) };
-	struct endpoint_slice l = slice_of(a_name, live, 1), d = slice_of(b_name, dying, 1), u = slice_of(b_name, unready, 1);
+	struct endpoint_slice l = slice_of(a_name, live, 1), d = slice_of(b_name, dying, 1),
+			      u = slice_of(b_name, unready, 1);
 
 	assert_string_equal(resolve(&l, &d), "10.0.0.1:8080/csr");
 	assert_string_equal(resolve(&d, &l), "10.0.0.1:8080/csr");
@@ -119,9 +141,13 @@ TEST(two_ports_are_two_endpoints)
 
 TEST(ports_match_by_name_and_protocol)
 {
-	struct slice_port ports[] = { { unnamed, IPPROTO_TCP, 1 }, { web, IPPROTO_UDP, 2 }, { web, IPPROTO_TCP, 0 },
-				      { NULL, IPPROTO_TCP, 4 }, { web, IPPROTO_TCP, 5 } };
-	struct service_port no_name = { unnamed, IPPROTO_TCP, 80, 0 }, null_name = { NULL, IPPROTO_TCP, 80, 0 };
+	struct slice_port ports[] = { { unnamed, IPPROTO_TCP, 1 },
+				      { web, IPPROTO_UDP, 2 },
+				      { web, IPPROTO_TCP, 0 },
+				      { NULL, IPPROTO_TCP, 4 },
+				      { web, IPPROTO_TCP, 5 } };
+	struct service_port no_name = { unnamed, IPPROTO_TCP, 80, 0 },
+			    null_name = { NULL, IPPROTO_TCP, 80, 0 };
 	struct service s = { .type = SERVICE_CLUSTER_IP };
 	struct endpoint x[] = { ep("10.0.0.1", true, false) };
 	struct endpoint_slice a = slice_of(a_name, x, 1);
@@ -136,7 +162,8 @@ TEST(ports_match_by_name_and_protocol)
 
 TEST(families_apart)
 {
-	struct endpoint x[] = { ep("10.0.0.1", true, false) }, y[] = { ep("fd00::1", true, false), ep("10.0.0.2", true, false) };
+	struct endpoint x[] = { ep("10.0.0.1", true, false) },
+			y[] = { ep("fd00::1", true, false), ep("10.0.0.2", true, false) };
 	struct service_port port = { web, IPPROTO_TCP, 80, 0 };
 	struct service s = { .type = SERVICE_CLUSTER_IP };
 	struct endpoint_slice a = slice_of(a_name, x, 1), b = slice_of(b_name, y, 2);
@@ -150,11 +177,14 @@ TEST(families_apart)
 
 TEST(refused_addresses)
 {
-	struct endpoint x[] = { ep("127.0.0.1", true, false), ep("10.96.0.1", true, false), ep("10.0.0.1", true, false) };
+	struct endpoint x[] = { ep("127.0.0.1", true, false), ep("10.96.0.1", true, false),
+				ep("10.0.0.1", true, false) };
 	struct endpoint_slice a = slice_of(a_name, x, 3);
 
 	assert_string_equal(resolve(&a, NULL), "10.0.0.1:8080/csr");
-	assert_string_equal(refusals, "a 127.0.0.1 is a loopback address (127.0.0.0/8)\na 10.96.0.1 is the address of a service\n");
+	assert_string_equal(
+		refusals,
+		"a 127.0.0.1 is a loopback address (127.0.0.0/8)\na 10.96.0.1 is the address of a service\n");
 }
 
 TEST(unready_serving_endpoints_are_never_used_but_keep_flows)
@@ -175,7 +205,8 @@ TEST(local_by_node_name)
 	const struct endpoint_slice *const slices[] = { &a };
 
 	x[0].node_name = here; /* the other one has none, and is remote */
-	assert_string_equal(resolve_with(&s, &port, 4, slices, 1), "10.0.0.1:8080/lsr 10.0.0.2:8080/sr");
+	assert_string_equal(resolve_with(&s, &port, 4, slices, 1),
+			    "10.0.0.1:8080/lsr 10.0.0.2:8080/sr");
 }
 
 TEST(what_a_service_needs)
@@ -189,7 +220,7 @@ TEST(what_a_service_needs)
 	s.external_ips = &v6;
 	s.n_external_ips = 1;
 	n = policy_needs(&s, &port, 4);
-	assert_true(n.external_local); /* the type counts ... */
+	assert_true(n.external_local);         /* the type counts ... */
 	assert_false(n.externally_accessible); /* ... and the address is of the other family */
 	assert_true(policy_needs(&s, &port, 6).externally_accessible);
 	s.n_external_ips = 0;
@@ -213,7 +244,12 @@ TEST(no_memory)
 	struct service s = { .type = SERVICE_CLUSTER_IP };
 	struct endpoint_slice a = slice_of(a_name, x, 1);
 	const struct endpoint_slice *const slices[] = { &a };
-	struct policy_input in = { .service = &s, .port = &port, .family = 4, .slices = slices, .n_slices = 1, .node = &node };
+	struct policy_input in = { .service = &s,
+				   .port = &port,
+				   .family = 4,
+				   .slices = slices,
+				   .n_slices = 1,
+				   .node = &node };
 	bool failed = true;
 
 	for (unsigned n = 1; failed; n++) {
@@ -229,7 +265,10 @@ TEST(no_memory)
 	}
 }
 
-RUN(cmocka_unit_test(merged_and_sorted), cmocka_unit_test(copies_of_one_address), cmocka_unit_test(two_ports_are_two_endpoints),
-    cmocka_unit_test(ports_match_by_name_and_protocol), cmocka_unit_test(families_apart), cmocka_unit_test(refused_addresses),
-    cmocka_unit_test(unready_serving_endpoints_are_never_used_but_keep_flows), cmocka_unit_test(local_by_node_name),
-    cmocka_unit_test(what_a_service_needs), cmocka_unit_test(no_memory))
+RUN(cmocka_unit_test(merged_and_sorted), cmocka_unit_test(copies_of_one_address),
+    cmocka_unit_test(two_ports_are_two_endpoints),
+    cmocka_unit_test(ports_match_by_name_and_protocol), cmocka_unit_test(families_apart),
+    cmocka_unit_test(refused_addresses),
+    cmocka_unit_test(unready_serving_endpoints_are_never_used_but_keep_flows),
+    cmocka_unit_test(local_by_node_name), cmocka_unit_test(what_a_service_needs),
+    cmocka_unit_test(no_memory))

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Restart: killed between any two operations, failing operations, corrupted rows, and long random lives of a cluster.
-/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c user/base/buf.c */
+/* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
+/* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
+/* link: user/base/buf.c */
 #include "unit/test.h"
 
 #include <limits.h>
 
 #include "unit/world.h"
 
-/* ---- a first and a second state of a small cluster ------------------------------------------------------------------- */
+/* ---- a first and a second state of a small cluster ------------------------------------------- */
 
 static void put_first(struct world *w)
 {
@@ -33,8 +37,9 @@ static void put_second(struct world *w)
 {
 	struct svc v;
 
-	put_web_slice(w, "ns/a", "10.0.0.2:t 10.0.0.3:l 10.0.0.4"); /* one gone, one terminating, one new */
-	svc_init(&v, "ns/b", "10.96.0.2");                         /* policy and affinity */
+	put_web_slice(w, "ns/a",
+		      "10.0.0.2:t 10.0.0.3:l 10.0.0.4"); /* one gone, one terminating, one new */
+	svc_init(&v, "ns/b", "10.96.0.2");               /* policy and affinity */
 	svc_port(&v, "web", IPPROTO_TCP, 80);
 	v.s.internal_policy = POLICY_LOCAL;
 	v.s.affinity_s = 60;
@@ -64,7 +69,10 @@ static char *direct_result(void (*put)(struct world *w))
 	return text;
 }
 
-/* Nothing may be left of former owners but generations: rows in use are exactly those a fresh agent would write. */
+/*
+ * Nothing may be left of former owners but generations: rows in use are exactly those a fresh agent
+ * would write.
+ */
 static void assert_no_leftovers(struct world *w)
 {
 	struct plan_stats stats;
@@ -75,15 +83,16 @@ static void assert_no_leftovers(struct world *w)
 		names += w->kernel.rows[row_table_of(ROW4_NAMES, family)].len;
 		services += w->kernel.rows[row_table_of(ROW4_SERVICES, family)].len;
 		lines += w->kernel.rows[row_table_of(ROW4_RINGS, family)].len;
-		table_for_each (e, &w->kernel.rows[row_table_of(ROW4_BACKENDS, family)]) {
+		table_for_each(e, &w->kernel.rows[row_table_of(ROW4_BACKENDS, family)]) {
 			struct row_backend b;
 
 			row_decode_backend(family, e->value, &b);
 			backends += b.flags != 0;
 			if (!b.flags)
-				assert_true(!b.service && !b.port && address_is_zero(&b.addr) && b.gen);
+				assert_true(!b.service && !b.port && address_is_zero(&b.addr) &&
+					    b.gen);
 		}
-		table_for_each (e, &w->kernel.rows[row_table_of(ROW4_RECORDS, family)]) {
+		table_for_each(e, &w->kernel.rows[row_table_of(ROW4_RECORDS, family)]) {
 			struct row_service s;
 
 			row_decode_service(family, e->value, &s);
@@ -100,7 +109,7 @@ static void assert_no_leftovers(struct world *w)
 	assert_int_equal(stats.v4.backends_resting + stats.v6.backends_resting, 0);
 }
 
-/* ---- nothing changed ------------------------------------------------------------------------------------------------- */
+/* ---- nothing changed ------------------------------------------------------------------------- */
 
 TEST(an_unchanged_source_changes_nothing)
 {
@@ -158,13 +167,15 @@ TEST(nothing_goes_before_everything_is_listed)
 	world_done(&w);
 }
 
-/* ---- killed between any two operations ------------------------------------------------------------------------------- */
+/* ---- killed between any two operations ------------------------------------------------------- */
 
 /*
- * The agent is killed after k operations of the change from the first to the second state, for every k. The kernel checks
- * itself after each operation; the state that is reached in the end is the direct one, with nothing left over.
+ * The agent is killed after k operations of the change from the first to the second state, for
+ * every k. The kernel checks itself after each operation; the state that is reached in the end is
+ * the direct one, with nothing left over.
  */
-static void kill_everywhere(void (*before)(struct world *w), void (*after)(struct world *w), bool after_first_turn)
+static void kill_everywhere(void (*before)(struct world *w), void (*after)(struct world *w),
+			    bool after_first_turn)
 {
 	char *expected = direct_result(after ? after : before);
 	bool all = false;
@@ -247,7 +258,7 @@ TEST(killed_and_the_source_goes_back)
 	free(expected);
 }
 
-/* ---- operations that fail -------------------------------------------------------------------------------------------- */
+/* ---- operations that fail -------------------------------------------------------------------- */
 
 /* The n-th operation fails, for every n, and succeeds in the next round. */
 TEST(every_operation_fails_once)
@@ -287,9 +298,10 @@ TEST(every_operation_fails_once)
 	free(expected);
 }
 
-/* ---- rows that somebody else broke ----------------------------------------------------------------------------------- */
+/* ---- rows that somebody else broke ----------------------------------------------------------- */
 
-static void count_finding(void *ctx, enum row_table table, const void *key, const void *expected, const void *found)
+static void count_finding(void *ctx, enum row_table table, const void *key, const void *expected,
+			  const void *found)
 {
 	(void)table;
 	(void)key;
@@ -297,7 +309,10 @@ static void count_finding(void *ctx, enum row_table table, const void *key, cons
 	++*(int *)ctx;
 }
 
-/* Breaks one row of every table in turn, in one of three ways; an audit finds it, and so does a restart. */
+/*
+ * Breaks one row of every table in turn, in one of three ways; an audit finds it, and so does a
+ * restart.
+ */
 static void break_rows(int how, bool restart)
 {
 	char *expected = direct_result(put_first);
@@ -324,7 +339,8 @@ static void break_rows(int how, bool restart)
 		if (restart) {
 			world_restart(&w);
 		} else {
-			assert_int_equal(diff_audit(w.diff, &reader, count_finding, &told, &found), 0);
+			assert_int_equal(diff_audit(w.diff, &reader, count_finding, &told, &found),
+					 0);
 			assert_int_equal(found, 1);
 			assert_int_equal(told, 1);
 		}
@@ -342,7 +358,10 @@ static void break_rows(int how, bool restart)
 				plan_rest_end(w.plan);
 		}
 		assert_int_equal(diff_n_pending(w.diff, true), 0);
-		/* A name or a filter bit may be anything to a restarted agent; everything else is as it was. */
+		/*
+		 * A name or a filter bit may be anything to a restarted agent; everything else is
+		 * as it was.
+		 */
 		kernel_check(&w.kernel);
 		assert_kernel(&w, expected);
 		world_done(&w);
@@ -398,7 +417,7 @@ TEST(audit_removes_what_is_foreign)
 	world_done(&w);
 }
 
-/* ---- a long random life ---------------------------------------------------------------------------------------------- */
+/* ---- a long random life ---------------------------------------------------------------------- */
 
 static uint32_t next_random(uint32_t *state)
 {
@@ -414,7 +433,8 @@ static void random_service(struct world *w, uint32_t *r, int i)
 	struct svc v;
 
 	snprintf(full, sizeof(full), "ns/s%d", i);
-	snprintf(vip, sizeof(vip), "10.96.0.%u", next_random(r) % SERVICES + 1); /* sometimes another's */
+	snprintf(vip, sizeof(vip), "10.96.0.%u",
+		 next_random(r) % SERVICES + 1); /* sometimes another's */
 	svc_init(&v, full, vip);
 	if (next_random(r) % 4 == 0)
 		svc_vip(&v, "fd00::1");
@@ -441,10 +461,11 @@ static void random_slice(struct world *w, uint32_t *r, int i)
 		unsigned host = next_random(r) % 50 + 1;
 
 		/* sometimes a service's address */
-		snprintf(words + len, sizeof(words) - len, "10.%d.0.%u%s ", host == 50 ? 96 : i, host == 50 ? 1 : host,
-			 letters[next_random(r) % 9]);
+		snprintf(words + len, sizeof(words) - len, "10.%d.0.%u%s ", host == 50 ? 96 : i,
+			 host == 50 ? 1 : host, letters[next_random(r) % 9]);
 	}
-	put_slice_of(w, full, service, next_random(r) % 4 ? "web" : "dns", next_random(r) % 4 ? IPPROTO_TCP : IPPROTO_UDP,
+	put_slice_of(w, full, service, next_random(r) % 4 ? "web" : "dns",
+		     next_random(r) % 4 ? IPPROTO_TCP : IPPROTO_UDP,
 		     (uint16_t)(8080 + next_random(r) % 2), words);
 }
 
@@ -549,10 +570,13 @@ TEST(random_lives)
 		live(seed, 125);
 }
 
-RUN(cmocka_unit_test(an_unchanged_source_changes_nothing), cmocka_unit_test(nothing_goes_before_everything_is_listed),
+RUN(cmocka_unit_test(an_unchanged_source_changes_nothing),
+    cmocka_unit_test(nothing_goes_before_everything_is_listed),
     cmocka_unit_test(killed_while_it_starts), cmocka_unit_test(killed_while_everything_changes),
-    cmocka_unit_test(killed_while_everything_goes), cmocka_unit_test(killed_and_the_source_goes_back),
-    cmocka_unit_test(every_operation_fails_once), cmocka_unit_test(audit_repairs_what_was_changed),
-    cmocka_unit_test(audit_repairs_what_was_removed), cmocka_unit_test(restart_repairs_what_was_changed),
-    cmocka_unit_test(restart_repairs_what_was_removed), cmocka_unit_test(audit_removes_what_is_foreign),
-    cmocka_unit_test(random_lives))
+    cmocka_unit_test(killed_while_everything_goes),
+    cmocka_unit_test(killed_and_the_source_goes_back), cmocka_unit_test(every_operation_fails_once),
+    cmocka_unit_test(audit_repairs_what_was_changed),
+    cmocka_unit_test(audit_repairs_what_was_removed),
+    cmocka_unit_test(restart_repairs_what_was_changed),
+    cmocka_unit_test(restart_repairs_what_was_removed),
+    cmocka_unit_test(audit_removes_what_is_foreign), cmocka_unit_test(random_lives))

@@ -15,7 +15,8 @@ enum { LONGEST = 65521 };
 static struct ring_backend backend(uint32_t i, uint32_t id)
 {
 	return (struct ring_backend){
-		.addr = { .family = 4, .b = { 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i } },
+		.addr = { .family = 4,
+			  .b = { 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i } },
 		.port = 8080,
 		.id = id,
 	};
@@ -109,7 +110,9 @@ TEST(maglev_moves_little)
 		assert_int_not_equal(after[i], 51);
 		moved += before[i] != after[i] && before[i] != 51;
 	}
-	assert_true(moved < len / 33); /* 3 % of the others; 99 % if the table were rebuilt by another rule */
+	assert_true(
+		moved <
+		len / 33); /* 3 % of the others; 99 % if the table were rebuilt by another rule */
 }
 
 TEST(maglev_depends_on_addresses_only)
@@ -163,6 +166,7 @@ TEST(no_memory)
 	assert_true(failmalloc_done());
 }
 
-RUN(cmocka_unit_test(lengths), cmocka_unit_test(lines), cmocka_unit_test(maglev_is_even), cmocka_unit_test(maglev_moves_little),
-    cmocka_unit_test(maglev_depends_on_addresses_only), cmocka_unit_test(maglev_stays_what_it_is), cmocka_unit_test(too_many),
+RUN(cmocka_unit_test(lengths), cmocka_unit_test(lines), cmocka_unit_test(maglev_is_even),
+    cmocka_unit_test(maglev_moves_little), cmocka_unit_test(maglev_depends_on_addresses_only),
+    cmocka_unit_test(maglev_stays_what_it_is), cmocka_unit_test(too_many),
     cmocka_unit_test(no_memory))

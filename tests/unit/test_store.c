@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Store: slices find their service whatever the order of events; what changed is dirty; objects with another UID are others.
-/* link: user/core/store.c user/core/model.c user/core/address.c user/core/problem.c user/base/table.c */
+// Store: slices find their service whatever the order of events; what changed is dirty; objects
+// with another UID are others.
+/* link: user/core/store.c user/core/model.c user/core/address.c user/core/problem.c */
+/* link: user/base/table.c */
 #include "unit/test.h"
 
 #include <stdio.h>
@@ -27,7 +29,8 @@ static void put_service(struct source_sink *sink, const char *name, const char *
 	sink->put_service(sink->ctx, &s);
 }
 
-static void put_slice(struct source_sink *sink, const char *name, const char *service, int family, uint16_t port)
+static void put_slice(struct source_sink *sink, const char *name, const char *service, int family,
+		      uint16_t port)
 {
 	struct slice_port p = { word(4, "web"), 6, port };
 	struct endpoint e = { .node_name = word(5, "node") };
@@ -59,7 +62,8 @@ static const char *dirty(struct store *s)
 
 	out[0] = '\0';
 	for (struct store_entry *e = store_first_dirty(s); e; e = store_next_dirty(s, e))
-		snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%s/%s", out[0] ? " " : "", e->namespace, e->name);
+		snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%s/%s", out[0] ? " " : "",
+			 e->namespace, e->name);
 	return out;
 }
 
@@ -125,7 +129,8 @@ TEST(another_uid_is_another_object)
 	first = e->incarnation;
 	put_service(&sink, "a", "one");
 	assert_int_equal(e->incarnation, first);
-	sink.gone(sink.ctx, OBJECT_SERVICE, "ns", "a"); /* a file that is written anew looks like this */
+	sink.gone(sink.ctx, OBJECT_SERVICE, "ns",
+		  "a"); /* a file that is written anew looks like this */
 	put_service(&sink, "a", "one");
 	assert_int_equal(e->incarnation, first);
 	put_service(&sink, "a", "two");
@@ -197,7 +202,9 @@ TEST(nodes_and_service_cidrs)
 	struct store *s = store_new(NULL);
 	struct source_sink sink = store_sink(s);
 	struct cidr cidr = { { 4, { 10, 96 } }, 16 };
-	struct service_cidr c = { .meta.name = word(0, "kubernetes"), .cidrs = &cidr, .n_cidrs = 1 };
+	struct service_cidr c = { .meta.name = word(0, "kubernetes"),
+				  .cidrs = &cidr,
+				  .n_cidrs = 1 };
 	struct node n = { .meta.name = word(1, "node"), .zone = word(2, "z") };
 	struct store_stats stats;
 	size_t count = 0;
@@ -246,15 +253,15 @@ TEST(counts)
 	store_free(s);
 }
 
-/* ---- problems -------------------------------------------------------------------------------------------------------- */
+/* ---- problems -------------------------------------------------------------------------------- */
 
 static char changes[600];
 
 static void note_change(void *ctx, const char *object, const char *reason, bool solved)
 {
 	(void)ctx;
-	snprintf(changes + strlen(changes), sizeof(changes) - strlen(changes), "%s%s: %s\n", solved ? "solved " : "", object,
-		 reason);
+	snprintf(changes + strlen(changes), sizeof(changes) - strlen(changes), "%s%s: %s\n",
+		 solved ? "solved " : "", object, reason);
 }
 
 TEST(problems_come_and_go)
@@ -268,7 +275,9 @@ TEST(problems_come_and_go)
 	sink.problem(sink.ctx, "file.yaml:12", "not YAML"); /* said again */
 	assert_string_equal(changes, "file.yaml:12: not YAML\n");
 	changes[0] = '\0';
-	problem_begin(p, "plan", "file.yaml:12"); /* another teller's problems of the same object are its own */
+	problem_begin(
+		p, "plan",
+		"file.yaml:12"); /* another teller's problems of the same object are its own */
 	problem_add(p, "one %d", 1);
 	problem_add(p, "two");
 	assert_int_equal(problem_end(p), 0);
@@ -277,7 +286,9 @@ TEST(problems_come_and_go)
 	problem_add(p, "two");
 	problem_add(p, "three");
 	problem_end(p);
-	assert_string_equal(changes, "file.yaml:12: one 1\nfile.yaml:12: two\nsolved file.yaml:12: one 1\nfile.yaml:12: three\n");
+	assert_string_equal(
+		changes,
+		"file.yaml:12: one 1\nfile.yaml:12: two\nsolved file.yaml:12: one 1\nfile.yaml:12: three\n");
 	changes[0] = '\0';
 	sink.problem(sink.ctx, "file.yaml:12", NULL);
 	assert_string_equal(changes, "solved file.yaml:12: not YAML\n");
@@ -291,4 +302,5 @@ TEST(problems_come_and_go)
 RUN(cmocka_unit_test(a_slice_may_come_first), cmocka_unit_test(a_slice_moves_with_its_label),
     cmocka_unit_test(another_uid_is_another_object), cmocka_unit_test(dirty_is_a_list_in_order),
     cmocka_unit_test(an_entry_somebody_uses_stays), cmocka_unit_test(listed_means_every_kind),
-    cmocka_unit_test(nodes_and_service_cidrs), cmocka_unit_test(counts), cmocka_unit_test(problems_come_and_go))
+    cmocka_unit_test(nodes_and_service_cidrs), cmocka_unit_test(counts),
+    cmocka_unit_test(problems_come_and_go))

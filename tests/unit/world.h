@@ -3,9 +3,9 @@
 #define TESTS_UNIT_WORLD_H
 
 /*
- * A small world for tests of the core: objects in short words, a store, a plan, a diff, and a kernel that is a few hash tables.
- * The kernel checks after every single operation that no program could follow a reference to something that is not there or
- * belongs to somebody else.
+ * A small world for tests of the core: objects in short words, a store, a plan, a diff, and a
+ * kernel that is a few hash tables. The kernel checks after every single operation that no program
+ * could follow a reference to something that is not there or belongs to somebody else.
  */
 #include <errno.h>
 #include <limits.h>
@@ -22,7 +22,7 @@
 #include "core/store.h"
 #include "core/view.h"
 
-/* ---- the kernel ------------------------------------------------------------------------------------------------------ */
+/* ---- the kernel ------------------------------------------------------------------------------ */
 
 struct kernel {
 	struct table rows[ROW_TABLE_COUNT]; /* key → malloc()ed value */
@@ -55,7 +55,8 @@ static inline bool is_zero(const void *bytes, size_t len)
 	return true;
 }
 
-static inline void kernel_put(struct kernel *k, enum row_table t, const void *key, const void *value)
+static inline void kernel_put(struct kernel *k, enum row_table t, const void *key,
+			      const void *value)
 {
 	size_t len = row_tables[t].value_len;
 	void *copy, *old = NULL;
@@ -81,14 +82,15 @@ static inline void kernel_apply(struct kernel *k, const struct diff_op *op)
 	}
 }
 
-static inline int kernel_each(void *ctx, enum row_table t, int (*fn)(void *fn_ctx, const void *key, const void *value),
+static inline int kernel_each(void *ctx, enum row_table t,
+			      int (*fn)(void *fn_ctx, const void *key, const void *value),
 			      void *fn_ctx)
 {
 	struct kernel *k = ctx;
 	struct table_entry *e;
 	int rc = 0;
 
-	table_for_each (e, &k->rows[t]) {
+	table_for_each(e, &k->rows[t]) {
 		rc = fn(fn_ctx, e->key, e->value);
 		if (rc)
 			break;
@@ -101,7 +103,8 @@ static inline struct row_reader kernel_reader(struct kernel *k)
 	return (struct row_reader){ .ctx = k, .each = kernel_each };
 }
 
-static inline void check_filter(const struct kernel *k, int family, const struct address *addr, bool backend)
+static inline void check_filter(const struct kernel *k, int family, const struct address *addr,
+				bool backend)
 {
 	uint32_t bit = row_filter_bit(addr), word = (bit >> 6) + (backend ? SL_FILTER_WORDS : 0);
 	const uint64_t *bits = kernel_get(k, row_table_of(ROW4_FILTER, family), &word);
@@ -110,8 +113,8 @@ static inline void check_filter(const struct kernel *k, int family, const struct
 	assert_true(*bits >> (bit & 63) & 1);
 }
 
-static inline void check_ring(const struct kernel *k, int family, const struct row_service *s, uint32_t line, uint32_t len,
-			      uint16_t flag)
+static inline void check_ring(const struct kernel *k, int family, const struct row_service *s,
+			      uint32_t line, uint32_t len, uint16_t flag)
 {
 	for (uint32_t i = 0; i < len; i++) {
 		uint32_t at = line + i / SL_RING_LINE_IDS;
@@ -138,9 +141,10 @@ static inline void kernel_check(const struct kernel *k)
 	for (int family = 4; family <= 6; family += 2) {
 		struct table_entry *e;
 
-		table_for_each (e, &k->rows[row_table_of(ROW4_SERVICES, family)]) {
+		table_for_each(e, &k->rows[row_table_of(ROW4_SERVICES, family)]) {
 			const struct sl_slot_ref *ref = e->value;
-			const void *bytes = kernel_get(k, row_table_of(ROW4_RECORDS, family), &ref->slot);
+			const void *bytes =
+				kernel_get(k, row_table_of(ROW4_RECORDS, family), &ref->slot);
 			struct row_service_key key;
 			struct row_service s;
 
@@ -154,14 +158,16 @@ static inline void kernel_check(const struct kernel *k)
 			check_filter(k, family, &key.vip, false);
 			if (s.kind == SL_KIND_ADDRESS)
 				continue;
-			assert_non_null(kernel_get(k, row_table_of(ROW4_NAMES, family), &s.service));
-			check_ring(k, family, &s, s.cluster_line, s.cluster_len, SL_BACKEND_IN_CLUSTER);
+			assert_non_null(
+				kernel_get(k, row_table_of(ROW4_NAMES, family), &s.service));
+			check_ring(k, family, &s, s.cluster_line, s.cluster_len,
+				   SL_BACKEND_IN_CLUSTER);
 			check_ring(k, family, &s, s.local_line, s.local_len, SL_BACKEND_IN_LOCAL);
 		}
 	}
 }
 
-/* ---- the world ------------------------------------------------------------------------------------------------------- */
+/* ---- the world ------------------------------------------------------------------------------- */
 
 struct world {
 	struct problems *problems;
@@ -172,7 +178,7 @@ struct world {
 	struct plan_config config;
 	struct kernel kernel;
 	unsigned ops, barriers; /* so far */
-	bool hasty;             /* the kernel checks itself after each round, not after each operation */
+	bool hasty; /* the kernel checks itself after each round, not after each operation */
 };
 
 static inline void world_list(struct world *w)
@@ -277,7 +283,7 @@ static inline void world_settle(struct world *w)
 	assert_int_equal(diff_n_pending(w->diff, true), 0);
 }
 
-/* ---- objects --------------------------------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static inline struct address addr(const char *text)
 {
@@ -360,8 +366,9 @@ static inline void gone_svc(struct world *w, const char *full)
 #define SLICE_MAX 400
 
 /*
- * A slice from words: "10.0.0.1 10.0.0.2:u 10.0.0.3:t 10.0.0.4:l". Letters behind the colon (a slash for IPv6): u unready, t
- * terminating and serving, x terminating and not serving, l on this node.
+ * A slice from words: "10.0.0.1 10.0.0.2:u 10.0.0.3:t 10.0.0.4:l". Letters behind the colon (a
+ * slash for IPv6): u unready, t terminating and serving, x terminating and not serving, l on this
+ * node.
  */
 struct slice_words {
 	struct names names;
@@ -371,8 +378,9 @@ struct slice_words {
 	struct endpoint_slice s;
 };
 
-static inline void slice_init(struct slice_words *w, const char *full, const char *service, const char *port_name, uint8_t proto,
-			      uint16_t port, const char *words)
+static inline void slice_init(struct slice_words *w, const char *full, const char *service,
+			      const char *port_name, uint8_t proto, uint16_t port,
+			      const char *words)
 {
 	static char here[] = "here", there[] = "there";
 	char text[8000], *save = NULL;
@@ -411,8 +419,9 @@ static inline void slice_init(struct slice_words *w, const char *full, const cha
 	}
 }
 
-static inline void put_slice_of(struct world *w, const char *full, const char *service, const char *port_name, uint8_t proto,
-				uint16_t port, const char *words)
+static inline void put_slice_of(struct world *w, const char *full, const char *service,
+				const char *port_name, uint8_t proto, uint16_t port,
+				const char *words)
 {
 	static struct slice_words s; /* large, and not from a heap that a test may exhaust */
 
@@ -434,9 +443,10 @@ static inline void gone_slice_of(struct world *w, const char *full)
 	w->sink.gone(w->sink.ctx, OBJECT_ENDPOINT_SLICE, m.namespace, m.name);
 }
 
-/* ---- text of a view -------------------------------------------------------------------------------------------------- */
+/* ---- text of a view -------------------------------------------------------------------------- */
 
-static inline void dump_endpoints(struct buf *out, const char *what, const struct view_endpoint *list, size_t n)
+static inline void dump_endpoints(struct buf *out, const char *what,
+				  const struct view_endpoint *list, size_t n)
 {
 	char text[ADDRESS_TEXT_LEN];
 
@@ -445,16 +455,19 @@ static inline void dump_endpoints(struct buf *out, const char *what, const struc
 	for (size_t i = 0; i < n; i++) {
 		uint16_t f = list[i].flags;
 
-		buf_printf(out, " %s:%u%s", address_format(&list[i].addr, text), list[i].port, f || list[i].foreign ? "/" : "");
-		buf_printf(out, "%s%s%s%s%s%s", f & SL_BACKEND_IN_CLUSTER ? "c" : "", f & SL_BACKEND_IN_LOCAL ? "l" : "",
-			   f & SL_BACKEND_SERVING ? "s" : "", f & SL_BACKEND_LOCAL ? "h" : "",
-			   f & SL_BACKEND_TERMINATING ? "t" : "", list[i].foreign ? "!FOREIGN" : "");
+		buf_printf(out, " %s:%u%s", address_format(&list[i].addr, text), list[i].port,
+			   f || list[i].foreign ? "/" : "");
+		buf_printf(out, "%s%s%s%s%s%s", f & SL_BACKEND_IN_CLUSTER ? "c" : "",
+			   f & SL_BACKEND_IN_LOCAL ? "l" : "", f & SL_BACKEND_SERVING ? "s" : "",
+			   f & SL_BACKEND_LOCAL ? "h" : "", f & SL_BACKEND_TERMINATING ? "t" : "",
+			   list[i].foreign ? "!FOREIGN" : "");
 	}
 }
 
 /*
- * One line a row: "ns/name:port TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster … local … backends …", where an endpoint is
- * address:port/flags (c in cluster list, l in local list, s serving, h here, t terminating).
+ * One line a row: "ns/name:port TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster … local … backends …",
+ * where an endpoint is address:port/flags (c in cluster list, l in local list, s serving, h here, t
+ * terminating).
  */
 static inline char *dump_view(const struct view *v)
 {
@@ -464,12 +477,14 @@ static inline char *dump_view(const struct view *v)
 	for (size_t i = 0; i < v->n_services; i++) {
 		const struct view_service *s = &v->services[i];
 
-		buf_printf(&out, "%s/%s:%s %s %s:%u %s flags 0x%x", s->namespace, s->name, s->port_name,
-			   view_proto_name(s->proto), address_format(&s->vip, text), s->port, view_kind_name(s->kind), s->flags);
+		buf_printf(&out, "%s/%s:%s %s %s:%u %s flags 0x%x", s->namespace, s->name,
+			   s->port_name, view_proto_name(s->proto), address_format(&s->vip, text),
+			   s->port, view_kind_name(s->kind), s->flags);
 		if (s->affinity_s)
 			buf_printf(&out, " affinity %u", s->affinity_s);
 		if (s->algorithm)
-			buf_printf(&out, " %s %u", view_algorithm_name(s->algorithm), s->cluster_len);
+			buf_printf(&out, " %s %u", view_algorithm_name(s->algorithm),
+				   s->cluster_len);
 		if (s->damage)
 			buf_printf(&out, " DAMAGED: %s", s->damage);
 		dump_endpoints(&out, "cluster", s->cluster, s->n_cluster);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Addresses and CIDRs: text to bytes, bytes to text, comparisons, and which addresses no endpoint may have. */
+/*
+ * Addresses and CIDRs: text to bytes, bytes to text, comparisons, and which addresses no endpoint
+ * may have.
+ */
 /* Must not know: sockets, interfaces, resolvers; text is never looked up. */
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +10,10 @@
 
 #include "core/address.h"
 
-/* Decimal number up to max; leading zeros are just zeros. Moves *text behind it. Returns -1 if there is none. */
+/*
+ * Decimal number up to max; leading zeros are just zeros. Moves *text behind it. Returns -1 if
+ * there is none.
+ */
 static int parse_decimal(const char **text, int max)
 {
 	const char *p = *text;
@@ -72,7 +78,10 @@ static bool is_mapped(const uint8_t b[16])
 	return memcmp(b, prefix, 12) == 0;
 }
 
-/* RFC 4291, section 2.2: groups, at most one "::", and perhaps an IPv4 address as the last four bytes. */
+/*
+ * RFC 4291, section 2.2: groups, at most one "::", and perhaps an IPv4 address as the last four
+ * bytes.
+ */
 static int parse6(const char *text, const char *end, uint8_t ret_bytes[16])
 {
 	uint8_t head[16] = { 0 };
@@ -124,7 +133,8 @@ static int parse6(const char *text, const char *end, uint8_t ret_bytes[16])
 	return 0;
 }
 
-static int parse_range(const char *text, const char *end, struct address *ret_addr, bool *ret_mapped)
+static int parse_range(const char *text, const char *end, struct address *ret_addr,
+		       bool *ret_mapped)
 {
 	struct address addr = { 0 };
 	bool mapped = false;
@@ -191,7 +201,10 @@ int cidr_parse(const char *text, struct cidr *ret_cidr)
 	return 0;
 }
 
-/* The longest run of at least two zero groups, the first of equals (RFC 5952, section 4.2); len 0 if there is none. */
+/*
+ * The longest run of at least two zero groups, the first of equals (RFC 5952, section 4.2); len 0
+ * if there is none.
+ */
 static void longest_zeros(const uint8_t b[16], int *ret_start, int *ret_len)
 {
 	int best = 0, best_len = 1;
@@ -227,7 +240,8 @@ static void format6(const uint8_t b[16], char buf[ADDRESS_TEXT_LEN])
 			continue;
 		}
 		at += snprintf(buf + at, (size_t)(ADDRESS_TEXT_LEN - at), "%s%x",
-			       i > 0 && !(len && i == start + len) ? ":" : "", b[2 * i] << 8 | b[2 * i + 1]);
+			       i > 0 && !(len && i == start + len) ? ":" : "",
+			       b[2 * i] << 8 | b[2 * i + 1]);
 	}
 }
 

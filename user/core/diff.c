@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Keeps for every row what it shall be and what the kernel holds, and gives out what is left to do, in a safe order. */
+/*
+ * Keeps for every row what it shall be and what the kernel holds, and gives out what is left to do,
+ * in a safe order.
+ */
 /* Must not know: what rows mean, and how they get into the kernel. */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +30,8 @@ struct row {
 	bool interim;  /* until then, the third value holds */
 	bool reserved; /* exists for a diff_want() to come */
 	bool seen;     /* by the audit under way */
-	unsigned char bytes[]; /* key (padded to 8), desired, actual, and interim in tables of small values */
+	unsigned char bytes
+		[]; /* key (padded to 8), desired, actual, and interim in tables of small values */
 };
 
 struct row_list {
@@ -41,14 +45,14 @@ struct audit_find {
 };
 
 struct diff {
-	struct table services[2];                 /* rows whose key is no index, by family */
-	struct row **indexed[ROW_TABLE_COUNT];    /* the others */
+	struct table services[2];              /* rows whose key is no index, by family */
+	struct row **indexed[ROW_TABLE_COUNT]; /* the others */
 	uint32_t indexed_len[ROW_TABLE_COUNT];
 	struct row_list pending[ROW_TABLE_COUNT][2]; /* by phase */
-	struct row_list given;                    /* given out in this round, neither done nor failed yet */
-	struct row_list failed;                   /* in this round */
-	int add_failed[2];                        /* by family: first table in which an add failed in this round */
-	int remove_failed[2];                     /* … last table in which a removal failed */
+	struct row_list given;  /* given out in this round, neither done nor failed yet */
+	struct row_list failed; /* in this round */
+	int add_failed[2];      /* by family: first table in which an add failed in this round */
+	int remove_failed[2];   /* … last table in which a removal failed */
 	bool removals;
 	size_t n_todo[2];
 	size_t n_wanted[ROW_TABLE_COUNT];
@@ -58,7 +62,7 @@ struct diff {
 	int audit_error;
 };
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static size_t key_room(enum row_table t)
 {
@@ -139,7 +143,8 @@ static int insert(struct diff *d, struct row *r)
 	uint32_t index;
 
 	if (!is_indexed(r->table))
-		return table_put(services_of(d, r->table), row_key(r), row_tables[r->table].key_len, r, NULL);
+		return table_put(services_of(d, r->table), row_key(r), row_tables[r->table].key_len,
+				 r, NULL);
 	memcpy(&index, row_key(r), sizeof(index));
 	if (index == UINT32_MAX || grow_index(d, r->table, index + 1) < 0)
 		return -ENOMEM;
@@ -153,7 +158,8 @@ static struct row *find_or_add(struct diff *d, enum row_table t, const void *key
 
 	if (r)
 		return r;
-	r = calloc(1, sizeof(*r) + key_room(t) + (has_interim(t) ? 3u : 2u) * row_tables[t].value_len);
+	r = calloc(1,
+		   sizeof(*r) + key_room(t) + (has_interim(t) ? 3u : 2u) * row_tables[t].value_len);
 	if (!r)
 		return NULL;
 	r->table = (uint8_t)t;
@@ -192,7 +198,7 @@ static bool is_nothing(enum row_table t, const void *value)
 	return true;
 }
 
-/* ---- lists -------------------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 static void unlink_row(struct row *r)
 {
@@ -233,7 +239,10 @@ static enum todo what_to_do(struct row *r, const void **ret_value)
 	return r->later ? TODO_REMOVE : TODO_ADD;
 }
 
-/* After any change of a row: puts it where it belongs now. A row that was given out or failed stays there for this round. */
+/*
+ * After any change of a row: puts it where it belongs now. A row that was given out or failed stays
+ * there for this round.
+ */
 static void refile(struct diff *d, struct row *r)
 {
 	const void *value;
@@ -257,12 +266,13 @@ static void refile(struct diff *d, struct row *r)
 	}
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct diff *diff_new(void)
 {
 	struct diff *d = calloc(1, sizeof(*d));
-	uint64_t seed = (uint64_t)(uintptr_t)d * 0x9e3779b97f4a7c15ull; /* service keys come from strangers */
+	uint64_t seed = (uint64_t)(uintptr_t)d *
+			0x9e3779b97f4a7c15ull; /* service keys come from strangers */
 
 	if (!d)
 		return NULL;
@@ -276,7 +286,7 @@ static void finds_clear(struct diff *d)
 {
 	struct audit_find *f;
 
-	vec_for_each (f, &d->finds)
+	vec_for_each(f, &d->finds)
 		free(f->expected);
 	vec_clear(&d->finds);
 }
@@ -297,7 +307,7 @@ void diff_free(struct diff *d)
 	free(d);
 }
 
-/* ---- desired ------------------------------------------------------------------------------------------------------ */
+/* ---- desired --------------------------------------------------------------------------------- */
 
 static void set_wanted(struct diff *d, struct row *r, bool wanted)
 {
@@ -351,7 +361,8 @@ void diff_retire(struct diff *d, enum row_table table, const void *key, const vo
 	refile(d, r);
 }
 
-int diff_want_later(struct diff *d, enum row_table table, const void *key, const void *interim, const void *value)
+int diff_want_later(struct diff *d, enum row_table table, const void *key, const void *interim,
+		    const void *value)
 {
 	size_t len = row_tables[table].value_len;
 	struct row *r;
@@ -379,7 +390,7 @@ void diff_unwant(struct diff *d, enum row_table table, const void *key)
 	refile(d, r);
 }
 
-/* ---- actual ------------------------------------------------------------------------------------------------------- */
+/* ---- actual ---------------------------------------------------------------------------------- */
 
 int diff_saw(struct diff *d, enum row_table table, const void *key, const void *value)
 {
@@ -420,7 +431,7 @@ int diff_saw_all(struct diff *d, const struct row_reader *kernel)
 	return rc;
 }
 
-/* ---- audit -------------------------------------------------------------------------------------------------------- */
+/* ---- audit ----------------------------------------------------------------------------------- */
 
 /* Calls fn for each row of a table; fn may drop the row it is given. */
 static void each_row(struct diff *d, enum row_table t, void (*fn)(struct diff *d, struct row *r))
@@ -431,7 +442,7 @@ static void each_row(struct diff *d, enum row_table t, void (*fn)(struct diff *d
 		if (d->indexed[t][i])
 			fn(d, d->indexed[t][i]);
 	if (!is_indexed(t))
-		table_for_each (entry, services_of(d, t))
+		table_for_each(entry, services_of(d, t))
 			fn(d, entry->value);
 }
 
@@ -509,7 +520,8 @@ size_t diff_audit_end(struct diff *d, diff_audit_fn *fn, void *ctx)
 		struct row *r = f->row;
 
 		if (fn)
-			fn(ctx, d->audit_table, row_key(r), f->expected, f->found ? row_actual(r) : NULL);
+			fn(ctx, d->audit_table, row_key(r), f->expected,
+			   f->found ? row_actual(r) : NULL);
 		if (!f->found) {
 			r->there = false;
 			refile(d, r);
@@ -525,7 +537,8 @@ static int audit_one(void *ctx, const void *key, const void *value)
 	return diff_audit_saw(ctx, key, value);
 }
 
-int diff_audit(struct diff *d, const struct row_reader *kernel, diff_audit_fn *fn, void *ctx, size_t *ret_found)
+int diff_audit(struct diff *d, const struct row_reader *kernel, diff_audit_fn *fn, void *ctx,
+	       size_t *ret_found)
 {
 	size_t n = 0;
 
@@ -548,7 +561,7 @@ int diff_audit(struct diff *d, const struct row_reader *kernel, diff_audit_fn *f
 	return 0;
 }
 
-/* ---- pending ------------------------------------------------------------------------------------------------------ */
+/* ---- pending --------------------------------------------------------------------------------- */
 
 void diff_allow_removals(struct diff *d)
 {
@@ -584,8 +597,8 @@ static bool may_add(const struct diff *d, int table)
 }
 
 /*
- * What is taken away may still be referred to while anything added or taken away before has failed. Services only lose
- * references, so they may always go.
+ * What is taken away may still be referred to while anything added or taken away before has failed.
+ * Services only lose references, so they may always go.
  */
 static bool may_remove(const struct diff *d, int table)
 {
@@ -617,7 +630,9 @@ static struct row_list *next_list(struct diff *d, enum diff_phase *ret_phase)
 static struct diff_op make_op(struct row *r, enum diff_phase phase)
 {
 	static const unsigned char zeros[ROW_VALUE_MAX];
-	struct diff_op op = { .table = r->table, .action = DIFF_PUT, .phase = phase, .key = row_key(r), .row = r };
+	struct diff_op op = {
+		.table = r->table, .action = DIFF_PUT, .phase = phase, .key = row_key(r), .row = r
+	};
 
 	what_to_do(r, &op.value);
 	if (!op.value && row_tables[r->table].array)
@@ -688,7 +703,7 @@ bool diff_is_pending(const struct diff *d, enum row_table table, const void *key
 	return r && r->todo;
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------------------ */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 const void *diff_desired(const struct diff *d, enum row_table table, const void *key)
 {
@@ -704,7 +719,8 @@ const void *diff_actual(const struct diff *d, enum row_table table, const void *
 	return r && r->there ? row_actual(r) : NULL;
 }
 
-static int call_row(struct row *r, bool desired, int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
+static int call_row(struct row *r, bool desired,
+		    int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
 {
 	if (!r || !(desired ? r->wanted : r->there))
 		return 0;
@@ -721,7 +737,7 @@ static int each_side(const struct diff *d, enum row_table t, bool desired,
 		rc = call_row(d->indexed[t][i], desired, fn, fn_ctx);
 	if (is_indexed(t))
 		return rc;
-	table_for_each (entry, &d->services[t == ROW6_SERVICES]) {
+	table_for_each(entry, &d->services[t == ROW6_SERVICES]) {
 		rc = call_row(entry->value, desired, fn, fn_ctx);
 		if (rc)
 			break;
@@ -737,12 +753,14 @@ static int get_side(const void *value, enum row_table t, void *ret_value)
 	return 0;
 }
 
-static int each_desired(void *ctx, enum row_table t, int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
+static int each_desired(void *ctx, enum row_table t,
+			int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
 {
 	return each_side(ctx, t, true, fn, fn_ctx);
 }
 
-static int each_actual(void *ctx, enum row_table t, int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
+static int each_actual(void *ctx, enum row_table t,
+		       int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
 {
 	return each_side(ctx, t, false, fn, fn_ctx);
 }
@@ -759,12 +777,16 @@ static int get_actual(void *ctx, enum row_table t, const void *key, void *ret_va
 
 struct row_reader diff_desired_reader(const struct diff *d)
 {
-	return (struct row_reader){ .ctx = (void *)(uintptr_t)d, .each = each_desired, .get = get_desired };
+	return (struct row_reader){ .ctx = (void *)(uintptr_t)d,
+				    .each = each_desired,
+				    .get = get_desired };
 }
 
 struct row_reader diff_actual_reader(const struct diff *d)
 {
-	return (struct row_reader){ .ctx = (void *)(uintptr_t)d, .each = each_actual, .get = get_actual };
+	return (struct row_reader){ .ctx = (void *)(uintptr_t)d,
+				    .each = each_actual,
+				    .get = get_actual };
 }
 
 void diff_count(const struct diff *d, struct diff_stats *ret_stats)

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Hands out numbers and ranges, keeps generations, and lets what was given back rest until it is safe. */
-/* Must not know: what the numbers stand for, and how one finds out that the kernel lets go of them. */
+/*
+ * Hands out numbers and ranges, keeps generations, and lets what was given back rest until it is
+ * safe.
+ */
+/*
+ * Must not know: what the numbers stand for, and how one finds out that the kernel lets go of them.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +78,9 @@ static bool pop_free(struct ids *ids, uint32_t *ret_id)
 	return false;
 }
 
-/* Generations are remembered in rows of the kernel: 0 means "never used" there, so it is skipped. */
+/*
+ * Generations are remembered in rows of the kernel: 0 means "never used" there, so it is skipped.
+ */
 static uint32_t next_gen(uint32_t gen)
 {
 	return gen + 1 ? gen + 1 : 1;
@@ -84,8 +91,12 @@ int ids_take(struct ids *ids, uint32_t *ret_id, uint32_t *ret_gen)
 	uint32_t id;
 
 	if (!pop_free(ids, &id)) {
-		/* Adopted numbers lie beyond `fresh`; they are used or resting, and are passed over. */
-		while (ids->fresh < ids->end && ids->fresh < ids->room && ids->states[ids->fresh] != IDS_FREE)
+		/*
+		 * Adopted numbers lie beyond `fresh`; they are used or resting, and are passed
+		 * over.
+		 */
+		while (ids->fresh < ids->end && ids->fresh < ids->room &&
+		       ids->states[ids->fresh] != IDS_FREE)
 			ids->fresh++;
 		if (ids->fresh >= ids->end)
 			return -ENOSPC;
@@ -158,7 +169,7 @@ uint32_t ids_available(const struct ids *ids)
 	return ids->end - ids->first - ids->n_used - ids->n_resting;
 }
 
-/* ---- ranges ------------------------------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 int extents_init(struct extents *x, uint32_t end)
 {
@@ -179,8 +190,9 @@ void extents_done(struct extents *x)
 }
 
 /*
- * Each range in use can split the free ones once more. Memory for that is set aside when a range is taken, so that giving
- * it back cannot fail: there are never more free ranges than ranges in use plus one.
+ * Each range in use can split the free ones once more. Memory for that is set aside when a range is
+ * taken, so that giving it back cannot fail: there are never more free ranges than ranges in use
+ * plus one.
  */
 static int extents_reserve(struct extents *x, size_t want)
 {

@@ -7,7 +7,10 @@
 
 #include "core/model.h"
 
-/* Copies made with these leave the first failure in *rc and NULL behind; everything after it does nothing. */
+/*
+ * Copies made with these leave the first failure in *rc and NULL behind; everything after it does
+ * nothing.
+ */
 static void *copy_array(const void *from, size_t n, size_t size, int *rc)
 {
 	void *to;
@@ -68,7 +71,7 @@ static void copy_meta(const struct object_meta *from, struct object_meta *to, in
 	to->origin = copy_text(from->origin, rc);
 }
 
-/* ---- Service ------------------------------------------------------------------------------------------------------ */
+/* ---- Service --------------------------------------------------------------------------------- */
 
 void service_done(struct service *s)
 {
@@ -93,9 +96,11 @@ int service_copy(const struct service *s, struct service *ret_copy)
 	memset(&c.meta, 0, sizeof(c.meta));
 	copy_meta(&s->meta, &c.meta, &rc);
 	c.cluster_ips = copy_array(s->cluster_ips, s->n_cluster_ips, sizeof(*s->cluster_ips), &rc);
-	c.external_ips = copy_array(s->external_ips, s->n_external_ips, sizeof(*s->external_ips), &rc);
+	c.external_ips =
+		copy_array(s->external_ips, s->n_external_ips, sizeof(*s->external_ips), &rc);
 	c.lb_ips = copy_array(s->lb_ips, s->n_lb_ips, sizeof(*s->lb_ips), &rc);
-	c.source_ranges = copy_array(s->source_ranges, s->n_source_ranges, sizeof(*s->source_ranges), &rc);
+	c.source_ranges =
+		copy_array(s->source_ranges, s->n_source_ranges, sizeof(*s->source_ranges), &rc);
 	c.ports = copy_array(s->ports, s->n_ports, sizeof(*s->ports), &rc);
 	for (size_t i = 0; c.ports && i < s->n_ports; i++)
 		c.ports[i].name = copy_text(s->ports[i].name, &rc);
@@ -107,7 +112,7 @@ int service_copy(const struct service *s, struct service *ret_copy)
 	return 0;
 }
 
-/* ---- EndpointSlice ------------------------------------------------------------------------------------------------ */
+/* ---- EndpointSlice --------------------------------------------------------------------------- */
 
 static void endpoint_done(struct endpoint *e)
 {
@@ -148,7 +153,10 @@ int endpoint_slice_copy(const struct endpoint_slice *s, struct endpoint_slice *r
 	memset(&c.meta, 0, sizeof(c.meta));
 	copy_meta(&s->meta, &c.meta, &rc);
 	c.service = copy_text(s->service, &rc);
-	/* Every element is visited even after a failure: what was copied bytewise must not be freed twice. */
+	/*
+	 * Every element is visited even after a failure: what was copied bytewise must not be freed
+	 * twice.
+	 */
 	c.endpoints = copy_array(s->endpoints, s->n_endpoints, sizeof(*s->endpoints), &rc);
 	for (size_t i = 0; c.endpoints && i < s->n_endpoints; i++)
 		copy_endpoint(&s->endpoints[i], &c.endpoints[i], &rc);
@@ -163,7 +171,7 @@ int endpoint_slice_copy(const struct endpoint_slice *s, struct endpoint_slice *r
 	return 0;
 }
 
-/* ---- Node --------------------------------------------------------------------------------------------------------- */
+/* ---- Node ------------------------------------------------------------------------------------ */
 
 void node_done(struct node *n)
 {
@@ -184,8 +192,10 @@ int node_copy(const struct node *n, struct node *ret_copy)
 
 	memset(&c.meta, 0, sizeof(c.meta));
 	copy_meta(&n->meta, &c.meta, &rc);
-	c.internal_ips = copy_array(n->internal_ips, n->n_internal_ips, sizeof(*n->internal_ips), &rc);
-	c.external_ips = copy_array(n->external_ips, n->n_external_ips, sizeof(*n->external_ips), &rc);
+	c.internal_ips =
+		copy_array(n->internal_ips, n->n_internal_ips, sizeof(*n->internal_ips), &rc);
+	c.external_ips =
+		copy_array(n->external_ips, n->n_external_ips, sizeof(*n->external_ips), &rc);
 	c.pod_cidrs = copy_array(n->pod_cidrs, n->n_pod_cidrs, sizeof(*n->pod_cidrs), &rc);
 	c.zone = copy_text(n->zone, &rc);
 	if (rc < 0) {
@@ -196,7 +206,7 @@ int node_copy(const struct node *n, struct node *ret_copy)
 	return 0;
 }
 
-/* ---- ServiceCIDR -------------------------------------------------------------------------------------------------- */
+/* ---- ServiceCIDR ----------------------------------------------------------------------------- */
 
 void service_cidr_done(struct service_cidr *c)
 {

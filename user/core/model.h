@@ -2,9 +2,10 @@
 /*
  * The objects of the API as plain data: where sources (Kubernetes, a folder) and the store meet.
  *
- * A source decodes an object into one of these, gives it to the store and frees its own copy; the store copies what it
- * keeps. Values are what the API says, not yet judged: which endpoints serve, and by which policy, is core/policy.h.
- * Strings are NUL-terminated and owned by the struct that holds them; a NULL string means "not set".
+ * A source decodes an object into one of these, gives it to the store and frees its own copy; the
+ * store copies what it keeps. Values are what the API says, not yet judged: which endpoints serve,
+ * and by which policy, is core/policy.h. Strings are NUL-terminated and owned by the struct that
+ * holds them; a NULL string means "not set".
  */
 #ifndef CORE_MODEL_H
 #define CORE_MODEL_H
@@ -27,8 +28,8 @@ enum object_kind {
 struct object_meta {
 	char *namespace; /* empty string for cluster-wide objects */
 	char *name;
-	char *uid;       /* NULL from a folder */
-	char *origin;    /* where it was read, for messages: "file.yaml:12", or NULL */
+	char *uid;    /* NULL from a folder */
+	char *origin; /* where it was read, for messages: "file.yaml:12", or NULL */
 };
 
 enum service_type {
@@ -44,9 +45,9 @@ enum traffic_policy {
 };
 
 enum balance_algorithm { /* annotation sluice.dev/algorithm */
-	BALANCE_RANDOM,
-	BALANCE_MAGLEV,
-	BALANCE_LEAST_CONN,
+			 BALANCE_RANDOM,
+			 BALANCE_MAGLEV,
+			 BALANCE_LEAST_CONN,
 };
 
 struct service_port {
@@ -79,11 +80,11 @@ struct service {
 };
 
 struct endpoint {
-	struct address addr;   /* addresses[0] */
-	char *node_name;       /* NULL = unknown, remote */
-	char *pod_name;        /* targetRef.name, for people; NULL = none */
-	bool ready;            /* nil became true */
-	bool serving;          /* nil became true */
+	struct address addr; /* addresses[0] */
+	char *node_name;     /* NULL = unknown, remote */
+	char *pod_name;      /* targetRef.name, for people; NULL = none */
+	bool ready;          /* nil became true */
+	bool serving;        /* nil became true */
 	bool terminating;
 	char **zone_hints;
 	size_t n_zone_hints;
@@ -99,7 +100,7 @@ struct slice_port {
 
 struct endpoint_slice {
 	struct object_meta meta;
-	char *service; /* label kubernetes.io/service-name; NULL: belongs to none, ignored */
+	char *service;  /* label kubernetes.io/service-name; NULL: belongs to none, ignored */
 	uint8_t family; /* 4 or 6; 0 for any other addressType, ignored */
 	struct endpoint *endpoints;
 	size_t n_endpoints;
@@ -116,9 +117,9 @@ struct node {
 	size_t n_external_ips;
 	struct cidr *pod_cidrs;
 	size_t n_pod_cidrs;
-	char *zone; /* label topology.kubernetes.io/zone; NULL = none */
-	bool deleting;              /* deletionTimestamp is set */
-	bool doomed;                /* taint ToBeDeletedByClusterAutoscaler */
+	char *zone;    /* label topology.kubernetes.io/zone; NULL = none */
+	bool deleting; /* deletionTimestamp is set */
+	bool doomed;   /* taint ToBeDeletedByClusterAutoscaler */
 };
 
 struct service_cidr {

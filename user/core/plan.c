@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The run from store to diff: which services are planned and in which order; node, configuration row, filter. */
+/*
+ * The run from store to diff: which services are planned and in which order; node, configuration
+ * row, filter.
+ */
 /* Must not know: maps, file descriptors, clocks; how one port is planned is plan_port.c. */
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +11,7 @@
 
 #include "core/plan_state.h"
 
-/* ---- limits ------------------------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 #define MAGLEV_LINES 16384 /* 1 MiB a family: four of the largest tables, or 256 of the smallest */
 
@@ -26,7 +29,8 @@ static uint32_t with_slack(uint32_t n, uint32_t least)
 
 struct plan_limits plan_limits_of(uint32_t max_services, uint32_t max_backends)
 {
-	uint32_t rows = 4 * max_services; /* cluster IP and its address row; external IPs, load balancers, node ports */
+	/* cluster IP and its address row; later external IPs, load balancers, node ports */
+	uint32_t rows = 4 * max_services;
 
 	return (struct plan_limits){
 		.max_services = max_services,
@@ -44,11 +48,12 @@ struct plan_limits plan_limits_of(uint32_t max_services, uint32_t max_backends)
 static bool are_valid(const struct plan_limits *l)
 {
 	return l->max_services && l->max_backends && l->service_ids > l->max_services &&
-	       l->backend_ids > l->max_backends && l->rows && l->slots && l->lines && l->max_services <= LIMIT_MAX &&
-	       l->max_backends <= LIMIT_MAX && l->slots <= LIMIT_MAX * 8u && l->lines <= LIMIT_MAX * 8u;
+	       l->backend_ids > l->max_backends && l->rows && l->slots && l->lines &&
+	       l->max_services <= LIMIT_MAX && l->max_backends <= LIMIT_MAX &&
+	       l->slots <= LIMIT_MAX * 8u && l->lines <= LIMIT_MAX * 8u;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------------------ */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 static void config_done(struct plan_config *c)
 {
@@ -77,10 +82,13 @@ static int config_copy(const struct plan_config *from, struct plan_config *ret_t
 	struct plan_config to = *from;
 	int rc = 0;
 
-	to.node_name = copy_of(from->node_name, from->node_name ? strlen(from->node_name) + 1 : 0, &rc);
+	to.node_name =
+		copy_of(from->node_name, from->node_name ? strlen(from->node_name) + 1 : 0, &rc);
 	to.node_ips = copy_of(from->node_ips, from->n_node_ips * sizeof(*from->node_ips), &rc);
-	to.service_cidrs = copy_of(from->service_cidrs, from->n_service_cidrs * sizeof(*from->service_cidrs), &rc);
-	to.exclude_vips = copy_of(from->exclude_vips, from->n_exclude_vips * sizeof(*from->exclude_vips), &rc);
+	to.service_cidrs = copy_of(from->service_cidrs,
+				   from->n_service_cidrs * sizeof(*from->service_cidrs), &rc);
+	to.exclude_vips = copy_of(from->exclude_vips,
+				  from->n_exclude_vips * sizeof(*from->exclude_vips), &rc);
 	if (rc < 0) {
 		config_done(&to);
 		return rc;
@@ -106,9 +114,10 @@ int plan_configure(struct plan *plan, const struct plan_config *config)
 	return 0;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-static int family_init(struct plan_family *f, int family, const struct plan_limits *l, uint64_t seed)
+static int family_init(struct plan_family *f, int family, const struct plan_limits *l,
+		       uint64_t seed)
 {
 	f->family = family;
 	ids_init(&f->services, 1, l->service_ids);
@@ -140,7 +149,7 @@ static void family_done(struct plan_family *f)
 
 	table_done(&f->rows, row_free);
 	table_done(&f->restored, port_free);
-	vec_for_each (p, &f->nameless)
+	vec_for_each(p, &f->nameless)
 		plan_port_free(*p);
 	vec_done(&f->nameless);
 	vec_done(&f->new_services);
@@ -151,8 +160,8 @@ static void family_done(struct plan_family *f)
 	ids_done(&f->slots);
 }
 
-int plan_new(const struct plan_config *config, struct store *store, struct diff *diff, struct problems *problems,
-	     struct plan **ret_plan)
+int plan_new(const struct plan_config *config, struct store *store, struct diff *diff,
+	     struct problems *problems, struct plan **ret_plan)
 {
 	struct plan *plan;
 
@@ -166,7 +175,8 @@ int plan_new(const struct plan_config *config, struct store *store, struct diff 
 	plan->problems = problems;
 	plan->config_dirty = plan->node_dirty = true;
 	for (int i = 0; i < 2; i++) {
-		if (family_init(&plan->families[i], i ? 6 : 4, &config->limits, (uint64_t)(uintptr_t)plan) < 0) {
+		if (family_init(&plan->families[i], i ? 6 : 4, &config->limits,
+				(uint64_t)(uintptr_t)plan) < 0) {
 			plan_free(plan);
 			return -ENOMEM;
 		}
@@ -212,7 +222,7 @@ void plan_free(struct plan *plan)
 	free(plan);
 }
 
-/* ---- node --------------------------------------------------------------------------------------------------------- */
+/* ---- node ------------------------------------------------------------------------------------ */
 
 static bool same_text(const char *a, const char *b)
 {
@@ -264,7 +274,7 @@ static void fill_node_address(const struct plan *plan, int family, uint8_t *ret_
 		memcpy(ret_bytes, addr->b, len);
 }
 
-/* ---- service CIDRs ------------------------------------------------------------------------------------------------ */
+/* ---- service CIDRs --------------------------------------------------------------------------- */
 
 struct cidr_list {
 	struct cidr cidrs[2][SL_CIDRS];
@@ -286,13 +296,16 @@ static void add_cidr(struct cidr_list *list, const struct cidr *c, const char *f
 		if (same_cidr(&list->cidrs[f][i], c))
 			return;
 	if (c->len == 0) {
-		problem_add(list->plan->problems, "%s: %s is every address: not used; name the service range", from,
+		problem_add(list->plan->problems,
+			    "%s: %s is every address: not used; name the service range", from,
 			    cidr_format(c, text));
 		return;
 	}
 	if (list->n[f] == SL_CIDRS) {
-		problem_add(list->plan->problems, "%s: %s is not used: there is room for %d service CIDRs of a family; "
-			    "merge some", from, cidr_format(c, text), SL_CIDRS);
+		problem_add(list->plan->problems,
+			    "%s: %s is not used: there is room for %d service CIDRs of a family; "
+			    "merge some",
+			    from, cidr_format(c, text), SL_CIDRS);
 		return;
 	}
 	list->cidrs[f][list->n[f]++] = *c;
@@ -324,7 +337,8 @@ static int wanted_cidrs(struct plan *plan, struct cidr_list *ret_list)
 static struct cidr_slot *find_slot(struct cidr_slot slots[SL_CIDRS], const struct cidr *c)
 {
 	for (int i = 0; i < SL_CIDRS; i++)
-		if (slots[i].state != CIDR_OFF && slots[i].state != CIDR_CLEARED && same_cidr(&slots[i].cidr, c))
+		if (slots[i].state != CIDR_OFF && slots[i].state != CIDR_CLEARED &&
+		    same_cidr(&slots[i].cidr, c))
 			return &slots[i];
 	return NULL;
 }
@@ -338,8 +352,9 @@ static struct cidr_slot *free_slot(struct cidr_slot slots[SL_CIDRS])
 }
 
 /*
- * Programs read these slots while they change, and not in one piece. So a slot is never overwritten while it is on: it is
- * written with its mask off, switched on after a barrier; switched off, and written again only after another barrier.
+ * Programs read these slots while they change, and not in one piece. So a slot is never overwritten
+ * while it is on: it is written with its mask off, switched on after a barrier; switched off, and
+ * written again only after another barrier.
  */
 static void arrange_cidrs(struct cidr_slot slots[SL_CIDRS], const struct cidr *wanted, size_t n)
 {
@@ -351,7 +366,7 @@ static void arrange_cidrs(struct cidr_slot slots[SL_CIDRS], const struct cidr *w
 		if (!slot) {
 			slot = free_slot(slots);
 			if (!slot)
-				continue; /* one is being cleared: after the barrier there is room */
+				continue; /* one is being cleared: room after the barrier */
 			*slot = (struct cidr_slot){ CIDR_WRITTEN, wanted[i] };
 		} else if (slot->state == CIDR_READY) {
 			slot->state = CIDR_ON;
@@ -418,10 +433,11 @@ static int refresh_config(struct plan *plan)
 	return 0;
 }
 
-/* ---- one service -------------------------------------------------------------------------------------------------- */
+/* ---- one service ----------------------------------------------------------------------------- */
 
 /* The object's port that this port stands for: the first of its name and protocol. */
-static const struct service_port *object_port(const struct plan_port *p, const struct service *object)
+static const struct service_port *object_port(const struct plan_port *p,
+					      const struct service *object)
 {
 	for (size_t i = 0; i < object->n_ports; i++) {
 		const struct service_port *sp = &object->ports[i];
@@ -440,8 +456,11 @@ static void tell_duplicates(struct plan *plan, const struct service *object)
 
 			if (a->proto != b->proto || !same_text(a->name, b->name))
 				continue;
-			problem_add(plan->problems, "port %u: its name and protocol are those of port %u: not served; "
-				    "give it a name of its own", b->port, a->port);
+			problem_add(
+				plan->problems,
+				"port %u: its name and protocol are those of port %u: not served; "
+				"give it a name of its own",
+				b->port, a->port);
 			break;
 		}
 	}
@@ -468,9 +487,12 @@ static int lose_port(struct plan *plan, struct plan_port *p, const struct plan_p
 {
 	char other[400], vip[ADDRESS_TEXT_LEN];
 
-	problem_add(plan->problems, "port %s: %s:%u belongs to %s, which is older: not served; give the Service another "
-		    "address or port", p->name[0] ? p->name : "(unnamed)", address_format(&p->claim->key.vip, vip),
-		    p->port, plan_port_format(winner, other, sizeof(other)));
+	problem_add(
+		plan->problems,
+		"port %s: %s:%u belongs to %s, which is older: not served; give the Service another "
+		"address or port",
+		p->name[0] ? p->name : "(unnamed)", address_format(&p->claim->key.vip, vip),
+		p->port, plan_port_format(winner, other, sizeof(other)));
 	return plan_port_release(plan, p);
 }
 
@@ -500,7 +522,8 @@ static int plan_addresses(struct plan *plan, struct plan_service *s, bool *waits
 		if (!row)
 			continue;
 		for (size_t k = 0; k < s->ports.len; k++)
-			used = used || (s->ports.data[k]->family == &plan->families[i] && s->ports.data[k]->id);
+			used = used || (s->ports.data[k]->family == &plan->families[i] &&
+					s->ports.data[k]->id);
 		if (used != s->address_used[i])
 			used ? row->n_users++ : row->n_users--;
 		s->address_used[i] = used;
@@ -567,7 +590,7 @@ static int plan_service(struct plan *plan, struct store_entry *entry)
 	return 0;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------------ */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static int rank(const struct store_entry *entry)
 {
@@ -584,7 +607,8 @@ static int rank(const struct store_entry *entry)
 /* Existing first, then the oldest. */
 static int compare_work(const void *a, const void *b)
 {
-	const struct store_entry *x = *(struct store_entry *const *)a, *y = *(struct store_entry *const *)b;
+	const struct store_entry *x = *(struct store_entry *const *)a,
+				 *y = *(struct store_entry *const *)b;
 	int64_t x_age, y_age;
 	int cmp = rank(x) - rank(y);
 
@@ -646,7 +670,10 @@ int plan_run(struct plan *plan)
 		wake(plan);
 		if (gather(plan) < 0)
 			return -ENOMEM;
-		/* Everybody has claimed now: what is left of a former life is nobody's, and makes room. */
+		/*
+		 * Everybody has claimed now: what is left of a former life is nobody's, and makes
+		 * room.
+		 */
 		if (plan->restored && plan_sweep(plan) < 0)
 			return -ENOMEM;
 		for (size_t i = 0; i < plan->work.len; i++)
@@ -663,13 +690,13 @@ bool plan_wants_run(const struct plan *plan)
 	       store_cidrs_dirty(plan->store) || (plan->room && plan->n_waiting);
 }
 
-/* ---- filter ------------------------------------------------------------------------------------------------------- */
+/* ---- filter ---------------------------------------------------------------------------------- */
 
 static void needed_bits(const struct plan_family *f, uint64_t *words)
 {
 	struct table_entry *t;
 
-	table_for_each (t, &f->rows) {
+	table_for_each(t, &f->rows) {
 		const struct plan_row *row = t->value;
 		const struct plan_backend *b;
 		uint32_t bit;
@@ -680,7 +707,7 @@ static void needed_bits(const struct plan_family *f, uint64_t *words)
 		words[bit >> 6] |= 1ull << (bit & 63);
 		if (!row->owner)
 			continue;
-		vec_for_each (b, &row->owner->backends) {
+		vec_for_each(b, &row->owner->backends) {
 			bit = row_filter_bit(&b->addr);
 			words[SL_FILTER_WORDS + (bit >> 6)] |= 1ull << (bit & 63);
 		}
@@ -700,7 +727,8 @@ int plan_filter_rebuild(struct plan *plan)
 		needed_bits(f, words);
 		f->n_filter[0] = f->n_filter[1] = 0;
 		for (uint32_t w = 0; w < 2 * SL_FILTER_WORDS; w++) {
-			f->n_filter[w >= SL_FILTER_WORDS] += (uint32_t)__builtin_popcountll(words[w]);
+			f->n_filter[w >= SL_FILTER_WORDS] +=
+				(uint32_t)__builtin_popcountll(words[w]);
 			if (words[w] != f->filter[w]) /* a row that is wanted, as it has bits */
 				diff_retire(plan->diff, plan_table(f, ROW4_FILTER), &w, &words[w]);
 		}
@@ -710,7 +738,7 @@ int plan_filter_rebuild(struct plan *plan)
 	return 0;
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------------------ */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static struct plan_family_stats count_family(const struct plan_family *f)
 {

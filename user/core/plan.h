@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * From what the source says (store) and the rules (policy) to the rows we want in the control maps (diff). Pure.
+ * From what the source says (store) and the rules (policy) to the rows we want in the control maps
+ * (diff). Pure.
  *
- * Incremental: plan_run() looks at the services that changed and touches their rows only. Everything that programs can refer to is
- * immutable while published: a changed record is a new slot, a changed list a new range of ring lines; only flags of backends
- * change in place. Numbers that were given back rest until the kernel cannot hold them any more.
+ * Incremental: plan_run() looks at the services that changed and touches their rows only.
+ * Everything that programs can refer to is immutable while published: a changed record is a new
+ * slot, a changed list a new range of ring lines; only flags of backends change in place. Numbers
+ * that were given back rest until the kernel cannot hold them any more.
  *
  * The agent's loop:
- *   start:  diff_saw_all(); RCU barrier; plan_restore(); wait for store_is_listed(); diff_allow_removals()
+ *   start:  diff_saw_all(); RCU barrier; plan_restore();
+ *           wait for store_is_listed(); diff_allow_removals()
  *   always: do {
  *                   plan_run(); apply what is pending in the diff;
  *                   if (plan_rest_begin()) { RCU barrier; plan_rest_end(); }
  *           } while (plan_wants_run());
- * Do not run before store_is_listed(): a service of which half the slices were listed would lose the other half's endpoints.
+ * Do not run before store_is_listed(): a service of which half the slices were listed would lose
+ * the other half's endpoints.
  */
 #ifndef CORE_PLAN_H
 #define CORE_PLAN_H
@@ -30,16 +34,18 @@ struct problems;
 struct store;
 
 /*
- * Sizes, each for one family. From the two options follow all others; the loader makes the maps by them:
- *   sl4_services: rows   sl4_records: slots   sl4_backends, sl4_be_stats: backend_ids   sl4_rings: lines
- *   sl4_names, sl4_svc_stats: service_ids     (ids are indexes, so id_max + 1 elements: already counted in)
+ * Sizes, each for one family. From the two options follow all others; the loader makes the maps by
+ * them:
+ *   sl4_services: rows   sl4_records: slots   sl4_rings: lines
+ *   sl4_backends, sl4_be_stats: backend_ids   sl4_names, sl4_svc_stats: service_ids
+ * Ids are indexes from 1: that element 0 is not used is counted in.
  */
 struct plan_limits {
 	uint32_t max_services; /* service ports admitted */
 	uint32_t max_backends; /* endpoints of service ports admitted */
 	uint32_t service_ids;
 	uint32_t backend_ids;
-	uint32_t rows;  /* entries of sl4_services */
+	uint32_t rows; /* entries of sl4_services */
 	uint32_t slots;
 	uint32_t lines;
 };
@@ -53,7 +59,7 @@ struct plan_config {
 	size_t n_node_ips;
 	const struct cidr *service_cidrs; /* --service-cidr; none: ServiceCIDR objects */
 	size_t n_service_cidrs;
-	const struct address *exclude_vips; /* --exclude-vip: service addresses that are somebody else's business */
+	const struct address *exclude_vips; /* --exclude-vip: somebody else serves these */
 	size_t n_exclude_vips;
 	uint64_t host_netns; /* see struct sl_config */
 	uint32_t flags;      /* SL_CONFIG_ */
@@ -62,49 +68,54 @@ struct plan_config {
 };
 
 /* store, diff and problems outlive the plan. 0, -EINVAL (limits), -ENOMEM. */
-int plan_new(const struct plan_config *config, struct store *store, struct diff *diff, struct problems *problems,
-	     struct plan **ret_plan);
+int plan_new(const struct plan_config *config, struct store *store, struct diff *diff,
+	     struct problems *problems, struct plan **ret_plan);
 void plan_free(struct plan *plan);
 
 /*
- * Restart: takes over what the diff saw in the kernel, by name, so that an unchanged source changes nothing. Once, after
- * diff_saw_all() and an RCU barrier, before the first plan_run(). 0 or -ENOMEM (then free plan and diff, and start again).
+ * Restart: takes over what the diff saw in the kernel, by name, so that an unchanged source changes
+ * nothing. Once, after diff_saw_all() and an RCU barrier, before the first plan_run(). 0 or -ENOMEM
+ * (then free plan and diff, and start again).
  */
 int plan_restore(struct plan *plan);
 
 /*
- * Plans what is dirty in the store. 0, or -ENOMEM: what was not planned stays dirty, call again. What is wanted in the diff is
- * safe to apply in either case.
+ * Plans what is dirty in the store. 0, or -ENOMEM: what was not planned stays dirty, call again.
+ * What is wanted in the diff is safe to apply in either case.
  */
 int plan_run(struct plan *plan);
 /* Something waits for numbers that had to rest, or the store is dirty: call plan_run() again. */
 bool plan_wants_run(const struct plan *plan);
 
 /*
- * Numbers that were given back and that the kernel no longer refers to (all operations on their services are done) wait for a
- * barrier. begin: are there any? Then, after an RCU barrier (every program that was running has ended), end: they may be used again.
+ * Numbers that were given back and that the kernel no longer refers to (all operations on their
+ * services are done) wait for a barrier. begin: are there any? Then, after an RCU barrier (every
+ * program that was running has ended), end: they may be used again.
  */
 bool plan_rest_begin(struct plan *plan);
 void plan_rest_end(struct plan *plan);
 
-/* Other options; limits stay. Everything is planned again by the next plan_run(). 0 or -ENOMEM (nothing changed). */
+/*
+ * Other options; limits stay. Everything is planned again by the next plan_run(). 0 or -ENOMEM
+ * (nothing changed).
+ */
 int plan_configure(struct plan *plan, const struct plan_config *config);
 
 /*
- * Clears filter bits that no service or backend needs any more. Only when no flow can need them: the bits of backends that
- * left are needed by the replies of their last flows. 0 or -ENOMEM.
+ * Clears filter bits that no service or backend needs any more. Only when no flow can need them:
+ * the bits of backends that left are needed by the replies of their last flows. 0 or -ENOMEM.
  */
 int plan_filter_rebuild(struct plan *plan);
 
 struct plan_family_stats {
-	uint32_t services;     /* service ports with an id */
-	uint32_t backends;     /* backend ids in use */
+	uint32_t services; /* service ports with an id */
+	uint32_t backends; /* backend ids in use */
 	uint32_t backends_resting;
-	uint32_t rows;         /* entries of sl4_services */
+	uint32_t rows; /* entries of sl4_services */
 	uint32_t lines_used;
 	uint32_t lines_resting;
-	uint32_t refused;      /* service ports and endpoints that did not fit */
-	uint32_t filter_vips;  /* bits set */
+	uint32_t refused;     /* service ports and endpoints that did not fit */
+	uint32_t filter_vips; /* bits set */
 	uint32_t filter_backends;
 };
 
@@ -116,8 +127,9 @@ struct plan_stats {
 void plan_count(const struct plan *plan, struct plan_stats *ret_stats);
 
 /*
- * A backend id got a new owner since the last call: its counters have to be zeroed (sl4_be_stats) before what is pending is
- * applied. Gives up to max ids of one family and forgets them; call until it returns 0. Likewise for service ids.
+ * A backend id got a new owner since the last call: its counters have to be zeroed (sl4_be_stats)
+ * before what is pending is applied. Gives up to max ids of one family and forgets them; call until
+ * it returns 0. Likewise for service ids.
  */
 size_t plan_take_new_backends(struct plan *plan, int family, uint32_t *ret_ids, size_t max);
 size_t plan_take_new_services(struct plan *plan, int family, uint32_t *ret_ids, size_t max);

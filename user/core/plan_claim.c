@@ -8,9 +8,10 @@
 
 #include "core/plan_state.h"
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
-static size_t encode(const struct plan_family *f, const struct row_service_key *key, unsigned char bytes[ROW_KEY_MAX])
+static size_t encode(const struct plan_family *f, const struct row_service_key *key,
+		     unsigned char bytes[ROW_KEY_MAX])
 {
 	row_encode_key(f->family, key, bytes);
 	return row_tables[plan_table(f, ROW4_SERVICES)].key_len;
@@ -57,7 +58,7 @@ void plan_row_drop(struct plan_family *f, struct plan_row *row)
 	free(row);
 }
 
-/* ---- whose claim counts ------------------------------------------------------------------------------------------- */
+/* ---- whose claim counts ---------------------------------------------------------------------- */
 
 static const char *or_empty(const char *text)
 {
@@ -141,7 +142,7 @@ static int claim(struct plan *plan, struct plan_port *p, const struct row_servic
 	return 0;
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static struct row_service_key address_key(const struct address *addr)
 {
@@ -156,7 +157,8 @@ bool plan_is_service_address(const struct plan_family *f, const struct address *
 	return row && row->n_known;
 }
 
-const struct address *plan_service_address(const struct plan *plan, const struct service *s, int family)
+const struct address *plan_service_address(const struct plan *plan, const struct service *s,
+					   int family)
 {
 	const struct address *found = NULL;
 
@@ -176,7 +178,7 @@ static bool uses_service_address(const struct plan_service *s)
 	for (size_t i = 0; i < s->ports.len; i++) {
 		const struct plan_backend *b;
 
-		vec_for_each (b, &s->ports.data[i]->backends)
+		vec_for_each(b, &s->ports.data[i]->backends)
 			if (plan_is_service_address(s->ports.data[i]->family, &b->addr))
 				return true;
 	}
@@ -201,10 +203,11 @@ void plan_wake_looping(struct plan *plan)
 }
 
 /*
- * An address became a service's, or ceased to be one: services with such an endpoint have to be looked at again. Rare: the
- * address filter says at once that no backend ever had it.
+ * An address became a service's, or ceased to be one: services with such an endpoint have to be
+ * looked at again. Rare: the address filter says at once that no backend ever had it.
  */
-static void address_changed(struct plan *plan, struct plan_family *f, const struct address *addr, bool known)
+static void address_changed(struct plan *plan, struct plan_family *f, const struct address *addr,
+			    bool known)
 {
 	if (known ? plan_filter_has(f, addr, true) : plan->n_loops > 0)
 		plan->addresses_changed = true;
@@ -230,7 +233,8 @@ static void leave_address(struct plan *plan, struct plan_service *s, int i)
 	plan_row_drop(&plan->families[i], row);
 }
 
-static int join_address(struct plan *plan, struct plan_service *s, int i, const struct address *addr)
+static int join_address(struct plan *plan, struct plan_service *s, int i,
+			const struct address *addr)
 {
 	struct row_service_key key = address_key(addr);
 	struct plan_row *row = plan_row_get(&plan->families[i], &key);
@@ -246,28 +250,32 @@ static int join_address(struct plan *plan, struct plan_service *s, int i, const 
 	return 0;
 }
 
-/* ---- ports of a service ------------------------------------------------------------------------------------------- */
+/* ---- ports of a service ---------------------------------------------------------------------- */
 
 const char *plan_port_format(const struct plan_port *p, char *buf, size_t len)
 {
 	const struct store_entry *e = p->service->entry;
 
-	snprintf(buf, len, "Service %s/%s port %s", e->namespace, e->name, p->name[0] ? p->name : "(unnamed)");
+	snprintf(buf, len, "Service %s/%s port %s", e->namespace, e->name,
+		 p->name[0] ? p->name : "(unnamed)");
 	return buf;
 }
 
-static struct plan_port *find_port(const struct plan_service *s, const struct plan_family *f, const struct service_port *sp)
+static struct plan_port *find_port(const struct plan_service *s, const struct plan_family *f,
+				   const struct service_port *sp)
 {
 	for (size_t i = 0; i < s->ports.len; i++) {
 		struct plan_port *p = s->ports.data[i];
 
-		if (!p->stale && p->family == f && p->proto == sp->proto && strcmp(p->name, or_empty(sp->name)) == 0)
+		if (!p->stale && p->family == f && p->proto == sp->proto &&
+		    strcmp(p->name, or_empty(sp->name)) == 0)
 			return p;
 	}
 	return NULL;
 }
 
-static struct plan_port *port_new(struct plan_service *s, struct plan_family *f, const struct service_port *sp)
+static struct plan_port *port_new(struct plan_service *s, struct plan_family *f,
+				  const struct service_port *sp)
 {
 	struct plan_port *p = calloc(1, sizeof(*p));
 
@@ -285,7 +293,8 @@ static struct plan_port *port_new(struct plan_service *s, struct plan_family *f,
 }
 
 /* The port as it is, as it was in a former life, or a new one. */
-static struct plan_port *get_port(struct plan_service *s, struct plan_family *f, const struct service_port *sp)
+static struct plan_port *get_port(struct plan_service *s, struct plan_family *f,
+				  const struct service_port *sp)
 {
 	struct plan_port *p = find_port(s, f, sp);
 
@@ -303,8 +312,8 @@ static struct plan_port *get_port(struct plan_service *s, struct plan_family *f,
 	return p;
 }
 
-static int register_port(struct plan *plan, struct plan_service *s, struct plan_family *f, const struct address *vip,
-			 const struct service_port *sp)
+static int register_port(struct plan *plan, struct plan_service *s, struct plan_family *f,
+			 const struct address *vip, const struct service_port *sp)
 {
 	struct row_service_key key = { *vip, sp->port, sp->proto };
 	struct plan_port *p = get_port(s, f, sp);

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One service port: what its endpoints, lists and rows shall be. First a draft, which may fail; then the commit, which cannot. */
-/* Must not know: in which order ports are planned, and when numbers that were given back may be used again. */
+/*
+ * One service port: what its endpoints, lists and rows shall be. First a draft, which may fail;
+ * then the commit, which cannot.
+ */
+/*
+ * Must not know: in which order ports are planned, and when numbers that were given back may be
+ * used again.
+ */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -12,7 +18,7 @@
 
 #define PROBLEMS_PER_PORT 8 /* refused endpoints named one by one */
 
-/* ---- filter ------------------------------------------------------------------------------------------------------- */
+/* ---- filter ---------------------------------------------------------------------------------- */
 
 static uint32_t filter_word(const struct address *addr, bool backend, uint64_t *ret_mask)
 {
@@ -30,7 +36,8 @@ bool plan_filter_has(const struct plan_family *f, const struct address *addr, bo
 	return f->filter[word] & mask;
 }
 
-int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr, bool backend)
+int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr,
+		    bool backend)
 {
 	uint64_t mask, value;
 	uint32_t word = filter_word(addr, backend, &mask);
@@ -45,7 +52,7 @@ int plan_filter_set(struct plan *plan, struct plan_family *f, const struct addre
 	return 0;
 }
 
-/* ---- records and rows --------------------------------------------------------------------------------------------- */
+/* ---- records and rows ------------------------------------------------------------------------ */
 
 /* Retired records and backends keep their generation, so that it goes on after a restart. */
 void plan_retire_record(struct plan *plan, struct plan_family *f, uint32_t slot, uint32_t gen)
@@ -92,8 +99,8 @@ static void give_back_slot(struct plan_family *f, uint32_t slot)
 }
 
 /* Takes a slot and sets memory aside for record and row. 0, -ENOMEM, -ENOSPC. */
-static int draft_row(struct plan *plan, struct plan_family *f, struct plan_row *row, const struct row_service *content,
-		     struct draft_row *ret_draft)
+static int draft_row(struct plan *plan, struct plan_family *f, struct plan_row *row,
+		     const struct row_service *content, struct draft_row *ret_draft)
 {
 	struct draft_row d = { .row = row, .record = *content };
 	unsigned char key[ROW_KEY_MAX];
@@ -127,13 +134,15 @@ static void undo_row(struct plan_family *f, const struct draft_row *d)
 }
 
 /* The former record's slot goes to rest. */
-static void part_with_record(struct plan *plan, struct plan_family *f, struct plan_row *row, struct plan_rest *rest)
+static void part_with_record(struct plan *plan, struct plan_family *f, struct plan_row *row,
+			     struct plan_rest *rest)
 {
 	plan_retire_record(plan, f, row->slot, row->record.gen);
 	plan_rest_add(rest, REST_SLOT, row->slot, 1);
 }
 
-static void commit_row(struct plan *plan, struct plan_family *f, const struct draft_row *d, struct plan_rest *rest)
+static void commit_row(struct plan *plan, struct plan_family *f, const struct draft_row *d,
+		       struct plan_rest *rest)
 {
 	struct sl_slot_ref ref = { d->slot, d->record.gen };
 	unsigned char bytes[ROW_VALUE_MAX], key[ROW_KEY_MAX];
@@ -154,7 +163,8 @@ static void commit_row(struct plan *plan, struct plan_family *f, const struct dr
 	row->record = d->record;
 }
 
-static void unpublish_row(struct plan *plan, struct plan_family *f, struct plan_row *row, struct plan_rest *rest)
+static void unpublish_row(struct plan *plan, struct plan_family *f, struct plan_row *row,
+			  struct plan_rest *rest)
 {
 	unsigned char key[ROW_KEY_MAX];
 
@@ -168,7 +178,7 @@ static void unpublish_row(struct plan *plan, struct plan_family *f, struct plan_
 	f->n_rows--;
 }
 
-/* ---- the row of an address ---------------------------------------------------------------------------------------- */
+/* ---- the row of an address ------------------------------------------------------------------- */
 
 int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_row *row)
 {
@@ -203,7 +213,7 @@ void plan_address_withdraw(struct plan *plan, struct plan_family *f, struct plan
 	plan_rest_commit(plan, rest);
 }
 
-/* ---- draft of a port ---------------------------------------------------------------------------------------------- */
+/* ---- draft of a port ------------------------------------------------------------------------- */
 
 struct draft_list {
 	struct plan_list list;
@@ -238,7 +248,8 @@ static const char *port_label(const struct plan_port *p)
 	return p->name[0] ? p->name : "(unnamed)";
 }
 
-static void tell_refused(void *ctx, const struct endpoint_slice *slice, const struct address *addr, const char *why)
+static void tell_refused(void *ctx, const struct endpoint_slice *slice, const struct address *addr,
+			 const char *why)
 {
 	struct draft *d = ctx;
 	char text[ADDRESS_TEXT_LEN];
@@ -246,9 +257,10 @@ static void tell_refused(void *ctx, const struct endpoint_slice *slice, const st
 	if (plan_is_service_address(d->port->family, addr))
 		d->loops = true;
 	if (++d->n_refused <= PROBLEMS_PER_PORT)
-		problem_add(d->plan->problems,
-			    "port %s: endpoint %s of EndpointSlice %s %s; it is not used: correct the slice",
-			    port_label(d->port), address_format(addr, text), slice->meta.name, why);
+		problem_add(
+			d->plan->problems,
+			"port %s: endpoint %s of EndpointSlice %s %s; it is not used: correct the slice",
+			port_label(d->port), address_format(addr, text), slice->meta.name, why);
 }
 
 static bool is_service_address(void *ctx, const struct address *addr)
@@ -275,15 +287,18 @@ static int draft_policy(struct draft *d)
 	int rc = policy_resolve(&in, &d->policy);
 
 	if (d->n_refused > PROBLEMS_PER_PORT)
-		problem_add(d->plan->problems, "port %s: %d more endpoints are refused for such reasons",
+		problem_add(d->plan->problems,
+			    "port %s: %d more endpoints are refused for such reasons",
 			    port_label(d->port), d->n_refused - PROBLEMS_PER_PORT);
 	return rc;
 }
 
 static uint16_t backend_flags(const struct policy_endpoint *e)
 {
-	return (uint16_t)((e->in_cluster ? SL_BACKEND_IN_CLUSTER : 0) | (e->in_local ? SL_BACKEND_IN_LOCAL : 0) |
-			  (policy_keeps_flows(e) ? SL_BACKEND_SERVING : 0) | (e->local ? SL_BACKEND_LOCAL : 0) |
+	return (uint16_t)((e->in_cluster ? SL_BACKEND_IN_CLUSTER : 0) |
+			  (e->in_local ? SL_BACKEND_IN_LOCAL : 0) |
+			  (policy_keeps_flows(e) ? SL_BACKEND_SERVING : 0) |
+			  (e->local ? SL_BACKEND_LOCAL : 0) |
 			  (e->terminating ? SL_BACKEND_TERMINATING : 0));
 }
 
@@ -305,7 +320,10 @@ static int take_backend(struct draft *d, struct plan_backend *b)
 	struct plan_family *f = d->port->family;
 	int rc;
 
-	/* What this port loses is not counted as room: it may still be referred to when the new one is. */
+	/*
+	 * What this port loses is not counted as room: it may still be referred to when the new one
+	 * is.
+	 */
 	if (f->n_backends + d->fresh.len >= d->plan->config.limits.max_backends)
 		return -ENOSPC;
 	if (vec_reserve(&d->fresh, 1) < 0)
@@ -327,7 +345,9 @@ static int draft_backends(struct draft *d)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->policy.n_endpoints; i++) {
 		const struct policy_endpoint *e = &d->policy.endpoints[i];
-		struct plan_backend b = { .addr = e->addr, .port = e->port, .flags = backend_flags(e) };
+		struct plan_backend b = { .addr = e->addr,
+					  .port = e->port,
+					  .flags = backend_flags(e) };
 		int rc;
 
 		if (!is_needed(e))
@@ -373,7 +393,7 @@ static int collect_ids(const struct draft *d, uint16_t flag, struct draft_list *
 	l->ids = malloc((d->backends.len + 1) * sizeof(*l->ids));
 	if (!l->ids)
 		return -ENOMEM;
-	vec_for_each (b, &d->backends)
+	vec_for_each(b, &d->backends)
 		if (is_member(b, flag))
 			l->ids[l->n_ids++] = b->id;
 	return 0;
@@ -389,7 +409,7 @@ static int maglev_lines(const struct draft *d, uint16_t flag, struct draft_list 
 	int rc = -ENOMEM;
 
 	if (members && elements) {
-		vec_for_each (b, &d->backends)
+		vec_for_each(b, &d->backends)
 			if (is_member(b, flag))
 				members[n++] = (struct ring_backend){ b->addr, b->port, b->id };
 		rc = ring_maglev(members, n, elements);
@@ -412,12 +432,17 @@ static int build_lines(const struct draft *d, uint16_t flag, struct draft_list *
 	return 0;
 }
 
-/* Does the range of the old list already hold these lines? Only asked after a restart, when the old hash is not known. */
-static bool lines_are_there(const struct draft *d, const struct plan_list *old, const struct draft_list *l)
+/*
+ * Does the range of the old list already hold these lines? Only asked after a restart, when the old
+ * hash is not known.
+ */
+static bool lines_are_there(const struct draft *d, const struct plan_list *old,
+			    const struct draft_list *l)
 {
 	enum row_table t = plan_table(d->port->family, ROW4_RINGS);
 
-	if (old->len != l->list.len || old->lines != l->list.lines || old->algorithm != l->list.algorithm)
+	if (old->len != l->list.len || old->lines != l->list.lines ||
+	    old->algorithm != l->list.algorithm)
 		return false;
 	for (uint32_t i = 0; i < l->list.lines; i++) {
 		uint32_t line = old->line + i;
@@ -448,7 +473,8 @@ static int take_lines(struct draft *d, struct draft_list *l)
 	return 0;
 }
 
-static int draft_list(struct draft *d, uint16_t flag, const struct plan_list *old, struct draft_list *l)
+static int draft_list(struct draft *d, uint16_t flag, const struct plan_list *old,
+		      struct draft_list *l)
 {
 	bool maglev = d->algorithm == SL_ALGORITHM_MAGLEV;
 	int rc = collect_ids(d, flag, l);
@@ -494,7 +520,7 @@ static uint64_t maglev_lines_wanted(const struct draft *d, uint16_t flag)
 	const struct plan_backend *b;
 	size_t n = 0;
 
-	vec_for_each (b, &d->backends)
+	vec_for_each(b, &d->backends)
 		n += is_member(b, flag);
 	return n > ring_maglev_len(n) ? UINT32_MAX : row_ring_lines(ring_maglev_len(n));
 }
@@ -507,9 +533,11 @@ static uint32_t maglev_lines_held(const struct plan_list *l)
 static bool has_maglev_room(const struct draft *d)
 {
 	const struct plan_family *f = d->port->family;
-	uint64_t others = f->n_maglev_lines - maglev_lines_held(&d->port->cluster) - maglev_lines_held(&d->port->local);
+	uint64_t others = f->n_maglev_lines - maglev_lines_held(&d->port->cluster) -
+			  maglev_lines_held(&d->port->local);
 
-	return others + maglev_lines_wanted(d, SL_BACKEND_IN_CLUSTER) + maglev_lines_wanted(d, SL_BACKEND_IN_LOCAL) <=
+	return others + maglev_lines_wanted(d, SL_BACKEND_IN_CLUSTER) +
+		       maglev_lines_wanted(d, SL_BACKEND_IN_LOCAL) <=
 	       f->max_maglev_lines;
 }
 
@@ -521,16 +549,20 @@ static void draft_algorithm(struct draft *d)
 	case BALANCE_RANDOM:
 		break;
 	case BALANCE_LEAST_CONN:
-		problem_add(d->plan->problems, "port %s: annotation sluice.dev/algorithm: least-connections is not "
-			    "available yet: random is used", port_label(d->port));
+		problem_add(d->plan->problems,
+			    "port %s: annotation sluice.dev/algorithm: least-connections is not "
+			    "available yet: random is used",
+			    port_label(d->port));
 		break;
 	case BALANCE_MAGLEV:
 		if (has_maglev_room(d)) {
 			d->algorithm = SL_ALGORITHM_MAGLEV;
 			break;
 		}
-		problem_add(d->plan->problems, "port %s: no room for another Maglev table: random is used; "
-			    "remove annotation sluice.dev/algorithm from other services", port_label(d->port));
+		problem_add(d->plan->problems,
+			    "port %s: no room for another Maglev table: random is used; "
+			    "remove annotation sluice.dev/algorithm from other services",
+			    port_label(d->port));
 	}
 }
 
@@ -547,7 +579,7 @@ static bool has_other_port(const struct draft *d)
 {
 	const struct plan_backend *b;
 
-	vec_for_each (b, &d->backends)
+	vec_for_each(b, &d->backends)
 		if (b->port != d->sp->port)
 			return true;
 	return false;
@@ -555,7 +587,8 @@ static bool has_other_port(const struct draft *d)
 
 static uint16_t service_flags(const struct draft *d)
 {
-	struct policy_needs needs = policy_needs(d->port->service->entry->service, d->sp, d->port->family->family);
+	struct policy_needs needs =
+		policy_needs(d->port->service->entry->service, d->sp, d->port->family->family);
 	uint16_t flags = 0;
 
 	if (needs.internal_local)
@@ -566,8 +599,10 @@ static uint16_t service_flags(const struct draft *d)
 		flags |= SL_SERVICE_ANY_ENDPOINT;
 	if (d->sp->proto == IPPROTO_SCTP && has_other_port(d)) {
 		flags |= SL_SERVICE_SCTP_PORT;
-		problem_add(d->plan->problems, "port %s: SCTP is only translated when the target port is the same; "
-			    "connections are dropped: set targetPort to %u", port_label(d->port), d->sp->port);
+		problem_add(d->plan->problems,
+			    "port %s: SCTP is only translated when the target port is the same; "
+			    "connections are dropped: set targetPort to %u",
+			    port_label(d->port), d->sp->port);
 	}
 	return flags;
 }
@@ -609,7 +644,10 @@ static int draft_id(struct draft *d)
 
 static int draft_rest(struct draft *d)
 {
-	/* rows: those it has and the one it gets; items: their records, two lists, backends that are gone */
+	/*
+	 * rows: those it has and the one it gets; items: their records, two lists, backends that
+	 * are gone
+	 */
 	size_t n_rows = d->port->rows.len + 1;
 
 	d->rest = plan_rest_new(d->port->family, n_rows, n_rows + 2 + d->n_gone);
@@ -629,7 +667,7 @@ static int draft_memory(struct draft *d)
 		return -ENOMEM;
 	if (plan_filter_set(d->plan, f, &d->port->claim->key.vip, false) < 0)
 		return -ENOMEM;
-	vec_for_each (b, &d->backends)
+	vec_for_each(b, &d->backends)
 		if (plan_filter_set(d->plan, f, &b->addr, true) < 0)
 			return -ENOMEM;
 	return 0;
@@ -645,7 +683,7 @@ static int draft_port(struct draft *d)
 	if (!rc)
 		rc = draft_backends(d);
 	if (!rc && !d->backends.len && d->n_left_out)
-		rc = -ENOSPC; /* not a single endpoint: better refused by name than rejecting in silence */
+		rc = -ENOSPC; /* no endpoint fits: refused by name, not rejecting in silence */
 	if (rc)
 		return rc;
 	draft_algorithm(d);
@@ -684,7 +722,7 @@ static void draft_undo(struct draft *d)
 	policy_result_done(&d->policy);
 }
 
-/* ---- commit of a port --------------------------------------------------------------------------------------------- */
+/* ---- commit of a port ------------------------------------------------------------------------ */
 
 static void copy_name(char *to, size_t room, const char *from)
 {
@@ -705,8 +743,8 @@ static void commit_name(struct plan *plan, struct plan_port *p)
 }
 
 /*
- * A backend that loses a flag must keep it until the lists that still name it are replaced, and a new flag must be there
- * before the lists that need it: so both at first, then the new ones.
+ * A backend that loses a flag must keep it until the lists that still name it are replaced, and a
+ * new flag must be there before the lists that need it: so both at first, then the new ones.
  */
 static void commit_backend(struct draft *d, const struct plan_backend *b)
 {
@@ -755,8 +793,8 @@ static void commit_backends(struct draft *d)
 }
 
 /* Backends of the old list that the new one has no more. */
-static void part_with_backends(struct plan *plan, struct plan_port *p, const struct plan_backends *kept,
-			       struct plan_rest *rest)
+static void part_with_backends(struct plan *plan, struct plan_port *p,
+			       const struct plan_backends *kept, struct plan_rest *rest)
 {
 	size_t at = 0;
 
@@ -772,7 +810,8 @@ static void part_with_backends(struct plan *plan, struct plan_port *p, const str
 	}
 }
 
-static void part_with_list(struct plan *plan, struct plan_family *f, struct plan_list *l, struct plan_rest *rest)
+static void part_with_list(struct plan *plan, struct plan_family *f, struct plan_list *l,
+			   struct plan_rest *rest)
 {
 	for (uint32_t i = 0; i < l->lines; i++) {
 		uint32_t line = l->line + i;
@@ -811,7 +850,8 @@ static void forget_row(struct plan_port *p, size_t i)
 	plan_row_drop(p->family, row);
 }
 
-static bool is_settled(const struct plan *plan, const struct plan_family *f, const struct plan_row *row)
+static bool is_settled(const struct plan *plan, const struct plan_family *f,
+		       const struct plan_row *row)
 {
 	unsigned char key[ROW_KEY_MAX];
 
@@ -820,11 +860,13 @@ static bool is_settled(const struct plan *plan, const struct plan_family *f, con
 }
 
 /*
- * What this port gives up must rest until none of its rows leads there any more, so all of them go into `rest`. Rows it had
- * and does not own now disappear, unless somebody else took them over. The port remembers them until the kernel has followed:
- * until then they may lead to a former state of this port, and what it gives up next has to wait for them as well.
+ * What this port gives up must rest until none of its rows leads there any more, so all of them go
+ * into `rest`. Rows it had and does not own now disappear, unless somebody else took them over. The
+ * port remembers them until the kernel has followed: until then they may lead to a former state of
+ * this port, and what it gives up next has to wait for them as well.
  */
-static void leave_rows(struct plan *plan, struct plan_port *p, const struct plan_row *keep, struct plan_rest *rest)
+static void leave_rows(struct plan *plan, struct plan_port *p, const struct plan_row *keep,
+		       struct plan_rest *rest)
 {
 	for (size_t i = p->rows.len; i-- > 0;) {
 		struct plan_row *row = p->rows.data[i];
@@ -883,7 +925,7 @@ static void draft_commit(struct draft *d)
 	policy_result_done(&d->policy);
 }
 
-/* ---- entry points ------------------------------------------------------------------------------------------------- */
+/* ---- entry points ---------------------------------------------------------------------------- */
 
 static void tell_no_room(struct draft *d)
 {
@@ -893,13 +935,18 @@ static void tell_no_room(struct draft *d)
 	int family = d->port->family->family;
 
 	if (!d->id)
-		problem_add(d->plan->problems, "port %s (IPv%d) %s: all %u service ports are in use; raise --max-services",
-			    label, family, what, l->max_services);
+		problem_add(
+			d->plan->problems,
+			"port %s (IPv%d) %s: all %u service ports are in use; raise --max-services",
+			label, family, what, l->max_services);
 	else if (d->n_left_out)
-		problem_add(d->plan->problems, "port %s (IPv%d) %s: all %u backends are in use; raise --max-backends",
+		problem_add(d->plan->problems,
+			    "port %s (IPv%d) %s: all %u backends are in use; raise --max-backends",
 			    label, family, what, l->max_backends);
 	else
-		problem_add(d->plan->problems, "port %s (IPv%d) %s: no free rows; raise --max-services", label, family, what);
+		problem_add(d->plan->problems,
+			    "port %s (IPv%d) %s: no free rows; raise --max-services", label, family,
+			    what);
 }
 
 static void count_refused(struct plan_port *p, uint32_t n)
@@ -925,9 +972,12 @@ int plan_port_update(struct plan *plan, struct plan_port *p, const struct servic
 	}
 	count_refused(p, d.n_left_out);
 	if (d.n_left_out) {
-		problem_add(plan->problems, "port %s (IPv%d): %u of %zu endpoints are not used: all %u backends are in use; "
-			    "raise --max-backends", port_label(p), p->family->family, d.n_left_out,
-			    d.backends.len + d.n_left_out, plan->config.limits.max_backends);
+		problem_add(
+			plan->problems,
+			"port %s (IPv%d): %u of %zu endpoints are not used: all %u backends are in use; "
+			"raise --max-backends",
+			port_label(p), p->family->family, d.n_left_out,
+			d.backends.len + d.n_left_out, plan->config.limits.max_backends);
 		rc = -ENOSPC;
 	}
 	draft_commit(&d);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Numbers that were given back: they rest until the kernel has let go of them and every running program has ended. */
+/*
+ * Numbers that were given back: they rest until the kernel has let go of them and every running
+ * program has ended.
+ */
 /* Must not know: why they were given back. */
 #include <stdlib.h>
 
@@ -77,7 +80,8 @@ static bool cidr_begin(struct plan *plan)
 		return false;
 	for (int f = 0; f < 2; f++)
 		for (int i = 0; i < SL_CIDRS; i++)
-			if (plan->cidrs[f][i].state == CIDR_WRITTEN || plan->cidrs[f][i].state == CIDR_CLEARED)
+			if (plan->cidrs[f][i].state == CIDR_WRITTEN ||
+			    plan->cidrs[f][i].state == CIDR_CLEARED)
 				return true;
 	return false;
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Restart: from the rows the kernel holds back to the state that a plan would have, so that what did not change stays. */
+/*
+ * Restart: from the rows the kernel holds back to the state that a plan would have, so that what
+ * did not change stays.
+ */
 /* Must not know: what the source says; ports are found by name when it does. */
 #include <errno.h>
 #include <stdio.h>
@@ -12,15 +15,18 @@
 struct restore {
 	struct plan *plan;
 	struct plan_family *f;
-	struct plan_port **by_id; /* by service id; ports belong to f->nameless until they are named */
+	struct plan_port *
+		*by_id; /* by service id; ports belong to f->nameless until they are named */
 };
 
 #define NAME_KEY_LEN (SL_NAMESPACE_LEN + SL_NAME_LEN + SL_PORT_NAME_LEN + 8)
 
-static size_t name_key(char *buf, const char *namespace, const char *name, const char *port_name, uint8_t proto)
+static size_t name_key(char *buf, const char *namespace, const char *name, const char *port_name,
+		       uint8_t proto)
 {
-	int len = snprintf(buf, NAME_KEY_LEN, "%.*s\n%.*s\n%.*s\n%u", SL_NAMESPACE_LEN - 1, namespace, SL_NAME_LEN - 1,
-			   name, SL_PORT_NAME_LEN - 1, port_name, proto);
+	int len = snprintf(buf, NAME_KEY_LEN, "%.*s\n%.*s\n%.*s\n%u", SL_NAMESPACE_LEN - 1,
+			   namespace, SL_NAME_LEN - 1, name, SL_PORT_NAME_LEN - 1, port_name,
+			   proto);
 
 	return (size_t)len;
 }
@@ -39,10 +45,11 @@ static int each_actual(struct restore *r, enum row_table table4,
 	return reader.each(reader.ctx, plan_table(r->f, table4), fn, r);
 }
 
-/* ---- names: one port for each service id ---------------------------------------------------------------------------- */
+/* ---- names: one port for each service id ----------------------------------------------------- */
 
 /* *ret_port is NULL when the id cannot be one of ours. */
-static int add_port(struct restore *r, uint32_t id, const struct sl_name *name, struct plan_port **ret_port)
+static int add_port(struct restore *r, uint32_t id, const struct sl_name *name,
+		    struct plan_port **ret_port)
 {
 	struct plan_port *p;
 	int rc;
@@ -81,7 +88,7 @@ static int restore_name(void *ctx, const void *key, const void *value)
 	return add_port(ctx, id, &name, &p);
 }
 
-/* ---- services: what is in force ------------------------------------------------------------------------------------- */
+/* ---- services: what is in force -------------------------------------------------------------- */
 
 /* A list that is in force: its lines are taken and kept. */
 static int adopt_lines(struct restore *r, uint32_t line, uint32_t lines)
@@ -100,7 +107,8 @@ static int adopt_lines(struct restore *r, uint32_t line, uint32_t lines)
 }
 
 /* Another range than the port's: it rests until the row that names it is replaced. */
-static int adopt_other_lines(struct restore *r, const struct plan_row *row, uint32_t line, uint32_t lines)
+static int adopt_other_lines(struct restore *r, const struct plan_row *row, uint32_t line,
+			     uint32_t lines)
 {
 	struct plan_rest *rest = plan_rest_new(r->f, 1, 1);
 	int rc;
@@ -117,8 +125,8 @@ static int adopt_other_lines(struct restore *r, const struct plan_row *row, uint
 }
 
 /* Ranges that overlap others or lie outside are left alone: the lists will be made anew. */
-static int adopt_list(struct restore *r, const struct plan_row *row, struct plan_list *l, uint32_t line, uint32_t len,
-		      uint32_t n_backends)
+static int adopt_list(struct restore *r, const struct plan_row *row, struct plan_list *l,
+		      uint32_t line, uint32_t len, uint32_t n_backends)
 {
 	uint32_t lines = row_ring_lines(len);
 	int rc;
@@ -138,7 +146,8 @@ static int adopt_list(struct restore *r, const struct plan_row *row, struct plan
 	return 0;
 }
 
-static int publish(struct restore *r, struct plan_row *row, const struct row_service *record, uint32_t slot)
+static int publish(struct restore *r, struct plan_row *row, const struct row_service *record,
+		   uint32_t slot)
 {
 	struct sl_slot_ref ref = { slot, record->gen };
 	unsigned char key[ROW_KEY_MAX];
@@ -168,13 +177,18 @@ static int restore_port_row(struct restore *r, struct plan_row *row, struct plan
 		return -ENOMEM;
 	row->owner = p;
 	row->n_refs++;
-	if (adopt_list(r, row, &p->cluster, s->cluster_line, s->cluster_len, s->cluster_backends) < 0)
+	if (adopt_list(r, row, &p->cluster, s->cluster_line, s->cluster_len, s->cluster_backends) <
+	    0)
 		return -ENOMEM;
 	return adopt_list(r, row, &p->local, s->local_line, s->local_len, s->local_backends);
 }
 
-/* The port a record belongs to; one without a name if its name is missing. NULL in *ret_port: there can be none. */
-static int find_port(struct restore *r, const struct row_service *record, struct plan_port **ret_port)
+/*
+ * The port a record belongs to; one without a name if its name is missing. NULL in *ret_port: there
+ * can be none.
+ */
+static int find_port(struct restore *r, const struct row_service *record,
+		     struct plan_port **ret_port)
 {
 	struct sl_name nameless = { .port = record->key.port, .proto = record->key.proto };
 
@@ -186,15 +200,16 @@ static int find_port(struct restore *r, const struct row_service *record, struct
 }
 
 /* A row that programs would not believe is no row: it is left to be removed. */
-static bool read_record(const struct restore *r, const struct row_service_key *key, const struct sl_slot_ref *ref,
-			struct row_service *ret_record)
+static bool read_record(const struct restore *r, const struct row_service_key *key,
+			const struct sl_slot_ref *ref, struct row_service *ret_record)
 {
 	const void *held = diff_actual(r->plan->diff, plan_table(r->f, ROW4_RECORDS), &ref->slot);
 
 	if (!held)
 		return false;
 	row_decode_service(r->f->family, held, ret_record);
-	return ret_record->gen == ref->gen && ret_record->key.port == key->port && ret_record->key.proto == key->proto &&
+	return ret_record->gen == ref->gen && ret_record->key.port == key->port &&
+	       ret_record->key.proto == key->proto &&
 	       address_cmp(&ret_record->key.vip, &key->vip) == 0;
 }
 
@@ -228,7 +243,7 @@ static int restore_service(void *ctx, const void *key_bytes, const void *value)
 	return is_address ? restore_address(r, row) : restore_port_row(r, row, p);
 }
 
-/* ---- backends ------------------------------------------------------------------------------------------------------- */
+/* ---- backends -------------------------------------------------------------------------------- */
 
 static int restore_backend(void *ctx, const void *key, const void *value)
 {
@@ -249,7 +264,8 @@ static int restore_backend(void *ctx, const void *key, const void *value)
 		if (keep(r, ROW4_BACKENDS, key, value) < 0)
 			return -ENOMEM;
 		r->f->n_backends++;
-		return vec_push(&p->backends, (struct plan_backend){ b.addr, b.port, b.flags, id, b.gen });
+		return vec_push(&p->backends,
+				(struct plan_backend){ b.addr, b.port, b.flags, id, b.gen });
 	}
 	rc = ids_note_gen(&r->f->backends, id, b.gen);
 	if (!rc)
@@ -282,8 +298,9 @@ static bool list_names(const struct restore *r, const struct plan_list *l, uint3
 }
 
 /*
- * An endpoint that left and came back has two ids while the agent works on it. The one in the port's list stays. Another row
- * of the port may still lead to the other one, so that rests until all its rows are as they shall be.
+ * An endpoint that left and came back has two ids while the agent works on it. The one in the
+ * port's list stays. Another row of the port may still lead to the other one, so that rests until
+ * all its rows are as they shall be.
  */
 static int drop_double(struct restore *r, struct plan_port *p, size_t i)
 {
@@ -316,7 +333,7 @@ static int sort_backends(struct restore *r, struct plan_port *p)
 	return 0;
 }
 
-/* ---- records that nobody refers to, and the filter ------------------------------------------------------------------ */
+/* ---- records that nobody refers to, and the filter ------------------------------------------- */
 
 static int restore_record(void *ctx, const void *key, const void *value)
 {
@@ -350,12 +367,16 @@ static int restore_filter(void *ctx, const void *key, const void *value)
 	return keep(r, ROW4_FILTER, key, value);
 }
 
-/* ---- ports by name -------------------------------------------------------------------------------------------------- */
+/* ---- ports by name --------------------------------------------------------------------------- */
 
-/* Moves a port from the nameless ones to where its service will find it. Of two with one name the one in force counts. */
+/*
+ * Moves a port from the nameless ones to where its service will find it. Of two with one name the
+ * one in force counts.
+ */
 static int name_port(struct restore *r, struct plan_port *p, bool *ret_moved)
 {
-	const struct sl_name *name = diff_actual(r->plan->diff, plan_table(r->f, ROW4_NAMES), &p->id);
+	const struct sl_name *name =
+		diff_actual(r->plan->diff, plan_table(r->f, ROW4_NAMES), &p->id);
 	char key[NAME_KEY_LEN];
 	struct plan_port *other;
 	size_t len;
@@ -397,8 +418,8 @@ static int name_ports(struct restore *r)
 	return 0;
 }
 
-struct plan_port *plan_claim_restored(struct plan_family *f, const struct store_entry *entry, const char *port_name,
-				      uint8_t proto)
+struct plan_port *plan_claim_restored(struct plan_family *f, const struct store_entry *entry,
+				      const char *port_name, uint8_t proto)
 {
 	char key[NAME_KEY_LEN];
 	size_t len;
@@ -409,9 +430,10 @@ struct plan_port *plan_claim_restored(struct plan_family *f, const struct store_
 	return table_remove(&f->restored, key, len);
 }
 
-/* ---- configuration -------------------------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
-static void restore_cidr(struct cidr_slot *slot, int family, const uint8_t *addr, const uint8_t *mask, size_t bytes)
+static void restore_cidr(struct cidr_slot *slot, int family, const uint8_t *addr,
+			 const uint8_t *mask, size_t bytes)
 {
 	int len = 0;
 
@@ -444,7 +466,7 @@ static int restore_config(struct plan *plan)
 	return diff_want(plan->diff, ROW_CONFIG, &key, &c);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------ */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static int restore_family(struct plan *plan, struct plan_family *f)
 {
@@ -506,7 +528,7 @@ static void sweep_addresses(struct plan *plan, struct plan_family *f)
 {
 	struct table_entry *t;
 
-	table_for_each (t, &f->rows) {
+	table_for_each(t, &f->rows) {
 		struct plan_row *row = t->value;
 
 		if (row->owner || row->n_known)

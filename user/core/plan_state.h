@@ -8,8 +8,9 @@
  *   plan_rest.c     numbers that were given back, until the kernel has let go of them
  *   plan_restore.c  from the kernel's rows back to the state a plan would have
  *
- * Words: a *service* is one Service object; a *port* is one of its ports in one family, and owns an id, backends and two lists;
- * a *row* is one entry of sl4_services with the record it points to. Several ports may claim a row, one owns it.
+ * Words: a *service* is one Service object; a *port* is one of its ports in one family, and owns an
+ * id, backends and two lists; a *row* is one entry of sl4_services with the record it points to.
+ * Several ports may claim a row, one owns it.
  */
 #ifndef CORE_PLAN_STATE_H
 #define CORE_PLAN_STATE_H
@@ -47,11 +48,12 @@ struct plan_list {
 struct plan_row {
 	struct row_service_key key;
 	struct VEC_OF(struct plan_port *) claims; /* who wants it */
-	struct plan_port *owner;                  /* whose record is published; NULL for addresses and before a claim */
+	struct plan_port
+		*owner;   /* whose record is published; NULL for addresses and before a claim */
 	uint32_t n_known; /* address rows: services that have this address … */
 	uint32_t n_users; /* … and those of them that have a port programmed */
 	uint32_t n_refs;  /* ports that remember this row */
-	struct plan_rest *parting; /* address rows that are published: set aside, so that withdrawing cannot fail */
+	struct plan_rest *parting; /* of a published address: withdrawing it cannot fail */
 	bool published;
 	uint32_t slot;
 	struct row_service record; /* valid while published */
@@ -63,11 +65,12 @@ struct plan_port {
 	char *name;
 	uint8_t proto;
 	uint16_t port;
-	uint32_t id; /* 0: not programmed */
-	bool wanted; /* by the object as it is now */
-	bool stale;  /* to be released */
+	uint32_t id;            /* 0: not programmed */
+	bool wanted;            /* by the object as it is now */
+	bool stale;             /* to be released */
 	struct plan_row *claim; /* NULL = none */
-	struct VEC_OF(struct plan_row *) rows; /* published from this port, or still so in the kernel */
+	struct VEC_OF(
+		struct plan_row *) rows; /* published from this port, or still so in the kernel */
 	struct plan_backends backends;
 	struct plan_list cluster, local;
 	uint32_t n_refused; /* what of it did not fit */
@@ -83,7 +86,7 @@ struct plan_service {
 	bool loops;   /* an endpoint was refused because it is a service's address */
 };
 
-/* ---- resting ------------------------------------------------------------------------------------------------------ */
+/* ---- resting --------------------------------------------------------------------------------- */
 
 enum plan_rest_kind {
 	REST_SERVICE,
@@ -97,7 +100,10 @@ struct plan_rest_item {
 	uint32_t start, len;
 };
 
-/* Numbers of one port that rest until none of these rows is pending, and then until a barrier has passed. */
+/*
+ * Numbers of one port that rest until none of these rows is pending, and then until a barrier has
+ * passed.
+ */
 struct plan_rest {
 	struct plan_rest *next;
 	struct plan_family *family;
@@ -107,30 +113,33 @@ struct plan_rest {
 	struct plan_rest_item items[];
 };
 
-/* ---- all of it ---------------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 struct plan_family {
 	int family; /* 4 or 6 */
 	struct ids services, backends, slots;
 	struct extents lines;
-	struct table rows; /* bytes of the key → struct plan_row */
+	struct table rows;                       /* bytes of the key → struct plan_row */
 	uint32_t n_services, n_backends, n_rows; /* in use: what the limits are about */
 	uint32_t n_maglev_lines, max_maglev_lines;
 	uint32_t n_refused;
 	uint64_t filter[2 * SL_FILTER_WORDS];
 	uint32_t n_filter[2]; /* bits set: addresses of services, of backends */
 	struct VEC_OF(uint32_t) new_services, new_backends;
-	/* restored ports that no service has claimed yet: "namespace\nname\nport name\nprotocol" → struct plan_port */
+	/*
+	 * restored ports that no service has claimed yet: "namespace\nname\nport name\nprotocol" →
+	 * struct plan_port
+	 */
 	struct table restored;
 	struct VEC_OF(struct plan_port *) nameless; /* restored, and nobody can claim them */
 };
 
 enum cidr_state {
 	CIDR_OFF,
-	CIDR_WRITTEN,  /* there, but its mask is off: waits for a barrier */
-	CIDR_READY,    /* … which has passed */
+	CIDR_WRITTEN, /* there, but its mask is off: waits for a barrier */
+	CIDR_READY,   /* … which has passed */
 	CIDR_ON,
-	CIDR_CLEARED,  /* switched off: waits for a barrier */
+	CIDR_CLEARED, /* switched off: waits for a barrier */
 };
 
 struct cidr_slot {
@@ -150,8 +159,8 @@ struct plan {
 	struct plan_rest *resting;
 	struct VEC_OF(struct store_entry *) work;
 	bool config_dirty, node_dirty;
-	bool restored; /* rows of a former life are there, and not yet swept */
-	bool room;     /* something became free: those who wait may try */
+	bool restored;    /* rows of a former life are there, and not yet swept */
+	bool room;        /* something became free: those who wait may try */
 	size_t n_waiting; /* services that wait for room */
 	size_t n_loops;   /* services of which an endpoint was refused as a service's address */
 	bool addresses_changed; /* in a way that may make endpoints loop, or cease to */
@@ -176,28 +185,41 @@ struct plan_row *plan_row_find(const struct plan_family *f, const struct row_ser
 void plan_row_drop(struct plan_family *f, struct plan_row *row);
 /* The claim that counts: the oldest service's. NULL = none. */
 struct plan_port *plan_row_winner(const struct plan_row *row);
-/* Brings ports, claims and addresses of a service in line with its object. 0 or -ENOMEM. Idempotent. */
+/*
+ * Brings ports, claims and addresses of a service in line with its object. 0 or -ENOMEM.
+ * Idempotent.
+ */
 int plan_register(struct plan *plan, struct store_entry *entry);
-/* After registering: wakes services whose endpoints became service addresses, or are none any more. */
+/*
+ * After registering: wakes services whose endpoints became service addresses, or are none any more.
+ */
 void plan_wake_looping(struct plan *plan);
 bool plan_is_service_address(const struct plan_family *f, const struct address *addr);
 /* Would this service object be programmed at all in this family? Its address, or NULL. */
-const struct address *plan_service_address(const struct plan *plan, const struct service *s, int family);
+const struct address *plan_service_address(const struct plan *plan, const struct service *s,
+					   int family);
 const char *plan_port_format(const struct plan_port *p, char *buf, size_t len);
 
 /* plan_port.c */
-/* 0, -ENOMEM (nothing changed), -ENOSPC (told as a problem; a port that was programmed stays as it was). */
+/*
+ * 0, -ENOMEM (nothing changed), -ENOSPC (told as a problem; a port that was programmed stays as it
+ * was).
+ */
 int plan_port_update(struct plan *plan, struct plan_port *p, const struct service_port *sp);
 /* Everything it holds is given back. 0 or -ENOMEM (nothing changed). */
 int plan_port_release(struct plan *plan, struct plan_port *p);
 void plan_port_free(struct plan_port *p);
-/* Publishes or takes away the row that makes all other ports of an address reject. 0, -ENOMEM, -ENOSPC; does nothing twice. */
+/*
+ * Publishes or takes away the row that makes all other ports of an address reject. 0, -ENOMEM,
+ * -ENOSPC; does nothing twice.
+ */
 int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_row *row);
 void plan_address_withdraw(struct plan *plan, struct plan_family *f, struct plan_row *row);
 void plan_retire_record(struct plan *plan, struct plan_family *f, uint32_t slot, uint32_t gen);
 void plan_retire_backend(struct plan *plan, struct plan_family *f, uint32_t id, uint32_t gen);
 /* Sets the bit of an address, of a service or (backend) of a backend. 0 or -ENOMEM. */
-int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr, bool backend);
+int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr,
+		    bool backend);
 bool plan_filter_has(const struct plan_family *f, const struct address *addr, bool backend);
 
 /* plan_rest.c */
@@ -210,10 +232,12 @@ void plan_rest_commit(struct plan *plan, struct plan_rest *r);
 void plan_rest_free_all(struct plan *plan);
 
 /* plan_restore.c */
-/* Restored rows and ports that no service claimed. 0 or -ENOMEM (the rest is done in the next run). */
+/*
+ * Restored rows and ports that no service claimed. 0 or -ENOMEM (the rest is done in the next run).
+ */
 int plan_sweep(struct plan *plan);
 /* The restored port of this name, which leaves the set; NULL = none. */
-struct plan_port *plan_claim_restored(struct plan_family *f, const struct store_entry *entry, const char *port_name,
-				      uint8_t proto);
+struct plan_port *plan_claim_restored(struct plan_family *f, const struct store_entry *entry,
+				      const char *port_name, uint8_t proto);
 
 #endif

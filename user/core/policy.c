@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Which endpoints of a service port this node may use: merging of slices, conditions, hints, Local policies, fallbacks. */
-/* Must not know: ids, rows, maps; nor what other services do, beyond whether an address is a service's. */
+/*
+ * Which endpoints of a service port this node may use: merging of slices, conditions, hints, Local
+ * policies, fallbacks.
+ */
+/*
+ * Must not know: ids, rows, maps; nor what other services do, beyond whether an address is a
+ * service's.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +14,7 @@
 #include "base/vec.h"
 #include "core/policy.h"
 
-/* ---- what a service asks for -------------------------------------------------------------------------------------- */
+/* ---- what a service asks for ----------------------------------------------------------------- */
 
 static size_t count_family(const struct address *addrs, size_t n, int family)
 {
@@ -19,7 +25,8 @@ static size_t count_family(const struct address *addrs, size_t n, int family)
 	return count;
 }
 
-struct policy_needs policy_needs(const struct service *s, const struct service_port *port, int family)
+struct policy_needs policy_needs(const struct service *s, const struct service_port *port,
+				 int family)
 {
 	size_t external_ips = count_family(s->external_ips, s->n_external_ips, family);
 	size_t lb_ips = count_family(s->lb_ips, s->n_lb_ips, family);
@@ -33,7 +40,7 @@ struct policy_needs policy_needs(const struct service *s, const struct service_p
 	};
 }
 
-/* ---- topology ----------------------------------------------------------------------------------------------------- */
+/* ---- topology -------------------------------------------------------------------------------- */
 
 enum topology {
 	TOPOLOGY_NONE,
@@ -49,7 +56,8 @@ static bool names_one(char *const *hints, size_t n, const char *wanted)
 	return false;
 }
 
-static bool matches(const struct policy_endpoint *e, enum topology topology, const struct policy_node *node)
+static bool matches(const struct policy_endpoint *e, enum topology topology,
+		    const struct policy_node *node)
 {
 	if (topology == TOPOLOGY_NONE)
 		return true;
@@ -64,7 +72,8 @@ static bool is_hinted(const struct policy_endpoint *e, enum topology topology)
 {
 	if (!e->source)
 		return false;
-	return topology == TOPOLOGY_NODE ? e->source->n_node_hints > 0 : e->source->n_zone_hints > 0;
+	return topology == TOPOLOGY_NODE ? e->source->n_node_hints > 0
+					 : e->source->n_zone_hints > 0;
 }
 
 /* Every ready endpoint has hints of this kind, and one of them is for us. */
@@ -86,7 +95,8 @@ static bool is_usable(const struct policy_endpoint *endpoints, size_t n, enum to
 	return ours;
 }
 
-static enum topology choose_topology(const struct policy_endpoint *endpoints, size_t n, const struct policy_node *node)
+static enum topology choose_topology(const struct policy_endpoint *endpoints, size_t n,
+				     const struct policy_node *node)
 {
 	if (is_usable(endpoints, n, TOPOLOGY_NODE, node))
 		return TOPOLOGY_NODE;
@@ -95,20 +105,22 @@ static enum topology choose_topology(const struct policy_endpoint *endpoints, si
 	return TOPOLOGY_NONE;
 }
 
-/* ---- lists -------------------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 static bool is_fallback(const struct policy_endpoint *e)
 {
 	return e->serving && e->terminating;
 }
 
-static size_t fill_cluster(struct policy_endpoint *endpoints, size_t n, const struct policy_node *node)
+static size_t fill_cluster(struct policy_endpoint *endpoints, size_t n,
+			   const struct policy_node *node)
 {
 	enum topology topology = choose_topology(endpoints, n, node);
 	size_t count = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		endpoints[i].in_cluster = endpoints[i].ready && matches(&endpoints[i], topology, node);
+		endpoints[i].in_cluster = endpoints[i].ready &&
+					  matches(&endpoints[i], topology, node);
 		count += endpoints[i].in_cluster;
 	}
 	for (size_t i = 0, empty = !count; empty && i < n; i++) {
@@ -133,12 +145,14 @@ static size_t fill_local(struct policy_endpoint *endpoints, size_t n)
 	return count;
 }
 
-void policy_categorize(struct policy_endpoint *endpoints, size_t n, const struct policy_needs *needs,
-		       const struct policy_node *node, struct policy_summary *ret_summary)
+void policy_categorize(struct policy_endpoint *endpoints, size_t n,
+		       const struct policy_needs *needs, const struct policy_node *node,
+		       struct policy_summary *ret_summary)
 {
 	struct policy_summary sum = {
 		.uses_cluster = !needs->internal_local || needs->externally_accessible,
-		.uses_local = needs->internal_local || (needs->external_local && needs->externally_accessible),
+		.uses_local = needs->internal_local ||
+			      (needs->external_local && needs->externally_accessible),
 	};
 
 	for (size_t i = 0; i < n; i++)
@@ -153,7 +167,7 @@ void policy_categorize(struct policy_endpoint *endpoints, size_t n, const struct
 	*ret_summary = sum;
 }
 
-/* ---- merging of slices -------------------------------------------------------------------------------------------- */
+/* ---- merging of slices ----------------------------------------------------------------------- */
 
 struct copy {
 	struct policy_endpoint e;
@@ -162,7 +176,8 @@ struct copy {
 
 struct copies VEC_OF(struct copy);
 
-static bool is_welcome(const struct policy_input *in, const struct endpoint_slice *slice, const struct address *addr)
+static bool is_welcome(const struct policy_input *in, const struct endpoint_slice *slice,
+		       const struct address *addr)
 {
 	const char *why = address_refusal(addr);
 
@@ -175,7 +190,8 @@ static bool is_welcome(const struct policy_input *in, const struct endpoint_slic
 	return !why;
 }
 
-static int add_port(const struct policy_input *in, const struct endpoint_slice *slice, uint16_t port, struct copies *copies)
+static int add_port(const struct policy_input *in, const struct endpoint_slice *slice,
+		    uint16_t port, struct copies *copies)
 {
 	for (size_t i = 0; i < slice->n_endpoints; i++) {
 		const struct endpoint *source = &slice->endpoints[i];
@@ -234,7 +250,10 @@ static int compare_copies(const void *a, const void *b)
 	return cmp ? cmp : (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-/* Copies of one endpoint become one: a terminating copy never replaces one that was met before, any other always does. */
+/*
+ * Copies of one endpoint become one: a terminating copy never replaces one that was met before, any
+ * other always does.
+ */
 static size_t fold(const struct copies *copies, struct policy_endpoint *ret_endpoints)
 {
 	size_t n = 0;
@@ -265,7 +284,8 @@ int policy_resolve(const struct policy_input *in, struct policy_result *ret_resu
 		vec_sort(&copies, compare_copies);
 		if (copies.len)
 			result.n_endpoints = fold(&copies, result.endpoints);
-		policy_categorize(result.endpoints, result.n_endpoints, &needs, in->node, &result.summary);
+		policy_categorize(result.endpoints, result.n_endpoints, &needs, in->node,
+				  &result.summary);
 		*ret_result = result;
 	}
 	vec_done(&copies);

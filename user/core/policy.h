@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which endpoints of a service port may be used from this node, and for which kind of traffic: the rules of kube-proxy
- * (merging of slices, conditions, topology hints, traffic policies, terminating fallback). Pure.
+ * Which endpoints of a service port may be used from this node, and for which kind of traffic: the
+ * rules of kube-proxy (merging of slices, conditions, topology hints, traffic policies, terminating
+ * fallback). Pure.
  */
 #ifndef CORE_POLICY_H
 #define CORE_POLICY_H
@@ -29,20 +30,21 @@ struct policy_endpoint {
 	bool local;      /* runs on this node */
 	bool in_cluster; /* out: may be used by traffic of policy Cluster */
 	bool in_local;   /* out: may be used by traffic of policy Local */
-	const struct endpoint *source; /* hints, node and pod name; never NULL in the output of policy_resolve() */
+	const struct endpoint *
+		source; /* hints, node and pod name; never NULL in the output of policy_resolve() */
 };
 
 /* What a service port needs of its endpoints; policy_needs() says it for a Service. */
 struct policy_needs {
-	bool internal_local;        /* internalTrafficPolicy: Local */
-	bool external_local;        /* externalTrafficPolicy: Local, of a type for which it counts */
-	bool externally_accessible; /* has a node port, external IP or load balancer VIP in this family */
+	bool internal_local; /* internalTrafficPolicy: Local */
+	bool external_local; /* externalTrafficPolicy: Local, of a type for which it counts */
+	bool externally_accessible; /* node port, external IP or VIP in this family */
 };
 
 struct policy_summary {
 	bool uses_cluster; /* false: in_cluster is false everywhere */
 	bool uses_local;
-	bool any; /* some endpoint somewhere could serve: an empty local list drops, it does not reject */
+	bool any; /* somebody somewhere could serve: an empty local list drops */
 	size_t n_cluster;
 	size_t n_local;
 };
@@ -59,28 +61,34 @@ struct policy_input {
 	const struct service *service;
 	const struct service_port *port;
 	int family; /* 4 or 6 */
-	const struct endpoint_slice *const *slices; /* all of the service, any family, sorted by name */
+	const struct endpoint_slice *const
+		*slices; /* all of the service, any family, sorted by name */
 	size_t n_slices;
 	const struct policy_node *node;
-	/* Is it the address of a service? Such endpoints would loop, and are refused. May be NULL. */
+	/*
+	 * Is it the address of a service? Such endpoints would loop, and are refused. May be NULL.
+	 */
 	bool (*is_service_address)(void *ctx, const struct address *addr);
 	/* An endpoint was refused: why, as a clause ("is a loopback address"). May be NULL. */
-	void (*refused)(void *ctx, const struct endpoint_slice *slice, const struct address *addr, const char *why);
+	void (*refused)(void *ctx, const struct endpoint_slice *slice, const struct address *addr,
+			const char *why);
 	void *ctx;
 };
 
-struct policy_needs policy_needs(const struct service *s, const struct service_port *port, int family);
+struct policy_needs policy_needs(const struct service *s, const struct service_port *port,
+				 int family);
 
 /* Merges, judges and sorts. 0 or -ENOMEM. */
 int policy_resolve(const struct policy_input *in, struct policy_result *ret_result);
 void policy_result_done(struct policy_result *r);
 
 /*
- * The part of policy_resolve() after merging: sets in_cluster and in_local of each endpoint. Hints are read from ->source
- * (NULL: none).
+ * The part of policy_resolve() after merging: sets in_cluster and in_local of each endpoint. Hints
+ * are read from ->source (NULL: none).
  */
-void policy_categorize(struct policy_endpoint *endpoints, size_t n, const struct policy_needs *needs,
-		       const struct policy_node *node, struct policy_summary *ret_summary);
+void policy_categorize(struct policy_endpoint *endpoints, size_t n,
+		       const struct policy_needs *needs, const struct policy_node *node,
+		       struct policy_summary *ret_summary);
 
 /* Keeps running UDP flows: in a list or not, ready or not, as long as it serves. */
 static inline bool policy_keeps_flows(const struct policy_endpoint *e)

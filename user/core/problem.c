@@ -52,7 +52,7 @@ static void object_free(void *value)
 
 	if (!o)
 		return;
-	vec_for_each (r, &o->reasons)
+	vec_for_each(r, &o->reasons)
 		free(r->text);
 	vec_done(&o->reasons);
 	free(o->name);
@@ -112,7 +112,7 @@ void problem_begin(struct problems *p, const char *teller, const char *object)
 	o = find(p);
 	if (!o)
 		return;
-	vec_for_each (r, &o->reasons)
+	vec_for_each(r, &o->reasons)
 		r->said = false;
 }
 
@@ -124,7 +124,7 @@ static int try_text(struct problems *p, const char *text)
 
 	if (!o)
 		return -ENOMEM;
-	vec_for_each (r, &o->reasons) {
+	vec_for_each(r, &o->reasons) {
 		if (strcmp(r->text, text) == 0) {
 			r->said = true;
 			return 0;
@@ -205,27 +205,28 @@ static int compare_objects(const void *a, const void *b)
 	return strcmp((*(struct object *const *)a)->name, (*(struct object *const *)b)->name);
 }
 
-void problem_each(const struct problems *p, void (*fn)(void *ctx, const char *object, const char *reason), void *ctx)
+void problem_each(const struct problems *p,
+		  void (*fn)(void *ctx, const char *object, const char *reason), void *ctx)
 {
 	struct object **sorted = p->objects.len ? malloc(p->objects.len * sizeof(*sorted)) : NULL;
 	struct table_entry *entry;
 	struct reason *r;
 	size_t n = 0;
 
-	table_for_each (entry, &p->objects) {
+	table_for_each(entry, &p->objects) {
 		struct object *o = entry->value;
 
 		if (sorted) {
 			sorted[n++] = o;
 			continue;
 		}
-		vec_for_each (r, &o->reasons) /* no memory to sort: as they came */
+		vec_for_each(r, &o->reasons) /* no memory to sort: as they came */
 			fn(ctx, o->name, r->text);
 	}
 	if (n > 1)
 		qsort(sorted, n, sizeof(*sorted), compare_objects);
 	for (size_t i = 0; i < n; i++)
-		vec_for_each (r, &sorted[i]->reasons)
+		vec_for_each(r, &sorted[i]->reasons)
 			fn(ctx, sorted[i]->name, r->text);
 	free(sorted);
 }

@@ -31,8 +31,9 @@ static uint64_t mix(uint64_t x)
 }
 
 /*
- * Hash of address and port, the same on every node whatever its byte order. Part of the contract between nodes: another
- * function would move flows while half the cluster is upgraded (tests/unit pins its values).
+ * Hash of address and port, the same on every node whatever its byte order. Part of the contract
+ * between nodes: another function would move flows while half the cluster is upgraded (tests/unit
+ * pins its values).
  */
 static uint64_t hash_backend(const struct ring_backend *b, uint64_t seed)
 {
@@ -58,14 +59,16 @@ struct walk {
 
 static int compare_walks(const void *a, const void *b)
 {
-	const struct ring_backend *x = ((const struct walk *)a)->backend, *y = ((const struct walk *)b)->backend;
+	const struct ring_backend *x = ((const struct walk *)a)->backend,
+				  *y = ((const struct walk *)b)->backend;
 	int cmp = address_cmp(&x->addr, &y->addr);
 
 	return cmp ? cmp : (x->port > y->port) - (x->port < y->port);
 }
 
 /* Turns are taken in order of address and port, so that ties are broken alike on every node. */
-static void start_walks(const struct ring_backend *backends, size_t n, uint32_t len, struct walk *walks)
+static void start_walks(const struct ring_backend *backends, size_t n, uint32_t len,
+			struct walk *walks)
 {
 	for (size_t i = 0; i < n; i++)
 		walks[i] = (struct walk){
@@ -90,7 +93,8 @@ int ring_maglev(const struct ring_backend *backends, size_t n, uint32_t *ret_ids
 	if (!walks)
 		return -ENOMEM;
 	start_walks(backends, n, len, walks);
-	memset(ret_ids, 0, len * sizeof(*ret_ids)); /* id 0 is never used: it marks an empty position */
+	memset(ret_ids, 0,
+	       len * sizeof(*ret_ids)); /* id 0 is never used: it marks an empty position */
 	for (size_t i = 0; filled < len; i = i + 1 < n ? i + 1 : 0) {
 		struct walk *w = &walks[i];
 

@@ -6,7 +6,8 @@
 #include "core/rows.h"
 
 const struct row_table_info row_tables[ROW_TABLE_COUNT] = {
-#define ROW_TABLE_INFO(id, map_name, key, value, is_array) [id] = { #map_name, sizeof(key), sizeof(value), is_array },
+#define ROW_TABLE_INFO(id, map_name, key, value, is_array) \
+	[id] = { #map_name, sizeof(key), sizeof(value), is_array },
 	ROW_TABLES(ROW_TABLE_INFO)
 #undef ROW_TABLE_INFO
 };
@@ -23,68 +24,60 @@ static struct address address_of(int family, const void *bytes)
 }
 
 /* The same assignments for the structs of either family: r is the one form, w the bytes. */
-#define ENCODE_KEY(w, r)                                \
-	do {                                            \
-		memset((w), 0, sizeof(*(w)));           \
-		memcpy((w)->vip, (r)->vip.b, sizeof((w)->vip)); \
-		(w)->port = (r)->port;                  \
-		(w)->proto = (r)->proto;                \
-	} while (0)
-
-#define ENCODE_SERVICE(w, r)                                            \
-	do {                                                            \
-		memset((w), 0, sizeof(*(w)));                           \
-		memcpy((w)->vip, (r)->key.vip.b, sizeof((w)->vip));     \
-		(w)->port = (r)->key.port;                              \
-		(w)->proto = (r)->key.proto;                            \
-		(w)->kind = (r)->kind;                                  \
-		(w)->gen = (r)->gen;                                    \
-		(w)->service = (r)->service;                            \
-		(w)->cluster_line = (r)->cluster_line;                  \
-		(w)->cluster_len = (r)->cluster_len;                    \
-		(w)->local_line = (r)->local_line;                      \
-		(w)->local_len = (r)->local_len;                        \
-		(w)->cluster_backends = (r)->cluster_backends;          \
-		(w)->local_backends = (r)->local_backends;              \
-		(w)->affinity_s = (r)->affinity_s;                      \
-		(w)->flags = (r)->flags;                                \
-		(w)->algorithm = (r)->algorithm;                        \
-	} while (0)
-
-#define DECODE_SERVICE(w, fam)                                   \
-	(struct row_service){                                    \
-		.key = { address_of((fam), (w)->vip), (w)->port, (w)->proto }, \
-		.kind = (w)->kind,                               \
-		.gen = (w)->gen,                                 \
-		.service = (w)->service,                         \
-		.cluster_line = (w)->cluster_line,               \
-		.cluster_len = (w)->cluster_len,                 \
-		.cluster_backends = (w)->cluster_backends,       \
-		.local_line = (w)->local_line,                   \
-		.local_len = (w)->local_len,                     \
-		.local_backends = (w)->local_backends,           \
-		.affinity_s = (w)->affinity_s,                   \
-		.flags = (w)->flags,                             \
-		.algorithm = (w)->algorithm,                     \
-	}
-
-#define ENCODE_BACKEND(w, r)                                    \
+#define ENCODE_KEY(w, r)                                        \
 	do {                                                    \
 		memset((w), 0, sizeof(*(w)));                   \
-		memcpy((w)->addr, (r)->addr.b, sizeof((w)->addr)); \
+		memcpy((w)->vip, (r)->vip.b, sizeof((w)->vip)); \
 		(w)->port = (r)->port;                          \
-		(w)->flags = (r)->flags;                        \
-		(w)->gen = (r)->gen;                            \
-		(w)->service = (r)->service;                    \
+		(w)->proto = (r)->proto;                        \
 	} while (0)
 
-#define DECODE_BACKEND(w, fam)                      \
-	(struct row_backend){                       \
-		.addr = address_of((fam), (w)->addr), \
-		.port = (w)->port,                  \
-		.flags = (w)->flags,                \
-		.gen = (w)->gen,                    \
-		.service = (w)->service,            \
+#define ENCODE_SERVICE(w, r)                                        \
+	do {                                                        \
+		memset((w), 0, sizeof(*(w)));                       \
+		memcpy((w)->vip, (r)->key.vip.b, sizeof((w)->vip)); \
+		(w)->port = (r)->key.port;                          \
+		(w)->proto = (r)->key.proto;                        \
+		(w)->kind = (r)->kind;                              \
+		(w)->gen = (r)->gen;                                \
+		(w)->service = (r)->service;                        \
+		(w)->cluster_line = (r)->cluster_line;              \
+		(w)->cluster_len = (r)->cluster_len;                \
+		(w)->local_line = (r)->local_line;                  \
+		(w)->local_len = (r)->local_len;                    \
+		(w)->cluster_backends = (r)->cluster_backends;      \
+		(w)->local_backends = (r)->local_backends;          \
+		(w)->affinity_s = (r)->affinity_s;                  \
+		(w)->flags = (r)->flags;                            \
+		(w)->algorithm = (r)->algorithm;                    \
+	} while (0)
+
+#define DECODE_SERVICE(w, fam)                                                                    \
+	(struct row_service)                                                                      \
+	{                                                                                         \
+		.key = { address_of((fam), (w)->vip), (w)->port, (w)->proto }, .kind = (w)->kind, \
+		.gen = (w)->gen, .service = (w)->service, .cluster_line = (w)->cluster_line,      \
+		.cluster_len = (w)->cluster_len, .cluster_backends = (w)->cluster_backends,       \
+		.local_line = (w)->local_line, .local_len = (w)->local_len,                       \
+		.local_backends = (w)->local_backends, .affinity_s = (w)->affinity_s,             \
+		.flags = (w)->flags, .algorithm = (w)->algorithm,                                 \
+	}
+
+#define ENCODE_BACKEND(w, r)                                       \
+	do {                                                       \
+		memset((w), 0, sizeof(*(w)));                      \
+		memcpy((w)->addr, (r)->addr.b, sizeof((w)->addr)); \
+		(w)->port = (r)->port;                             \
+		(w)->flags = (r)->flags;                           \
+		(w)->gen = (r)->gen;                               \
+		(w)->service = (r)->service;                       \
+	} while (0)
+
+#define DECODE_BACKEND(w, fam)                                                                \
+	(struct row_backend)                                                                  \
+	{                                                                                     \
+		.addr = address_of((fam), (w)->addr), .port = (w)->port, .flags = (w)->flags, \
+		.gen = (w)->gen, .service = (w)->service,                                     \
 	}
 
 void row_encode_key(int family, const struct row_service_key *key, void *ret_bytes)

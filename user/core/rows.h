@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The control maps as tables of rows: which there are, how large key and value are, and in which order they are written.
- * Everything that reads or writes rows (plan, diff, view, the maps of the kernel) meets here. Pure.
+ * The control maps as tables of rows: which there are, how large key and value are, and in which
+ * order they are written. Everything that reads or writes rows (plan, diff, view, the maps of the
+ * kernel) meets here. Pure.
  *
- * A row is the bytes of the ABI (sluice_abi.h). In tables that are arrays a row of zeros is the same as no row, so taking
- * a row away means writing zeros there, and deleting the key in tables that are hashes.
+ * A row is the bytes of the ABI (sluice_abi.h). In tables that are arrays a row of zeros is the
+ * same as no row, so taking a row away means writing zeros there, and deleting the key in tables
+ * that are hashes.
  */
 #ifndef CORE_ROWS_H
 #define CORE_ROWS_H
@@ -17,6 +19,7 @@
 #include "sluice_abi.h"
 
 /* In the order in which they are written; taken away in reverse. */
+/* clang-format off */
 #define ROW_TABLES(X)                                                                      \
 	/* id              map            key                     value               array */ \
 	X(ROW_CONFIG,    sl_config,     __u32,                  struct sl_config,    true)  \
@@ -32,12 +35,13 @@
 	X(ROW6_RECORDS,  sl6_records,   __u32,                  struct sl6_service,  true)  \
 	X(ROW4_SERVICES, sl4_services,  struct sl4_service_key, struct sl_slot_ref,  false) \
 	X(ROW6_SERVICES, sl6_services,  struct sl6_service_key, struct sl_slot_ref,  false)
+/* clang-format on */
 
 enum row_table {
 #define ROW_TABLE_ENUM(id, map, key, value, array) id,
 	ROW_TABLES(ROW_TABLE_ENUM)
 #undef ROW_TABLE_ENUM
-	ROW_TABLE_COUNT,
+		ROW_TABLE_COUNT,
 };
 
 #define ROW_KEY_MAX   24                       /* sizeof(struct sl6_service_key) */
@@ -52,7 +56,10 @@ struct row_table_info {
 
 extern const struct row_table_info row_tables[ROW_TABLE_COUNT];
 
-/* The table of that kind for a family (4 or 6), e.g. row_table_of(ROW4_NAMES, 6) is ROW6_NAMES. Not for ROW_CONFIG. */
+/*
+ * The table of that kind for a family (4 or 6), e.g. row_table_of(ROW4_NAMES, 6) is ROW6_NAMES. Not
+ * for ROW_CONFIG.
+ */
 static inline enum row_table row_table_of(enum row_table table4, int family)
 {
 	return family == 6 ? (enum row_table)(table4 + 1) : table4;
@@ -65,11 +72,12 @@ static inline enum row_table row_table_of(enum row_table table4, int family)
  */
 struct row_reader {
 	void *ctx;
-	int (*each)(void *ctx, enum row_table table, int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx);
+	int (*each)(void *ctx, enum row_table table,
+		    int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx);
 	int (*get)(void *ctx, enum row_table table, const void *key, void *ret_value);
 };
 
-/* ---- rows of both families in one form ----------------------------------------------------------------------------- */
+/* ---- rows of both families in one form ------------------------------------------------------- */
 
 struct row_service_key {
 	struct address vip;
@@ -97,7 +105,10 @@ struct row_backend {
 	uint32_t service;
 };
 
-/* Bytes of the ABI and back. `family` is 4 or 6; buffers are at least as large as the table's key or value. */
+/*
+ * Bytes of the ABI and back. `family` is 4 or 6; buffers are at least as large as the table's key
+ * or value.
+ */
 void row_encode_key(int family, const struct row_service_key *key, void *ret_bytes);
 void row_decode_key(int family, const void *bytes, struct row_service_key *ret_key);
 void row_encode_service(int family, const struct row_service *s, void *ret_bytes);
@@ -105,7 +116,10 @@ void row_decode_service(int family, const void *bytes, struct row_service *ret_s
 void row_encode_backend(int family, const struct row_backend *b, void *ret_bytes);
 void row_decode_backend(int family, const void *bytes, struct row_backend *ret_backend);
 
-/* Which bit of the address filter (0 … 2^SL_FILTER_BITS - 1) stands for an address; see sluice_abi.h. */
+/*
+ * Which bit of the address filter (0 … 2^SL_FILTER_BITS - 1) stands for an address; see
+ * sluice_abi.h.
+ */
 uint32_t row_filter_bit(const struct address *addr);
 
 /* How many ring lines hold so many ids. */

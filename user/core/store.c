@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Keeps copies of what the source says exists, and which services changed. */
-/* Must not know: what follows from the objects (that is policy and plan), and where they come from. */
+/*
+ * Must not know: what follows from the objects (that is policy and plan), and where they come from.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +61,7 @@ static const char *text_or_empty(const char *text)
 	return text ? text : "";
 }
 
-/* ---- entries and the dirty list ----------------------------------------------------------------------------------- */
+/* ---- entries and the dirty list -------------------------------------------------------------- */
 
 static void entry_free(void *value)
 {
@@ -149,7 +151,7 @@ static void drop_if_unused(struct store *s, struct entry *e)
 	entry_free(e);
 }
 
-/* ---- what sources say --------------------------------------------------------------------------------------------- */
+/* ---- what sources say ------------------------------------------------------------------------ */
 
 static void lost(struct store *s)
 {
@@ -231,7 +233,10 @@ static void detach(struct store *s, struct slice *slice)
 	slice->entry = NULL;
 }
 
-/* Room was made before. Sorted by name, so that what follows from the slices does not depend on the order of events. */
+/*
+ * Room was made before. Sorted by name, so that what follows from the slices does not depend on the
+ * order of events.
+ */
 static void attach(struct store *s, struct slice *slice, struct entry *e)
 {
 	size_t i = e->slices.len++;
@@ -364,7 +369,8 @@ static void put_service_cidr(void *ctx, const struct service_cidr *c)
 	s->cidrs_dirty = true;
 }
 
-static void gone_named(struct table *table, const char *name, void (*free_value)(void *), bool *dirty)
+static void gone_named(struct table *table, const char *name, void (*free_value)(void *),
+		       bool *dirty)
 {
 	void *old = table_remove_str(table, name);
 
@@ -429,12 +435,13 @@ struct source_sink store_sink(struct store *store)
 	};
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct store *store_new(struct problems *problems)
 {
 	struct store *s = calloc(1, sizeof(*s));
-	uint64_t seed = (uint64_t)(uintptr_t)s * 0x9e3779b97f4a7c15ull; /* names come from strangers */
+	uint64_t seed =
+		(uint64_t)(uintptr_t)s * 0x9e3779b97f4a7c15ull; /* names come from strangers */
 
 	if (!s)
 		return NULL;
@@ -476,7 +483,7 @@ void store_clear_error(struct store *store)
 	store->error = 0;
 }
 
-/* ---- what planners ask -------------------------------------------------------------------------------------------- */
+/* ---- what planners ask ----------------------------------------------------------------------- */
 
 struct store_entry *store_first_dirty(struct store *store)
 {
@@ -518,7 +525,7 @@ void store_mark_all_dirty(struct store *store)
 {
 	struct table_entry *t;
 
-	table_for_each (t, &store->entries)
+	table_for_each(t, &store->entries)
 		mark_dirty(store, t->value);
 }
 
@@ -542,7 +549,8 @@ void store_clean_cidrs(struct store *store)
 	store->cidrs_dirty = false;
 }
 
-const struct store_entry *store_find(const struct store *store, const char *namespace, const char *name)
+const struct store_entry *store_find(const struct store *store, const char *namespace,
+				     const char *name)
 {
 	char *key = make_key(namespace, name);
 	struct entry *e;
@@ -559,12 +567,13 @@ const struct node *store_node(const struct store *store, const char *name)
 	return name ? table_get_str(&store->nodes, name) : NULL;
 }
 
-int store_each_entry(const struct store *store, int (*fn)(void *ctx, struct store_entry *entry), void *ctx)
+int store_each_entry(const struct store *store, int (*fn)(void *ctx, struct store_entry *entry),
+		     void *ctx)
 {
 	struct table_entry *t;
 	int rc = 0;
 
-	table_for_each (t, &store->entries) {
+	table_for_each(t, &store->entries) {
 		rc = fn(ctx, &((struct entry *)t->value)->pub);
 		if (rc)
 			break;
@@ -572,12 +581,13 @@ int store_each_entry(const struct store *store, int (*fn)(void *ctx, struct stor
 	return rc;
 }
 
-int store_each_cidr(const struct store *store, int (*fn)(void *ctx, const struct service_cidr *c), void *ctx)
+int store_each_cidr(const struct store *store, int (*fn)(void *ctx, const struct service_cidr *c),
+		    void *ctx)
 {
 	struct table_entry *t;
 	int rc = 0;
 
-	table_for_each (t, &store->cidrs) {
+	table_for_each(t, &store->cidrs) {
 		rc = fn(ctx, t->value);
 		if (rc)
 			break;
@@ -590,7 +600,7 @@ void store_count(const struct store *store, struct store_stats *ret_stats)
 	struct table_entry *t;
 	size_t endpoints = 0;
 
-	table_for_each (t, &store->slices)
+	table_for_each(t, &store->slices)
 		endpoints += ((struct slice *)t->value)->data.n_endpoints;
 	*ret_stats = (struct store_stats){
 		.services = store->n_services,

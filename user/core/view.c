@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Rows of the control maps as services with names and endpoints, and what differs between two such views. */
+/*
+ * Rows of the control maps as services with names and endpoints, and what differs between two such
+ * views.
+ */
 /* Must not know: maps, output formats, the store. */
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,7 +16,7 @@
 #include "core/diff.h"
 #include "core/view.h"
 
-/* ---- reading: rows by index ----------------------------------------------------------------------------------------- */
+/* ---- reading: rows by index ------------------------------------------------------------------ */
 
 /* Values of one table by its index; NULL = no such row. */
 struct index {
@@ -79,7 +82,8 @@ static int load_one(void *ctx, const void *key, const void *value)
 	return r->target->values[i] ? 0 : -ENOMEM;
 }
 
-static int load(struct reading *r, const struct row_reader *rows, enum row_table table4, struct index *ret_index)
+static int load(struct reading *r, const struct row_reader *rows, enum row_table table4,
+		struct index *ret_index)
 {
 	enum row_table t = row_table_of(table4, r->family);
 
@@ -88,7 +92,7 @@ static int load(struct reading *r, const struct row_reader *rows, enum row_table
 	return rows->each(rows->ctx, t, load_one, r);
 }
 
-/* ---- endpoints ------------------------------------------------------------------------------------------------------ */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 static int compare_owned(const void *a, const void *b)
 {
@@ -195,7 +199,8 @@ static int fill_list(struct reading *r, const struct view_service *s, uint32_t l
 	if (!len)
 		return 0;
 	ids = malloc(len * sizeof(*ids));
-	list = arena_new(r->memory, struct view_endpoint, len < r->backends.len + 1 ? len : r->backends.len + 1);
+	list = arena_new(r->memory, struct view_endpoint,
+			 len < r->backends.len + 1 ? len : r->backends.len + 1);
 	if (!ids || !list) {
 		free(ids);
 		return -ENOMEM;
@@ -207,7 +212,7 @@ static int fill_list(struct reading *r, const struct view_service *s, uint32_t l
 			list[n - 1].share++;
 			continue;
 		}
-		if (n > 0 && n > r->backends.len) /* more unknown ids than there are backends: enough is told */
+		if (n > 0 && n > r->backends.len) /* more ids than backends: enough is told */
 			break;
 		list[n] = make_endpoint(r, ids[i], s->service);
 		list[n++].share = 1;
@@ -219,16 +224,17 @@ static int fill_list(struct reading *r, const struct view_service *s, uint32_t l
 	return 0;
 }
 
-/* ---- services ------------------------------------------------------------------------------------------------------- */
+/* ---- services -------------------------------------------------------------------------------- */
 
-static const char *find_damage(const void *held, const struct row_service *record, const struct row_service_key *key,
-			       const struct sl_slot_ref *ref)
+static const char *find_damage(const void *held, const struct row_service *record,
+			       const struct row_service_key *key, const struct sl_slot_ref *ref)
 {
 	if (!held)
 		return "there is no record in its slot";
 	if (record->gen != ref->gen)
 		return "the record in its slot is of another generation";
-	if (record->key.port != key->port || record->key.proto != key->proto || address_cmp(&record->key.vip, &key->vip))
+	if (record->key.port != key->port || record->key.proto != key->proto ||
+	    address_cmp(&record->key.vip, &key->vip))
 		return "the record in its slot belongs to another address";
 	return NULL;
 }
@@ -284,7 +290,8 @@ static int add_service(void *ctx, const void *key_bytes, const void *value)
 	if (!rc)
 		rc = fill_backends(r, &s);
 	if (!rc && !s.damage)
-		rc = fill_list(r, &s, record.cluster_line, record.cluster_len, &s.cluster, &s.n_cluster);
+		rc = fill_list(r, &s, record.cluster_line, record.cluster_len, &s.cluster,
+			       &s.n_cluster);
 	if (!rc && !s.damage)
 		rc = fill_list(r, &s, record.local_line, record.local_len, &s.local, &s.n_local);
 	return rc < 0 ? rc : vec_push(&r->services, s);
@@ -293,7 +300,8 @@ static int add_service(void *ctx, const void *key_bytes, const void *value)
 /* Addresses have no name of their own: they take that of a service that lives there. */
 static int compare_places(const void *a, const void *b)
 {
-	const struct view_service *x = *(struct view_service *const *)a, *y = *(struct view_service *const *)b;
+	const struct view_service *x = *(struct view_service *const *)a,
+				  *y = *(struct view_service *const *)b;
 	int cmp = address_cmp(&x->vip, &y->vip);
 
 	if (!cmp)
@@ -313,7 +321,8 @@ static int name_addresses(struct services *services)
 		sorted[i] = &services->data[i];
 	qsort(sorted, services->len, sizeof(*sorted), compare_places);
 	for (size_t i = 1; i < services->len; i++) {
-		if (sorted[i]->kind != SL_KIND_ADDRESS || address_cmp(&sorted[i]->vip, &sorted[i - 1]->vip) != 0)
+		if (sorted[i]->kind != SL_KIND_ADDRESS ||
+		    address_cmp(&sorted[i]->vip, &sorted[i - 1]->vip) != 0)
 			continue;
 		sorted[i]->namespace = sorted[i - 1]->namespace;
 		sorted[i]->name = sorted[i - 1]->name;
@@ -322,15 +331,17 @@ static int name_addresses(struct services *services)
 	return 0;
 }
 
-/* Who it is, apart from ids. */
+/* Who it is, apart from ids. Addresses come last, and without the names they have borrowed. */
 static int compare_identity(const struct view_service *a, const struct view_service *b)
 {
-	int cmp = strcmp(a->namespace, b->namespace);
+	int cmp = (a->kind == SL_KIND_ADDRESS) - (b->kind == SL_KIND_ADDRESS);
 
+	if (!cmp && a->kind == SL_KIND_ADDRESS)
+		return address_cmp(&a->vip, &b->vip);
+	if (!cmp)
+		cmp = strcmp(a->namespace, b->namespace);
 	if (!cmp)
 		cmp = strcmp(a->name, b->name);
-	if (!cmp)
-		cmp = (a->kind == SL_KIND_ADDRESS) - (b->kind == SL_KIND_ADDRESS);
 	if (!cmp)
 		cmp = strcmp(a->port_name, b->port_name);
 	if (!cmp)
@@ -425,7 +436,7 @@ void view_done(struct view *v)
 	memset(v, 0, sizeof(*v));
 }
 
-/* ---- words ---------------------------------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 const char *view_kind_name(enum sl_kind kind)
 {
@@ -474,7 +485,7 @@ const char *view_algorithm_name(enum sl_algorithm algorithm)
 	return "unknown";
 }
 
-/* ---- differences ---------------------------------------------------------------------------------------------------- */
+/* ---- differences ----------------------------------------------------------------------------- */
 
 struct comparison {
 	const char *a_name, *b_name;
@@ -508,8 +519,9 @@ static void set_label(struct comparison *c, const struct view_service *s)
 		snprintf(c->label, sizeof(c->label), "%s/%s address %s", s->namespace, s->name,
 			 address_format(&s->vip, vip));
 	else
-		snprintf(c->label, sizeof(c->label), "%s/%s:%s %s %s:%u", s->namespace, s->name, s->port_name,
-			 view_proto_name(s->proto), address_format(&s->vip, vip), s->port);
+		snprintf(c->label, sizeof(c->label), "%s/%s:%s %s %s:%u", s->namespace, s->name,
+			 s->port_name, view_proto_name(s->proto), address_format(&s->vip, vip),
+			 s->port);
 }
 
 static int compare_targets(const struct view_endpoint *a, const struct view_endpoint *b)
@@ -519,32 +531,34 @@ static int compare_targets(const struct view_endpoint *a, const struct view_endp
 	return cmp ? cmp : (a->port > b->port) - (a->port < b->port);
 }
 
-static void tell_endpoint(struct comparison *c, const struct view_endpoint *e, const char *list, const char *in,
-			  const char *not_in)
+static void tell_endpoint(struct comparison *c, const struct view_endpoint *e, const char *list,
+			  const char *in, const char *not_in)
 {
 	char addr[ADDRESS_TEXT_LEN];
 
-	tell(c, "%s %s port %u is in %s, not in %s", list, address_format(&e->addr, addr), e->port, in, not_in);
+	tell(c, "%s %s port %u is in %s, not in %s", list, address_format(&e->addr, addr), e->port,
+	     in, not_in);
 }
 
-static void compare_one(struct comparison *c, const struct view_endpoint *a, const struct view_endpoint *b, const char *list)
+static void compare_one(struct comparison *c, const struct view_endpoint *a,
+			const struct view_endpoint *b, const char *list)
 {
 	char addr[ADDRESS_TEXT_LEN];
 
 	address_format(&a->addr, addr);
 	if (a->flags != b->flags)
-		tell(c, "%s %s port %u has flags 0x%x in %s, 0x%x in %s", list, addr, a->port, a->flags, c->a_name, b->flags,
-		     c->b_name);
+		tell(c, "%s %s port %u has flags 0x%x in %s, 0x%x in %s", list, addr, a->port,
+		     a->flags, c->a_name, b->flags, c->b_name);
 	if (a->share != b->share)
-		tell(c, "%s %s port %u has %u ring elements in %s, %u in %s", list, addr, a->port, a->share, c->a_name,
-		     b->share, c->b_name);
+		tell(c, "%s %s port %u has %u ring elements in %s, %u in %s", list, addr, a->port,
+		     a->share, c->a_name, b->share, c->b_name);
 	if (a->foreign != b->foreign)
 		tell(c, "%s %s port %u belongs to another service in %s", list, addr, a->port,
 		     a->foreign ? c->a_name : c->b_name);
 }
 
-static void compare_lists(struct comparison *c, const char *list, const struct view_endpoint *a, size_t n_a,
-			  const struct view_endpoint *b, size_t n_b)
+static void compare_lists(struct comparison *c, const char *list, const struct view_endpoint *a,
+			  size_t n_a, const struct view_endpoint *b, size_t n_b)
 {
 	size_t i = 0, k = 0;
 
@@ -560,22 +574,28 @@ static void compare_lists(struct comparison *c, const char *list, const struct v
 	}
 }
 
-static void compare_records(struct comparison *c, const struct view_service *a, const struct view_service *b)
+static void compare_records(struct comparison *c, const struct view_service *a,
+			    const struct view_service *b)
 {
 	if (a->flags != b->flags)
-		tell(c, "flags are 0x%x in %s, 0x%x in %s", a->flags, c->a_name, b->flags, c->b_name);
+		tell(c, "flags are 0x%x in %s, 0x%x in %s", a->flags, c->a_name, b->flags,
+		     c->b_name);
 	if (a->affinity_s != b->affinity_s)
-		tell(c, "session affinity is %u s in %s, %u s in %s", a->affinity_s, c->a_name, b->affinity_s, c->b_name);
+		tell(c, "session affinity is %u s in %s, %u s in %s", a->affinity_s, c->a_name,
+		     b->affinity_s, c->b_name);
 	if (a->algorithm != b->algorithm)
-		tell(c, "algorithm is %s in %s, %s in %s", view_algorithm_name(a->algorithm), c->a_name,
-		     view_algorithm_name(b->algorithm), c->b_name);
+		tell(c, "algorithm is %s in %s, %s in %s", view_algorithm_name(a->algorithm),
+		     c->a_name, view_algorithm_name(b->algorithm), c->b_name);
 	if (a->cluster_len != b->cluster_len)
-		tell(c, "cluster ring has %u elements in %s, %u in %s", a->cluster_len, c->a_name, b->cluster_len, c->b_name);
+		tell(c, "cluster ring has %u elements in %s, %u in %s", a->cluster_len, c->a_name,
+		     b->cluster_len, c->b_name);
 	if (a->local_len != b->local_len)
-		tell(c, "local ring has %u elements in %s, %u in %s", a->local_len, c->a_name, b->local_len, c->b_name);
+		tell(c, "local ring has %u elements in %s, %u in %s", a->local_len, c->a_name,
+		     b->local_len, c->b_name);
 }
 
-static void compare_pair(struct comparison *c, const struct view_service *a, const struct view_service *b)
+static void compare_pair(struct comparison *c, const struct view_service *a,
+			 const struct view_service *b)
 {
 	set_label(c, a);
 	if (a->damage || b->damage) {
@@ -591,7 +611,8 @@ static void compare_pair(struct comparison *c, const struct view_service *a, con
 	compare_lists(c, "backend", a->backends, a->n_backends, b->backends, b->n_backends);
 }
 
-static void tell_missing(struct comparison *c, const struct view_service *s, const char *in, const char *not_in)
+static void tell_missing(struct comparison *c, const struct view_service *s, const char *in,
+			 const char *not_in)
 {
 	set_label(c, s);
 	if (s->damage)
@@ -600,13 +621,15 @@ static void tell_missing(struct comparison *c, const struct view_service *s, con
 		tell(c, "is in %s, not in %s", in, not_in);
 }
 
-static void compare_cidrs(struct comparison *c, int family, const void *a, const void *b, size_t size)
+static void compare_cidrs(struct comparison *c, int family, const void *a, const void *b,
+			  size_t size)
 {
 	const unsigned char *x = a, *y = b;
 
 	for (int i = 0; i < SL_CIDRS; i++)
 		if (memcmp(x + (size_t)i * size, y + (size_t)i * size, size) != 0)
-			tell(c, "IPv%d service CIDR slot %d differs between %s and %s", family, i, c->a_name, c->b_name);
+			tell(c, "IPv%d service CIDR slot %d differs between %s and %s", family, i,
+			     c->a_name, c->b_name);
 }
 
 static void compare_config(struct comparison *c, const struct view *a, const struct view *b)
@@ -615,18 +638,22 @@ static void compare_config(struct comparison *c, const struct view *a, const str
 
 	snprintf(c->label, sizeof(c->label), "configuration");
 	if (a->has_config != b->has_config)
-		tell(c, "is in %s, not in %s", a->has_config ? c->a_name : c->b_name, a->has_config ? c->b_name : c->a_name);
+		tell(c, "is in %s, not in %s", a->has_config ? c->a_name : c->b_name,
+		     a->has_config ? c->b_name : c->a_name);
 	if (!a->has_config || !b->has_config)
 		return;
 	if (x->host_netns != y->host_netns)
-		tell(c, "network namespace of the node is %llu in %s, %llu in %s", (unsigned long long)x->host_netns,
-		     c->a_name, (unsigned long long)y->host_netns, c->b_name);
+		tell(c, "network namespace of the node is %llu in %s, %llu in %s",
+		     (unsigned long long)x->host_netns, c->a_name,
+		     (unsigned long long)y->host_netns, c->b_name);
 	if (x->flags != y->flags)
-		tell(c, "flags are 0x%x in %s, 0x%x in %s", x->flags, c->a_name, y->flags, c->b_name);
+		tell(c, "flags are 0x%x in %s, 0x%x in %s", x->flags, c->a_name, y->flags,
+		     c->b_name);
 	if (x->snat_low != y->snat_low || x->snat_high != y->snat_high)
-		tell(c, "SNAT ports are %u-%u in %s, %u-%u in %s", x->snat_low, x->snat_high, c->a_name, y->snat_low,
-		     y->snat_high, c->b_name);
-	if (memcmp(x->node4, y->node4, sizeof(x->node4)) || memcmp(x->node6, y->node6, sizeof(x->node6)))
+		tell(c, "SNAT ports are %u-%u in %s, %u-%u in %s", x->snat_low, x->snat_high,
+		     c->a_name, y->snat_low, y->snat_high, c->b_name);
+	if (memcmp(x->node4, y->node4, sizeof(x->node4)) ||
+	    memcmp(x->node6, y->node6, sizeof(x->node6)))
 		tell(c, "node addresses differ between %s and %s", c->a_name, c->b_name);
 	compare_cidrs(c, 4, x->cidrs4, y->cidrs4, sizeof(x->cidrs4[0]));
 	compare_cidrs(c, 6, x->cidrs6, y->cidrs6, sizeof(x->cidrs6[0]));
@@ -640,8 +667,9 @@ int view_diff(const struct view *a, const char *a_name, const struct view *b, co
 
 	compare_config(&c, a, b);
 	while (i < a->n_services || k < b->n_services) {
-		int cmp = i == a->n_services ? 1 :
-			  k == b->n_services ? -1 : compare_identity(&a->services[i], &b->services[k]);
+		int cmp = i == a->n_services   ? 1
+			  : k == b->n_services ? -1
+					       : compare_identity(&a->services[i], &b->services[k]);
 
 		if (cmp < 0)
 			tell_missing(&c, &a->services[i++], a_name, b_name);
@@ -653,9 +681,10 @@ int view_diff(const struct view *a, const char *a_name, const struct view *b, co
 	return c.n;
 }
 
-/* ---- what a new flow meets ------------------------------------------------------------------------------------------ */
+/* ---- what a new flow meets ------------------------------------------------------------------- */
 
-const struct view_service *view_find(const struct view *v, const struct address *addr, uint16_t port, uint8_t proto)
+const struct view_service *view_find(const struct view *v, const struct address *addr,
+				     uint16_t port, uint8_t proto)
 {
 	for (size_t i = 0; i < v->n_services; i++) {
 		const struct view_service *s = &v->services[i];
@@ -679,9 +708,11 @@ static bool in_range(const uint8_t *addr, const uint8_t *range, const uint8_t *m
 static bool is_service_range(const struct view *v, const struct address *addr)
 {
 	for (int i = 0; i < SL_CIDRS; i++) {
-		if (addr->family == 4 && in_range(addr->b, v->config.cidrs4[i].addr, v->config.cidrs4[i].mask, 4))
+		if (addr->family == 4 &&
+		    in_range(addr->b, v->config.cidrs4[i].addr, v->config.cidrs4[i].mask, 4))
 			return true;
-		if (addr->family == 6 && in_range(addr->b, v->config.cidrs6[i].addr, v->config.cidrs6[i].mask, 16))
+		if (addr->family == 6 &&
+		    in_range(addr->b, v->config.cidrs6[i].addr, v->config.cidrs6[i].mask, 16))
 			return true;
 	}
 	return false;
@@ -699,16 +730,19 @@ static struct view_verdict decide_service(const struct view_service *s)
 		verdict.reason = SL_REASON_SCTP_PORT;
 		return verdict;
 	}
-	verdict.local_list = s->flags & (s->kind == SL_KIND_CLUSTER_IP ? SL_SERVICE_INTERNAL_LOCAL : SL_SERVICE_EXTERNAL_LOCAL);
+	verdict.local_list = s->flags & (s->kind == SL_KIND_CLUSTER_IP ? SL_SERVICE_INTERNAL_LOCAL
+								       : SL_SERVICE_EXTERNAL_LOCAL);
 	verdict.endpoints = verdict.local_list ? s->local : s->cluster;
 	verdict.n_endpoints = verdict.local_list ? s->n_local : s->n_cluster;
 	if (!verdict.n_endpoints)
-		verdict.reason = verdict.local_list && (s->flags & SL_SERVICE_ANY_ENDPOINT) ? SL_REASON_NO_LOCAL_ENDPOINT :
-											      SL_REASON_NO_ENDPOINT;
+		verdict.reason = verdict.local_list && (s->flags & SL_SERVICE_ANY_ENDPOINT)
+					 ? SL_REASON_NO_LOCAL_ENDPOINT
+					 : SL_REASON_NO_ENDPOINT;
 	return verdict;
 }
 
-struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port, uint8_t proto)
+struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port,
+				uint8_t proto)
 {
 	const struct view_service *s = view_find(v, dst, port, proto);
 

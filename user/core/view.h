@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Rows turned back into services with names and endpoints, sorted: what people want to see, whether it comes from the kernel's
- * maps or from a plan. Two views can be compared. Pure.
+ * Rows turned back into services with names and endpoints, sorted: what people want to see, whether
+ * it comes from the kernel's maps or from a plan. Two views can be compared. Pure.
  */
 #ifndef CORE_VIEW_H
 #define CORE_VIEW_H
@@ -19,11 +19,11 @@ struct diff;
 struct view_endpoint {
 	struct address addr;
 	uint16_t port;
-	uint16_t flags; /* SL_BACKEND_; 0: the list names a backend that is not in use */
+	uint16_t flags;   /* SL_BACKEND_; 0: the list names a backend that is not in use */
 	uint32_t backend; /* id */
 	uint32_t gen;
-	uint32_t share;   /* elements of the ring that lead here; 0 in `backends` */
-	bool foreign;     /* the backend belongs to another service: must never be */
+	uint32_t share; /* elements of the ring that lead here; 0 in `backends` */
+	bool foreign;   /* the backend belongs to another service: must never be */
 };
 
 struct view_service {
@@ -48,11 +48,12 @@ struct view_service {
 	size_t n_local;
 	struct view_endpoint *backends; /* all backends of this service id, in a list or not */
 	size_t n_backends;
-	const char *damage; /* why the record cannot be used ("the record in its slot is of another generation"), or NULL */
+	const char *damage; /* why the record cannot be used, or NULL */
 };
 
 struct view {
-	struct view_service *services; /* by namespace, name, port name, protocol, kind, address, port */
+	/* by namespace, name, port name, protocol, kind, address, port; kind ADDRESS last */
+	struct view_service *services;
 	size_t n_services;
 	bool has_config;
 	struct sl_config config;
@@ -66,24 +67,27 @@ int view_from_plan(const struct diff *d, struct view *ret_view);
 void view_done(struct view *v);
 
 /*
- * Differences that matter to people, one sentence each, in order of the services: ids, slots and generations do not matter.
- * `a_name` and `b_name` say what the views are ("wanted", "kernel"). Returns how many, or -ENOMEM; fn gets each.
+ * Differences that matter to people, one sentence each, in order of the services: ids, slots and
+ * generations do not matter. `a_name` and `b_name` say what the views are ("wanted", "kernel").
+ * Returns how many, or -ENOMEM; fn gets each.
  */
 int view_diff(const struct view *a, const char *a_name, const struct view *b, const char *b_name,
 	      void (*fn)(void *ctx, const char *sentence), void *ctx);
 
 /* The exact record, NULL = none. Kind ADDRESS: port 0, protocol 0. */
-const struct view_service *view_find(const struct view *v, const struct address *addr, uint16_t port, uint8_t proto);
+const struct view_service *view_find(const struct view *v, const struct address *addr,
+				     uint16_t port, uint8_t proto);
 
 /* What a new flow to this destination meets. */
 struct view_verdict {
-	enum sl_reason reason; /* NEW_FLOW: forwarded to one of `endpoints` */
+	enum sl_reason reason;              /* NEW_FLOW: forwarded to one of `endpoints` */
 	const struct view_service *service; /* NULL = none */
-	bool local_list; /* the local list decided */
+	bool local_list;                    /* the local list decided */
 	const struct view_endpoint *endpoints;
 	size_t n_endpoints;
 };
-struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port, uint8_t proto);
+struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port,
+				uint8_t proto);
 
 /* Words for people: "ClusterIP", "TCP", "random". Never NULL. */
 const char *view_kind_name(enum sl_kind kind);
