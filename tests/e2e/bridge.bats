@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Pods on one bridge: the reply of a neighbour goes straight over the bridge and never passes the node's stack.
-# shellcheck disable=SC2154
+# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
 
 . "$BATS_TEST_DIRNAME/topology.bash"
 . "$BATS_TEST_DIRNAME/manifests.bash"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Endpoints that come and go under load: none, all, others. Every pod answers with its name, and each request is judged by when
 # it was sent: what was sent later than 100 ms after `sluicectl diff` was clean again must go where the manifests say.
-# shellcheck disable=SC2154
+# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
 
 . "$BATS_TEST_DIRNAME/topology.bash"
 . "$BATS_TEST_DIRNAME/manifests.bash"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # Manifests in a few words, and the usual beginnings and endings of a test file.
 #
 #   service NAME ADDRESS4 ADDRESS6 [LINE…]        ports 80 and 8080 → 8080, TCP and UDP; further lines of its spec

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Service traffic of pods and of the outside, translated by packet: tc on the pods' devices and on the uplink.
 # Pods' sockets are left alone here (--socket-lb off); what the sockets do is in sockets.bats.
-# shellcheck disable=SC2154
+# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
 
 . "$BATS_TEST_DIRNAME/topology.bash"
 . "$BATS_TEST_DIRNAME/manifests.bash"

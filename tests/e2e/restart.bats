@@ -4,7 +4,7 @@
 # That no request fails is too weak a test, since TCP sends again what got lost. The exact one is topology_sink: each packet that
 # the node's stack sees with a service address, because nobody translated it, is counted there. And the same with hooks that die
 # with the agent must not be 0.
-# shellcheck disable=SC2154
+# shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
 
 . "$BATS_TEST_DIRNAME/topology.bash"
 . "$BATS_TEST_DIRNAME/manifests.bash"

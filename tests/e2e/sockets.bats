@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Service traffic translated in socket calls: of the node's own processes always, of pods where connect() allows it.
-# shellcheck disable=SC2154
+# shellcheck disable=SC1091,SC2016,SC2030,SC2031,SC2034,SC2086,SC2154
 
 . "$BATS_TEST_DIRNAME/topology.bash"
 . "$BATS_TEST_DIRNAME/manifests.bash"
