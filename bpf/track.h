@@ -266,6 +266,8 @@ __noinline int V(track)(void)
 	if (!w)
 		return TRACK_NONE;
 	tag = V(flow_tag)(&w->p.key);
+	/* Linux 5.10 refuses a loop whose head comes right behind a call ("back-edge"), as clang lays this one out. */
+#pragma unroll
 	for (int i = 0; i < 2; i++) {
 		f = V(flow_confirmed)(&w->p.key, tag);
 		confirmed = f;
