@@ -286,13 +286,37 @@ __noinline int V(refuse)(struct __sk_buff *skb, __u32 why, __u32 hook)
 	return bpf_redirect(skb->ifindex, hook == SL_HOOK_EGRESS ? BPF_F_INGRESS : 0);
 }
 
-/* Brings the headers into reach, if they are not, and reads them. */
+/* Bytes from the start of the frame that hold its headers; PARSE_REACH where that cannot be told at a glance. */
+static __always_inline __u32 V(header_bytes)(void *data, void *end, const struct V(pkt) *p)
+{
+#if FAMILY == 4
+	struct iphdr *ip = data + (p->l3 & PARSE_L3_MAX);
+	__u8 proto;
+
+	if ((void *)(ip + 1) > end || ip->ihl != 5)
+		return PARSE_REACH;
+	proto = ip->protocol;
+#else
+	struct ipv6hdr *ip = data + (p->l3 & PARSE_L3_MAX);
+	__u8 proto;
+
+	if ((void *)(ip + 1) > end || is_extension(ip->nexthdr))
+		return PARSE_REACH;
+	proto = ip->nexthdr;
+#endif
+	return p->l3 + sizeof(*ip) + (proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr));
+}
+
+/*
+ * Brings the headers into reach, if they are not, and reads them. No byte more: what a local TCP socket sends has its payload in
+ * pages, and pulling a part of it copies the packet.
+ */
 static __always_inline enum parse_result V(parse)(struct __sk_buff *skb, struct V(pkt) *p)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	enum parse_result parsed;
 
-	if (data + PARSE_REACH > end && end - data < p->len) {
+	if (end - data < p->len && end - data < V(header_bytes)(data, end, p)) {
 		bpf_skb_pull_data(skb, p->len < PARSE_REACH ? p->len : PARSE_REACH);
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;
