@@ -2,7 +2,8 @@
 # Real traffic between network namespaces: client pod - node - server pod, one such trio for each way of reaching a service, all
 # alive at once and measured in turn, in many short slices. Prints raw data for report.py.
 #
-#   traffic.sh ROUNDS SLICE_MS      BUILD: where nb, sluiced and sluicectl are; COUNTS: numbers of services ("1 10000")
+#   traffic.sh ROUNDS SLICE_MS      BUILD: where nb, sluiced and sluicectl are; COUNTS: numbers of services ("1 10000");
+#                                   HOLD=1: sets everything up, says where, and waits (for a profiler)
 #
 # Nothing outside these namespaces, one directory below /run and one cgroup is touched.
 set -u
@@ -95,7 +96,7 @@ load_sluice() { # WAY N on|off: socket translation in pods
 	mount -t bpf bpf "$dir/$way.bpf"
 	services yaml "$2" >"$dir/$way.d/services.yaml"
 	began=$(now_ms)
-	nsenter --net="/run/netns/$id-$way-n" "$BUILD/sluiced" --source "dir:$dir/$way.d" --node-name node-1 --node-ip 192.0.2.1 --uplink up0 --xdp off \
+	nsenter --net="/run/netns/$id-$way-n" "${SLUICED:-$BUILD/sluiced}" --source "dir:$dir/$way.d" --node-name node-1 --node-ip 192.0.2.1 --uplink up0 --xdp off \
 		--pod-ifaces 'pod-*' --socket-lb "$3" --service-cidr 10.96.0.0/15 --bpffs "$dir/$way.bpf" --cgroup "$cgroup/$way" \
 		--admin-socket "$dir/$way.sock" --healthz-addr 127.0.0.1:10256 --metrics-addr off --max-flows 131072 \
 		</dev/null >"$dir/$way.log" 2>&1 &
@@ -187,6 +188,7 @@ for mode in crr rr urr; do
 		case $reply in failed*) die "$name: $mode: $reply" ;; esac
 	done
 done
+[ -z "${HOLD-}" ] || { echo "hold	/run/netns/$id-*"; while sleep 1; do :; done; }
 noise start
 for ((round = 1; round <= rounds; round++)); do
 	for mode in crr rr urr; do
