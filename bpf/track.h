@@ -211,6 +211,11 @@ static __always_inline int V(track_tcp)(struct V(work) *w, bool confirmed)
 		}
 		return TRACK_FOUND;
 	}
+	if ((seen & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && w->p.key.kind == SL_FLOW_REPLY && state == SL_STATE_CLOSING) {
+		/* A SYN through the service would have replaced this entry: the client now speaks to the backend itself. */
+		w->p.stale = 1;
+		return TRACK_NONE;
+	}
 	if (seen & TCP_RST) {
 		next = SL_STATE_CLOSING;
 	} else if (seen & TCP_FIN) {

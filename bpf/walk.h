@@ -169,8 +169,11 @@ __noinline int V(reply_slow)(void)
 		w->p.client = 0;
 	}
 	result = V(track)();
-	if (result < TRACK_FOUND)
+	if (result < TRACK_FOUND) {
+		if (w->p.stale)
+			V(forget)(1);
 		return result == TRACK_TORN ? SL_REASON_TORN : SL_REASON_NOT_SERVICE;
+	}
 	if (w->p.marks & PKT_FIRST_FRAGMENT)
 		V(frag_remember)(&w->p, SL_HOOK_EGRESS);
 	return SL_REASON_REPLY;

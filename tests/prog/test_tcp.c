@@ -218,6 +218,25 @@ static void closing_reply_of_another_vip(void **state)
 		 TCP(family, V2, C, ACK, .payload = 10));
 }
 
+/* From the same port, once through the service and then not: the second must not be taken for the first. */
+static void direct_after_the_service(void **state)
+{
+	start(state);
+	one_backend();
+	tcp_opens(C, V, B);
+	forwards(POD_IN, TCP(family, C, V, FIN | ACK), FLOW, TCP(family, C, B, FIN | ACK));
+	forwards(POD_OUT, TCP(family, B, C, FIN | ACK), REPLY, TCP(family, V, C, FIN | ACK));
+	forwards(POD_IN, TCP(family, C, V, ACK), FLOW, TCP(family, C, B, ACK));
+	passes(POD_IN, TCP(family, C, B, SYN), NOT_SERVICE);
+	passes(POD_OUT, TCP(family, B, C, SYN | ACK), NOT_SERVICE);
+	passes(POD_IN, TCP(family, C, B, ACK), NOT_SERVICE);
+	passes(POD_OUT, TCP(family, B, C, ACK, .payload = 10), NOT_SERVICE);
+	expect_no_flow(REPLY, IPPROTO_TCP, B, C);
+	expect_no_flow(REQUEST, IPPROTO_TCP, C, V);
+	tcp_opens(C, V, B);
+	tcp_talks(C, V, B);
+}
+
 static void two_vips_one_tuple_one_backend(void **state)
 {
 	struct end c = C;
@@ -606,6 +625,7 @@ int main(void)
 		FOR_ALL(syn_on_closing_entry_is_new),
 		FOR_ALL(syn_on_closing_entry_same_backend),
 		FOR_ALL(closing_reply_of_another_vip),
+		FOR_ALL(direct_after_the_service),
 		FOR_ALL(two_vips_one_tuple_one_backend),
 		FOR_ALL(two_pods_of_a_service_ask_each_other),
 		FOR_ALL(idle_for_a_day_is_unknown),
