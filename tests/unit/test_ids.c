@@ -84,6 +84,28 @@ TEST(what_the_kernel_holds_is_adopted)
 	ids_done(&ids);
 }
 
+TEST(a_free_number_may_be_adopted)
+{
+	uint32_t id, gen;
+	struct ids ids;
+
+	ids_init(&ids, 1, 4);
+	assert_int_equal(ids_take(&ids, &id, &gen), 0);
+	ids_retire(&ids, 1);
+	ids_rested(&ids, 1);
+	assert_int_equal(ids_adopt(&ids, 1, 5), 0); /* while it waits to be given out */
+	assert_int_equal(ids_take(&ids, &id, &gen), 0);
+	assert_int_equal(id, 2);
+	ids_retire(&ids, 1);
+	ids_rested(&ids, 1);
+	assert_int_equal(ids_take(&ids, &id, &gen), 0);
+	assert_int_equal(id, 1);
+	assert_int_equal(gen, 6);
+	assert_int_equal(ids_take(&ids, &id, &gen), 0);
+	assert_int_equal(id, 3); /* and 1 only once */
+	ids_done(&ids);
+}
+
 TEST(generations_skip_zero)
 {
 	uint32_t id, gen;
@@ -278,7 +300,8 @@ TEST(no_memory)
 }
 
 RUN(cmocka_unit_test(first_to_last_and_no_further), cmocka_unit_test(a_number_rests),
-    cmocka_unit_test(what_the_kernel_holds_is_adopted), cmocka_unit_test(generations_skip_zero),
+    cmocka_unit_test(what_the_kernel_holds_is_adopted),
+    cmocka_unit_test(a_free_number_may_be_adopted), cmocka_unit_test(generations_skip_zero),
     cmocka_unit_test(ids_against_a_model), cmocka_unit_test(ranges_first_fit_and_joined),
     cmocka_unit_test(ranges_adopted), cmocka_unit_test(ranges_against_a_model),
     cmocka_unit_test(no_memory))

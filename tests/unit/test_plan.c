@@ -377,6 +377,26 @@ TEST(a_number_rests_until_a_barrier_has_passed)
 	world_done(&w);
 }
 
+TEST(generations_go_on_after_a_restart)
+{
+	uint32_t id, gen, again_gen;
+	struct world w;
+
+	world_init(&w);
+	put_web(&w, "ns/a", "10.96.0.1");
+	put_web_slice(&w, "ns/a", "10.0.0.1");
+	world_settle(&w);
+	id = backend_id(&w, "10.96.0.1", "10.0.0.1", &gen);
+	put_web_slice(&w, "ns/a", "");
+	world_settle(&w);
+	world_restart(&w);
+	put_web_slice(&w, "ns/a", "10.0.0.2");
+	world_settle(&w);
+	assert_int_equal(backend_id(&w, "10.96.0.1", "10.0.0.2", &again_gen), id);
+	assert_int_equal(again_gen, gen + 1);
+	world_done(&w);
+}
+
 TEST(new_owners_are_told_once)
 {
 	uint32_t ids[8];
@@ -645,6 +665,25 @@ TEST(existing_services_survive_a_restart_over_capacity)
 	world_done(&w);
 }
 
+TEST(what_is_served_comes_before_what_is_old)
+{
+	struct world w;
+
+	world_init_limits(&w, 10, 2);
+	put_aged(&w, "ns/young", "10.96.0.1", 300);
+	put_web_slice(&w, "ns/young", "10.0.0.1");
+	world_settle(&w);
+	put_aged(&w, "ns/old", "10.96.0.2", 100); /* one place is left, and two want it */
+	put_web_slice(&w, "ns/old", "10.0.1.1");
+	put_web_slice(&w, "ns/young", "10.0.0.1 10.0.0.2");
+	world_settle(&w);
+	assert_false(is_served(&w, "10.96.0.2"));
+	assert_problems(&w,
+			"Service ns/old: port web (IPv4) is not served: all 2 backends are in use; "
+			"raise --max-backends\n");
+	world_done(&w);
+}
+
 TEST(endpoints_that_do_not_fit)
 {
 	struct plan_stats stats;
@@ -886,10 +925,12 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(what_does_not_change_keeps_its_numbers),
     cmocka_unit_test(flags_change_in_place),
     cmocka_unit_test(a_number_rests_until_a_barrier_has_passed),
-    cmocka_unit_test(new_owners_are_told_once), cmocka_unit_test(another_uid_is_another_service),
-    cmocka_unit_test(address_and_port_change), cmocka_unit_test(the_oldest_claim_wins),
-    cmocka_unit_test(ports_of_one_name), cmocka_unit_test(endpoints_of_special_ranges),
-    cmocka_unit_test(endpoints_that_are_services), cmocka_unit_test(one_service_too_many),
+    cmocka_unit_test(generations_go_on_after_a_restart), cmocka_unit_test(new_owners_are_told_once),
+    cmocka_unit_test(what_is_served_comes_before_what_is_old),
+    cmocka_unit_test(another_uid_is_another_service), cmocka_unit_test(address_and_port_change),
+    cmocka_unit_test(the_oldest_claim_wins), cmocka_unit_test(ports_of_one_name),
+    cmocka_unit_test(endpoints_of_special_ranges), cmocka_unit_test(endpoints_that_are_services),
+    cmocka_unit_test(one_service_too_many),
     cmocka_unit_test(existing_services_survive_a_restart_over_capacity),
     cmocka_unit_test(endpoints_that_do_not_fit),
     cmocka_unit_test(service_cidrs_are_never_read_half_written),

@@ -52,6 +52,7 @@ static void put_second(struct world *w)
 	svc_vip(&v, "fd00::4");
 	svc_port(&v, "web", IPPROTO_TCP, 81);
 	put_svc(w, &v);
+	put_web_slice(w, "ns/d", "10.0.3.1:l 10.0.3.9");
 }
 
 static char *direct_result(void (*put)(struct world *w))
@@ -296,6 +297,99 @@ TEST(every_operation_fails_once)
 		world_done(&w);
 	}
 	free(expected);
+}
+
+/* One round in which the kernel does not let go of the row of 10.96.0.<last>. */
+static void apply_but_keep(struct world *w, uint8_t last)
+{
+	const struct sl4_service_key key = { { 10, 96, 0, last }, 80, IPPROTO_TCP, 0 };
+	struct diff_op op;
+
+	diff_begin(w->diff);
+	while (diff_next(w->diff, &op)) {
+		if (op.table == ROW4_SERVICES && memcmp(op.key, &key, sizeof(key)) == 0) {
+			diff_failed(w->diff, &op);
+			continue;
+		}
+		kernel_apply(&w->kernel, &op);
+		diff_done(w->diff, &op);
+		kernel_check(&w->kernel);
+	}
+	if (plan_rest_begin(w->plan))
+		plan_rest_end(w->plan);
+}
+
+/* Others come and look for free numbers, for some time. */
+static void crowd(struct world *w, uint8_t last)
+{
+	for (int i = 0; i < 4; i++) {
+		char full[16], vip[32], words[64];
+
+		snprintf(full, sizeof(full), "ns/x%d", i);
+		snprintf(vip, sizeof(vip), "10.96.1.%d", i + 1);
+		snprintf(words, sizeof(words), "10.1.%d.1 10.1.%d.2", i, i);
+		put_web(w, full, vip);
+		put_web_slice(w, full, words);
+		assert_int_equal(plan_run(w->plan), 0);
+		apply_but_keep(w, last);
+	}
+}
+
+/*
+ * A service leaves its address, but the row of that address cannot be removed: what that row leads to rests, also what
+ * the service gives up later, while its other row has long settled.
+ */
+TEST(a_row_that_does_not_go)
+{
+	struct world w;
+
+	world_init(&w);
+	put_web(&w, "ns/a", "10.96.0.1");
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2");
+	world_settle(&w);
+	put_web(&w, "ns/a", "10.96.0.2");
+	assert_int_equal(plan_run(w.plan), 0);
+	apply_but_keep(&w, 1);
+	put_web_slice(&w, "ns/a", "10.0.0.2");
+	assert_int_equal(plan_run(w.plan), 0);
+	apply_but_keep(&w, 1);
+	put_web_slice(&w, "ns/a", "10.0.0.3");
+	assert_int_equal(plan_run(w.plan), 0);
+	apply_but_keep(&w, 1);
+	crowd(&w, 1);
+	world_settle(&w);
+	assert_no_leftovers(&w);
+	world_done(&w);
+}
+
+/* The same over a restart: two rows of one service are in force, with an endpoint that has another id in each. */
+static void restart_between(uint8_t last)
+{
+	struct world w;
+
+	world_init(&w);
+	put_web(&w, "ns/a", "10.96.0.1");
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2");
+	world_settle(&w);
+	put_web(&w, "ns/a", "10.96.0.2");
+	put_web_slice(&w, "ns/a", "10.0.0.2");
+	assert_int_equal(plan_run(w.plan), 0); /* 10.0.0.1 is gone, and nothing is applied */
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2 10.0.0.3");
+	assert_int_equal(plan_run(w.plan), 0);
+	apply_but_keep(&w, 1);
+	world_restart(&w);
+	assert_int_equal(plan_run(w.plan), 0);
+	apply_but_keep(&w, last);
+	crowd(&w, last);
+	world_settle(&w);
+	assert_no_leftovers(&w);
+	world_done(&w);
+}
+
+TEST(a_row_that_does_not_go_over_a_restart)
+{
+	restart_between(1);
+	restart_between(2);
 }
 
 /* ---- rows that somebody else broke ----------------------------------------------------------- */
@@ -575,6 +669,8 @@ RUN(cmocka_unit_test(an_unchanged_source_changes_nothing),
     cmocka_unit_test(killed_while_it_starts), cmocka_unit_test(killed_while_everything_changes),
     cmocka_unit_test(killed_while_everything_goes),
     cmocka_unit_test(killed_and_the_source_goes_back), cmocka_unit_test(every_operation_fails_once),
+    cmocka_unit_test(a_row_that_does_not_go),
+    cmocka_unit_test(a_row_that_does_not_go_over_a_restart),
     cmocka_unit_test(audit_repairs_what_was_changed),
     cmocka_unit_test(audit_repairs_what_was_removed),
     cmocka_unit_test(restart_repairs_what_was_changed),

@@ -239,6 +239,7 @@ static inline void world_restart(struct world *w)
 	world_start_agent(w);
 	assert_int_equal(diff_saw_all(w->diff, &reader), 0);
 	assert_int_equal(plan_restore(w->plan), 0);
+	assert_false(plan_rest_begin(w->plan)); /* nothing is free before the first run */
 	diff_allow_removals(w->diff);
 }
 
