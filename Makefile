@@ -258,7 +258,7 @@ PKGS_prog := $(PKGS_dp) $(PKGS_source)
 PKGS_bench := $(PKGS_prog)
 SEES_SKEL := dp prog
 group_cflags = $(call pkg_cflags,$(PKGS_$(1))) $(if $(filter $(1),$(SEES_SKEL)),-I$(O)/skel) \
-	$(if $(filter $(1),prog unit abi fuzz bench),-Itests)
+	$(if $(filter $(1),prog unit abi fuzz bench kube),-Itests)
 compile = mkdir -p $(@D); $(CC) $(BASE_CFLAGS) $(call group_cflags,$(call group_of,$<)) $(CFLAGS) $(1) \
 	-MMD -MP -c $< -o $@
 
@@ -324,6 +324,12 @@ $(PROG_TESTS): $(B)/test/%: $(B)/obj/tests/%.o $(PROG_SHARED:%.c=$(B)/obj/%.o) $
 	$(Q)mkdir -p $(@D); $(CC) $(if $(filter $(SANB),$(B)),$(SANFLAGS)) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed \
 		-o $@ $^ $(call pkg_libs,$(PKGS_prog)) $(call libs_of,tests/$*.c) -lcmocka -lm -lpthread
 
+# The source alone, followed from outside; always with ASan and UBSan.
+KUBE_PROGRAMS := $(patsubst tests/kube/%.c,$(B)/test/kube/%,$(sort $(wildcard tests/kube/*.c)))
+$(KUBE_PROGRAMS): $(B)/test/kube/%: $(SANB)/obj/tests/kube/%.o $(foreach l,source core base,$(SANB)/lib$(l).a)
+	$(call say,LD test,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(PKGS_source)) -lm
+
 # Programs that make traffic: each is one file, linked with libc alone.
 TRAFFIC := $(patsubst tests/%.c,$(B)/test/%,$(sort $(wildcard tests/e2e/*.c))) \
 	$(patsubst deploy/%.c,$(B)/%,$(sort $(wildcard deploy/demo/*.c)))
@@ -378,7 +384,7 @@ test: deps ## install, build, run every suite; ends with "N passed, N failed, N 
 	$(Q)$(MAKE) all test-programs
 	$(call run_items,$(foreach s,$(SUITES),$(ITEMS_$(s))))
 
-test-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC)
+test-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC) $(KUBE_PROGRAMS)
 
 test-unit: $(filter $(O)/test/unit/%,$(UNIT_TESTS)) ## pure code under ASan and UBSan; no root
 	$(call run_items,$(ITEMS_unit))
@@ -390,7 +396,7 @@ test-prog: bpf $(PROG_TESTS) ## verifier and packet fixtures by BPF_PROG_TEST_RU
 	$(call run_items,$(ITEMS_prog))
 test-e2e: all $(TRAFFIC) ## real sockets in network namespaces; root
 	$(call run_items,$(ITEMS_e2e))
-test-kube: all ## against a real API server; root
+test-kube: all $(KUBE_PROGRAMS) ## against a real API server; root
 	$(call run_items,$(ITEMS_kube))
 
 vm: deps deps-vm ## load and packet tests on the kernel matrix, in qemu

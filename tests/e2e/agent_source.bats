@@ -116,9 +116,6 @@ broken() {
 }
 
 @test "what is not in this release is refused by name, exit code 2" {
-	run in_ns node "$SLUICED" --source kube --node-name n
-	assert_failure 2
-	assert_output --partial '--source kube is not in this release'
 	run in_ns node "$SLUICED" --source "dir:$MANIFESTS" --forwarding fast
 	assert_failure 2
 	assert_output --partial '--forwarding fast is not in this release'

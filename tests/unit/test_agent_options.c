@@ -92,9 +92,22 @@ TEST(lists_are_converted_and_joined)
 
 TEST(what_is_not_in_this_release_is_refused_by_name)
 {
-	REFUSED("--source kube", "--source", "kube");
-	REFUSED("--source kube", "--node-name", "n1");
 	REFUSED("--forwarding fast", DIR, "--forwarding", "fast");
+}
+
+TEST(the_api_server_is_the_default_source)
+{
+	assert_int_equal(load("--node-name", "n1", NULL), 0);
+	assert_string_equal(config.source, "kube");
+	assert_null(config.source_dir);
+	assert_null(config.kubeconfig);
+	assert_int_equal(config.n_api_servers, 0);
+	assert_string_equal(config.state_dir, "/var/lib/sluice");
+	assert_int_equal(load("--source", "kube", "--kubeconfig", "/k", "--api-server", "https://a,https://b:6443", NULL), 0);
+	assert_string_equal(config.kubeconfig, "/k");
+	assert_int_equal(config.n_api_servers, 2);
+	assert_string_equal(config.api_servers[1], "https://b:6443");
+	assert_null(config.notes);
 }
 
 TEST(what_has_no_effect_yet_is_said)
@@ -171,6 +184,7 @@ TEST(help_names_every_option)
 }
 
 RUN(ALONE(defaults), ALONE(lists_are_converted_and_joined),
-    ALONE(what_is_not_in_this_release_is_refused_by_name), ALONE(what_has_no_effect_yet_is_said),
+    ALONE(what_is_not_in_this_release_is_refused_by_name),
+    ALONE(the_api_server_is_the_default_source), ALONE(what_has_no_effect_yet_is_said),
     ALONE(bad_values_are_refused_with_what_they_may_be), ALONE(cleanup_needs_no_source),
     ALONE(off_means_nowhere), ALONE(listen_addresses), ALONE(help_names_every_option))

@@ -17,7 +17,8 @@ static int on_part(void *ctx, enum scan_part part, const char *text, size_t len,
 {
 	(void)ctx;
 	assert_int_equal(text[len], 0);
-	buf_printf(&said, "%s%s %.60s\n", part == SCAN_REST ? "rest" : "object", spoilt ? "!" : "", text);
+	buf_printf(&said, "%s%s %.60s\n", part == SCAN_REST ? "rest" : "object", spoilt ? "!" : "",
+		   text);
 	return answer;
 }
 
@@ -51,7 +52,8 @@ static int feed(enum scan_kind kind, const char *bytes, size_t len, size_t step,
 	return rc;
 }
 
-static void gives_bytes(enum scan_kind kind, const char *bytes, size_t len, int code, bool whole, const char *expected)
+static void gives_bytes(enum scan_kind kind, const char *bytes, size_t len, int code, bool whole,
+			const char *expected)
 {
 	bool is_whole;
 	size_t step;
@@ -77,7 +79,9 @@ TEST(streams_need_no_newlines)
 
 TEST(lists_give_items_and_the_rest)
 {
-	GIVES(SCAN_LIST, "{\"kind\":\"L\",\"items\":[{\"a\":1} , {\"b\":{\"items\":[{}]}}],\"metadata\":{}}\n", 0, true,
+	GIVES(SCAN_LIST,
+	      "{\"kind\":\"L\",\"items\":[{\"a\":1} , {\"b\":{\"items\":[{}]}}],\"metadata\":{}}\n",
+	      0, true,
 	      "object {\"a\":1}\nobject {\"b\":{\"items\":[{}]}}\n"
 	      "rest {\"kind\":\"L\",\"items\":[],\"metadata\":{}}\n");
 	GIVES(SCAN_LIST, "{\"items\":null}", 0, true, "rest {\"items\":null}\n");
@@ -106,13 +110,15 @@ TEST(what_is_no_list_is_refused)
 TEST(what_is_no_text_spoils_its_object_only)
 {
 	GIVES(SCAN_STREAM, "{\"a\":\"\xff\"}{}", 0, true, "object! {\"a\":\"?\"}\nobject {}\n");
-	GIVES(SCAN_STREAM, "{\"a\":\"\xe2\x82\"}{}", 0, true, "object! {\"a\":\"??\"}\nobject {}\n");
+	GIVES(SCAN_STREAM, "{\"a\":\"\xe2\x82\"}{}", 0, true,
+	      "object! {\"a\":\"??\"}\nobject {}\n");
 	GIVES(SCAN_STREAM, "{\"a\":\"\xed\xa0\x80\"}", 0, true, "object! {\"a\":\"???\"}\n");
 	GIVES(SCAN_STREAM, "{\"a\":\"\xc0\x80\"}", 0, true, "object! {\"a\":\"??\"}\n");
 	GIVES(SCAN_STREAM, "{\"a\":\"\xf4\x90\x80\x80\"}", 0, true, "object! {\"a\":\"????\"}\n");
 	GIVES(SCAN_STREAM, "{\"a\":\"\0\"}", 0, true, "object! {\"a\":\"?\"}\n");
 	GIVES(SCAN_STREAM, "{\"a\":\"x\\u0000\"}", 0, true, "object! {\"a\":\"x\\u0000\"}\n");
-	GIVES(SCAN_STREAM, "{\"a\":\"\\\\u0000\\u0001\"}", 0, true, "object {\"a\":\"\\\\u0000\\u0001\"}\n");
+	GIVES(SCAN_STREAM, "{\"a\":\"\\\\u0000\\u0001\"}", 0, true,
+	      "object {\"a\":\"\\\\u0000\\u0001\"}\n");
 	GIVES(SCAN_STREAM, "{\"a\":\"\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9\"}", 0, true,
 	      "object {\"a\":\"\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9\"}\n");
 	GIVES(SCAN_LIST, "{\"items\":[{\"a\":\"\xff\"},{}],\"b\":\"\xff\"}", 0, true,
@@ -183,6 +189,7 @@ TEST(the_functions_word_ends_it)
 
 #define ALONE(name) cmocka_unit_test_teardown(name, clear)
 
-RUN(ALONE(streams_need_no_newlines), ALONE(lists_give_items_and_the_rest), ALONE(what_is_no_list_is_refused),
-    ALONE(what_is_no_text_spoils_its_object_only), ALONE(depth_is_limited), ALONE(size_is_limited),
-    ALONE(lists_of_nothing_but_space_end), ALONE(the_functions_word_ends_it))
+RUN(ALONE(streams_need_no_newlines), ALONE(lists_give_items_and_the_rest),
+    ALONE(what_is_no_list_is_refused), ALONE(what_is_no_text_spoils_its_object_only),
+    ALONE(depth_is_limited), ALONE(size_is_limited), ALONE(lists_of_nothing_but_space_end),
+    ALONE(the_functions_word_ends_it))

@@ -13,7 +13,8 @@
 #include "source/kube/watch.h"
 #include "unit/recorder.h"
 
-static const struct watch_config services = { OBJECT_SERVICE, "v1", "/api/v1/services", "labelSelector=x", false };
+static const struct watch_config services = { OBJECT_SERVICE, "v1", "/api/v1/services",
+					      "labelSelector=x", false };
 static const struct watch_config cidrs = { OBJECT_SERVICE_CIDR, "networking.k8s.io/v1",
 					   "/apis/networking.k8s.io/v1/servicecidrs", "", true };
 
@@ -104,22 +105,24 @@ static void answers(unsigned status, const char *body)
 	ends(feed(body) < 0 ? WATCH_END_CUT : WATCH_END_CLEAN);
 }
 
-#define OBJECT(name, ip, version)                                                                                \
-	"{\"metadata\":{\"namespace\":\"d\",\"name\":\"" name "\",\"uid\":\"u-" name "\",\"resourceVersion\":\"" version \
-	"\"},\"spec\":{\"clusterIP\":\"" ip "\",\"clusterIPs\":[\"" ip "\"],\"ipFamilies\":[\"IPv4\"],"          \
+#define OBJECT(name, ip, version)                                                    \
+	"{\"metadata\":{\"namespace\":\"d\",\"name\":\"" name "\",\"uid\":\"u-" name \
+	"\",\"resourceVersion\":\"" version "\"},\"spec\":{\"clusterIP\":\"" ip      \
+	"\",\"clusterIPs\":[\"" ip "\"],\"ipFamilies\":[\"IPv4\"],"                  \
 	"\"ports\":[{\"port\":80}]}}"
-#define FRAME(items, version, more) \
-	"{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"" version "\"" more \
-	"},\"items\":[" items "]}"
-#define CONTINUE(token) ",\"continue\":\"" token "\""
+#define FRAME(items, version, more)                                                                    \
+	"{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"" version \
+	"\"" more "},\"items\":[" items "]}"
+#define CONTINUE(token)     ",\"continue\":\"" token "\""
 #define EVENT(type, object) "{\"type\":\"" type "\",\"object\":" object "}\n"
 #define BOOKMARK(version, more) \
-	EVENT("BOOKMARK", "{\"kind\":\"Service\",\"metadata\":{\"resourceVersion\":\"" version "\"" more "}}")
+	EVENT("BOOKMARK",       \
+	      "{\"kind\":\"Service\",\"metadata\":{\"resourceVersion\":\"" version "\"" more "}}")
 #define INITIAL_END ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}"
 #define ERROR(code) EVENT("ERROR", "{\"kind\":\"Status\",\"code\":" code "}")
 
-#define A1 OBJECT("a", "10.0.0.1", "1")
-#define B2 OBJECT("b", "10.0.0.2", "2")
+#define A1        OBJECT("a", "10.0.0.1", "1")
+#define B2        OBJECT("b", "10.0.0.2", "2")
 #define LISTED_AB "put Service d/a 10.0.0.1\nput Service d/b 10.0.0.2\nlisted Service\n"
 
 /* Lists a and b at version 10 in a server that knows no lists in streams; the watch is under way. */
@@ -155,7 +158,8 @@ TEST(a1_the_first_list_is_consistent_and_later_ones_do_not_go_back)
 	asks_now("resourceVersion=10");
 	answers(410, "");
 	asks_now("services?");
-	assert_non_null(strstr(step.target, "resourceVersion=10&resourceVersionMatch=NotOlderThan"));
+	assert_non_null(
+		strstr(step.target, "resourceVersion=10&resourceVersionMatch=NotOlderThan"));
 }
 
 TEST(a2_versions_are_text)
@@ -174,8 +178,10 @@ TEST(a2_versions_have_a_limit)
 	asks_now("watch");
 	answers(422, "");
 	asks_now("limit");
-	snprintf(text, sizeof(text),
-		 "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"items\":[],\"metadata\":{\"resourceVersion\":\"%0257d\"}}", 1);
+	snprintf(
+		text, sizeof(text),
+		"{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"items\":[],\"metadata\":{\"resourceVersion\":\"%0257d\"}}",
+		1);
 	answers(200, text);
 	told("");
 	waits_between(800, 1600);
@@ -271,10 +277,14 @@ TEST(a19_refusals_and_nonsense_empty_nothing)
 		{ 200, "{}" },
 		{ 200, "<html><body>It works!</body></html>" },
 		{ 200, "{\"kind\":\"Status\",\"status\":\"Success\"}" },
-		{ 200, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[]}" },
-		{ 200, "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"9\"}}" },
-		{ 200, "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}" },
-		{ 200, "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"items\":[],\"metadata\":{\"resourceVersion\":\"9\"" },
+		{ 200,
+		  "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[]}" },
+		{ 200,
+		  "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"9\"}}" },
+		{ 200,
+		  "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}" },
+		{ 200,
+		  "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"items\":[],\"metadata\":{\"resourceVersion\":\"9\"" },
 	};
 	size_t i;
 
@@ -309,15 +319,18 @@ TEST(a_list_of_other_things_is_none)
 	asks_now("watch");
 	answers(422, "");
 	asks_now("limit");
-	answers(200, FRAME("{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\"}}", "10", ""));
+	answers(200, FRAME("{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"p\"}}",
+			   "10", ""));
 	told("listed Service\n");
 	assert_int_equal(count().skipped, 1);
 }
 
 /* ---- lists in streams ------------------------------------------------------------------------------- */
 
-#define INITIAL EVENT("ADDED", A1) EVENT("ADDED", B2) EVENT("ADDED", OBJECT("c", "10.0.0.3", "3")) \
-	EVENT("DELETED", OBJECT("c", "10.0.0.3", "4"))
+#define INITIAL                                                         \
+	EVENT("ADDED", A1)                                              \
+	EVENT("ADDED", B2) EVENT("ADDED", OBJECT("c", "10.0.0.3", "3")) \
+		EVENT("DELETED", OBJECT("c", "10.0.0.3", "4"))
 
 TEST(a8_a_stream_begins_with_a_list)
 {
@@ -437,9 +450,9 @@ TEST(a6_a_version_ahead_of_the_server)
 	asks_no("resourceVersion");
 }
 
-#define STREAM                                                                                             \
-	EVENT("MODIFIED", OBJECT("a", "10.0.0.9", "11")) "{\"type\":\"ADDED\", \"object\" :" OBJECT(            \
-		"c", "10.0.0.3", "12") "}" EVENT("DELETED", B2)
+#define STREAM                                           \
+	EVENT("MODIFIED", OBJECT("a", "10.0.0.9", "11")) \
+	"{\"type\":\"ADDED\", \"object\" :" OBJECT("c", "10.0.0.3", "12") "}" EVENT("DELETED", B2)
 #define STREAM_TOLD "put Service d/a 10.0.0.9\nput Service d/c 10.0.0.3\ngone Service d/b\n"
 
 TEST(a9_cuts_between_reads_change_nothing)
@@ -476,8 +489,8 @@ TEST(a9_an_object_too_large_means_a_new_list)
 /* The state is that of the whole events in front of the cut, and the next watch goes on behind them. */
 TEST(a10_half_an_object_is_never_applied)
 {
-	static const char *const versions[] = { "resourceVersion=10", "resourceVersion=11", "resourceVersion=12",
-						"resourceVersion=2" };
+	static const char *const versions[] = { "resourceVersion=10", "resourceVersion=11",
+						"resourceVersion=12", "resourceVersion=2" };
 	size_t cut, len = strlen(STREAM);
 
 	for (cut = 0; cut <= len; cut++) {
@@ -503,7 +516,9 @@ TEST(a10_half_an_object_is_never_applied)
 TEST(a11_error_events)
 {
 	follow();
-	assert_int_equal(feed(EVENT("ERROR", "{\"code\":429,\"details\":{\"retryAfterSeconds\":5}}")), -ECANCELED);
+	assert_int_equal(
+		feed(EVENT("ERROR", "{\"code\":429,\"details\":{\"retryAfterSeconds\":5}}")),
+		-ECANCELED);
 	ends(WATCH_END_CUT);
 	waits_between(5000, 6000);
 	for (int i = 0; i < 3; i++) {
@@ -526,12 +541,16 @@ TEST(a11_error_events)
 TEST(a12_unknown_events_and_fields_are_passed_over)
 {
 	follow();
-	assert_int_equal(feed(EVENT("RENAMED", A1) EVENT("ADDED", "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":"
-								  "{\"name\":\"p\",\"resourceVersion\":\"12\"}}")),
+	assert_int_equal(feed(EVENT("RENAMED", A1) EVENT(
+				 "ADDED", "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":"
+					  "{\"name\":\"p\",\"resourceVersion\":\"12\"}}")),
 			 0);
 	told("");
 	assert_int_equal(count().skipped, 2);
-	assert_int_equal(feed("{\"new\":{\"type\":[{}]}," "\"type\":\"MODIFIED\",\"object\":" OBJECT("a", "10.0.0.7", "13") "}"), 0);
+	assert_int_equal(
+		feed("{\"new\":{\"type\":[{}]},"
+		     "\"type\":\"MODIFIED\",\"object\":" OBJECT("a", "10.0.0.7", "13") "}"),
+		0);
 	told("put Service d/a 10.0.0.7\n");
 }
 
@@ -697,9 +716,12 @@ TEST(a22_another_server_is_tried_at_once)
 TEST(a_refused_object_keeps_its_last_state)
 {
 	follow();
-	assert_int_equal(feed(EVENT("MODIFIED", "{\"metadata\":{\"namespace\":\"d\",\"name\":\"a\",\"resourceVersion\":\"11\"},"
-						"\"spec\":7}")),
-			 0);
+	assert_int_equal(
+		feed(EVENT(
+			"MODIFIED",
+			"{\"metadata\":{\"namespace\":\"d\",\"name\":\"a\",\"resourceVersion\":\"11\"},"
+			"\"spec\":7}")),
+		0);
 	assert_non_null(strstr(buf_str(&recorder.said), "problem Service d/a: "));
 	assert_null(strstr(buf_str(&recorder.said), "gone"));
 	buf_reset(&recorder.said);
@@ -729,20 +751,23 @@ TEST(a_sink_that_lost_something_gets_everything_again)
 
 #define ALONE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-RUN(ALONE(a1_the_first_list_is_consistent_and_later_ones_do_not_go_back), ALONE(a2_versions_are_text),
-    ALONE(a2_versions_have_a_limit), ALONE(a7_deletions_are_found_by_a_whole_list), ALONE(a17_pages_count_together),
-    ALONE(a17_an_expired_page_is_followed_by_one_full_list), ALONE(a17_a_failed_page_starts_the_list_again),
-    ALONE(a17_a_cut_list_is_not_trusted), ALONE(a19_refusals_and_nonsense_empty_nothing),
+RUN(ALONE(a1_the_first_list_is_consistent_and_later_ones_do_not_go_back),
+    ALONE(a2_versions_are_text), ALONE(a2_versions_have_a_limit),
+    ALONE(a7_deletions_are_found_by_a_whole_list), ALONE(a17_pages_count_together),
+    ALONE(a17_an_expired_page_is_followed_by_one_full_list),
+    ALONE(a17_a_failed_page_starts_the_list_again), ALONE(a17_a_cut_list_is_not_trusted),
+    ALONE(a19_refusals_and_nonsense_empty_nothing),
     ALONE(kinds_that_are_not_served_have_no_objects), ALONE(a_list_of_other_things_is_none),
     ALONE(a8_a_stream_begins_with_a_list), ALONE(a8_half_an_initial_list_is_not_seen),
     ALONE(a8_a_server_that_ignores_it_is_found_out), ALONE(a3_bookmarks_move_the_version_only),
     ALONE(a5_a_410_inside_of_a_stream), ALONE(a5_a_410_as_the_first_event_again_and_again),
     ALONE(a6_a_version_ahead_of_the_server), ALONE(a9_cuts_between_reads_change_nothing),
-    ALONE(a9_an_object_too_large_means_a_new_list), ALONE(a10_half_an_object_is_never_applied), ALONE(a11_error_events),
-    ALONE(a12_unknown_events_and_fields_are_passed_over), ALONE(a13_clean_ends_are_followed_at_once),
-    ALONE(a14_streams_that_end_at_once_are_failures), ALONE(a15_attempts_become_rare),
-    ALONE(a15_a_hundred_do_not_come_together), ALONE(a16_an_outage_costs_one_watch_and_no_list),
-    ALONE(a_refusal_is_not_kicked), ALONE(a18_retry_after_is_obeyed_within_bounds),
-    ALONE(a24_a_401_is_tried_once_more_at_once), ALONE(silence_is_cut), ALONE(a22_another_server_is_tried_at_once),
+    ALONE(a9_an_object_too_large_means_a_new_list), ALONE(a10_half_an_object_is_never_applied),
+    ALONE(a11_error_events), ALONE(a12_unknown_events_and_fields_are_passed_over),
+    ALONE(a13_clean_ends_are_followed_at_once), ALONE(a14_streams_that_end_at_once_are_failures),
+    ALONE(a15_attempts_become_rare), ALONE(a15_a_hundred_do_not_come_together),
+    ALONE(a16_an_outage_costs_one_watch_and_no_list), ALONE(a_refusal_is_not_kicked),
+    ALONE(a18_retry_after_is_obeyed_within_bounds), ALONE(a24_a_401_is_tried_once_more_at_once),
+    ALONE(silence_is_cut), ALONE(a22_another_server_is_tried_at_once),
     ALONE(a_refused_object_keeps_its_last_state), ALONE(a_spoilt_object_is_named),
     ALONE(a_sink_that_lost_something_gets_everything_again))

@@ -10,6 +10,7 @@
 
 #include "agent/actions.h"
 #include "agent/exit.h"
+#include "agent/source.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "core/diff.h"
@@ -17,7 +18,6 @@
 #include "core/problem.h"
 #include "core/store.h"
 #include "dp/links.h"
-#include "source/dir.h"
 
 #define DEADLINE_NS (30 * CLOCK_NS_PER_S) /* a file that is being written is waited for */
 
@@ -28,7 +28,7 @@ struct check {
 	struct store *store;
 	struct diff *diff;
 	struct plan *plan;
-	struct dir *dir;
+	struct source source;
 };
 
 static int make(struct check *c, struct err *err)
@@ -58,7 +58,7 @@ static int make(struct check *c, struct err *err)
 	if (rc < 0)
 		return err_set(err, rc, "cannot plan with these options: %s", strerror(-rc));
 	sink = store_sink(c->store);
-	return dir_new(c->loop, config->source_dir, &sink, err, &c->dir);
+	return source_init(c->loop, config, &sink, err, &c->source);
 }
 
 static int read_source(struct check *c, struct err *err)
@@ -68,8 +68,8 @@ static int read_source(struct check *c, struct err *err)
 
 	while (rc >= 0 && !store_is_listed(c->store)) {
 		if (clock_now_ns() > end_ns)
-			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s",
-				       c->config->source_dir);
+			return err_set(err, -ETIMEDOUT, "--source %s: not read within 30 s",
+				       c->config->source);
 		rc = loop_turn(c->loop, 100 * CLOCK_NS_PER_MS);
 	}
 	if (rc >= 0)
@@ -127,7 +127,7 @@ int action_check(const struct config *config)
 		printf("problem: %s\n", err.what);
 		code = EXIT_CODE_PROBLEM;
 	}
-	dir_free(c.dir);
+	source_done(&c.source);
 	plan_free(c.plan);
 	diff_free(c.diff);
 	store_free(c.store);

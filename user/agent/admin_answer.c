@@ -6,7 +6,6 @@
 #include "agent/admin.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,16 +110,14 @@ static void answer_status(const struct admin_view *view, struct buf *out)
 	const struct metrics *m = view->metrics;
 	struct sync_stats sync;
 	struct plan_stats plan;
-	char source[512];
 
 	sync_count(m->sync, &sync);
 	plan_count(sync_plan(m->sync), &plan);
-	snprintf(source, sizeof(source), "dir:%s", view->config->source_dir);
 	buf_putc(out, '{');
 	put_string(out, "version", SLUICE_VERSION, true);
 	put_number(out, "pid", (uint64_t)getpid(), false);
 	put_string(out, "nodeName", view->config->node_name, false);
-	put_string(out, "source", source, false);
+	put_string(out, "source", view->config->source, false);
 	put_number(out, "uptimeSeconds", (clock_now_ns() - view->started_ns) / CLOCK_NS_PER_S,
 		   false);
 	put_bool(out, "synced", sync_is_done_once(m->sync) && !sync.pending_rows, false);
@@ -303,7 +300,8 @@ void admin_answer(const struct admin_view *view, const char *line, struct buf *o
 	const char *what = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "get"));
 	size_t i = 0;
 
-	while (what && i < sizeof(answers) / sizeof(answers[0]) && strcmp(what, answers[i].what))
+	while (what && i < sizeof(answers) / sizeof(answers[0]) &&
+	       strcmp(what, answers[i].what) != 0)
 		i++;
 	if (what && i < sizeof(answers) / sizeof(answers[0]))
 		answers[i].answer(view, out);

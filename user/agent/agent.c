@@ -21,6 +21,7 @@
 #include "agent/ifaces.h"
 #include "agent/metrics.h"
 #include "agent/notify.h"
+#include "agent/source.h"
 #include "agent/sync.h"
 #include "agent/usage.h"
 #include "base/clock.h"
@@ -31,7 +32,6 @@
 #include "dp/gc.h"
 #include "dp/load.h"
 #include "dp/netns.h"
-#include "source/dir.h"
 #include "sluice_version.h"
 
 #define TICK_NS         CLOCK_NS_PER_S
@@ -48,7 +48,7 @@ struct agent {
 	struct problems *problems;
 	struct sync *sync;
 	struct ifaces *ifaces;
-	struct dir *dir;
+	struct source source;
 	struct gc gc;
 	struct usage usage;
 	struct drops drops;
@@ -113,11 +113,12 @@ static unsigned int serve_metrics(void *ctx, const char *path, struct http_page 
 {
 	struct agent *a = ctx;
 
-	if (strcmp(path, "/metrics"))
+	if (strcmp(path, "/metrics") != 0)
 		return 404;
 	page->type = "text/plain; version=0.0.4; charset=utf-8";
 	a->metrics.events = a->drops.n;
 	metrics_write(&a->metrics, &page->body);
+	source_write_metrics(&a->source, &page->body);
 	return 200;
 }
 
@@ -174,7 +175,7 @@ static void on_relist(void *ctx)
 {
 	struct agent *a = ctx;
 
-	dir_relist(a->dir);
+	source_relist(&a->source);
 }
 
 static void on_tick(void *ctx)
@@ -379,7 +380,7 @@ static int make_control(struct agent *a, struct err *err)
 	if (rc < 0)
 		return rc;
 	sink = sync_sink(a->sync);
-	return dir_new(a->loop, a->config->source_dir, &sink, err, &a->dir);
+	return source_init(a->loop, a->config, &sink, err, &a->source);
 }
 
 static int make(struct agent *a, struct err *err)
@@ -415,7 +416,7 @@ static void note_stop(struct agent *a)
 
 static void unmake(struct agent *a)
 {
-	dir_free(a->dir);
+	source_done(&a->source);
 	admin_free(a->admin);
 	http_free(a->http_metrics);
 	http_free(a->http_healthz);
@@ -452,8 +453,8 @@ int agent_run(const struct config *config)
 	struct err err = { 0 };
 	int code;
 
-	log_info("sluiced %s starts node=%s source=dir:%s", SLUICE_VERSION, config->node_name,
-		 config->source_dir);
+	log_info("sluiced %s starts node=%s source=%s", SLUICE_VERSION, config->node_name,
+		 config->source);
 	say_notes(config->notes);
 	if (make(&agent, &err) < 0) {
 		log_err("%s", err.what);

@@ -257,9 +257,7 @@ static int convert_source(const char *source, struct config *config, struct err 
 		return 0;
 	}
 	if (strcmp(source, "kube") == 0)
-		return err_set(
-			err, -EINVAL,
-			"--source kube is not in this release yet; read manifests from a folder: --source dir:PATH");
+		return 0;
 	return err_set(err, -EINVAL, "--source %s: must be kube or dir:PATH", source);
 }
 
@@ -289,18 +287,20 @@ static int note_unused(struct config *config)
 {
 	static const struct {
 		const char *name, *why;
+		bool of_kube;
 	} unused[] = {
-		{ "kubeconfig", "it belongs to --source kube" },
-		{ "api-server", "it belongs to --source kube" },
-		{ "state-dir", "nothing is kept yet" },
-		{ "detect-local", "sources are not changed yet" },
-		{ "nodeport-addresses", "node ports are not served yet" },
-		{ "masquerade-all", "sources are not changed yet" },
+		{ "kubeconfig", "it belongs to --source kube", true },
+		{ "api-server", "it belongs to --source kube", true },
+		{ "state-dir", "it belongs to --source kube", true },
+		{ "detect-local", "sources are not changed yet", false },
+		{ "nodeport-addresses", "node ports are not served yet", false },
+		{ "masquerade-all", "sources are not changed yet", false },
 	};
 	struct buf buf = { 0 };
 
 	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
-		if (options_origin(config->options, unused[i].name) != OPTION_FROM_DEFAULT)
+		if ((config->source_dir || !unused[i].of_kube) &&
+		    options_origin(config->options, unused[i].name) != OPTION_FROM_DEFAULT)
 			buf_printf(&buf, "--%s has no effect in this release: %s\n", unused[i].name,
 				   unused[i].why);
 	if (buf.failed) {
@@ -341,6 +341,11 @@ static void convert_plain(const struct values *v, struct config *config)
 	config->xdp = (enum config_xdp)v->xdp;
 	config->tc = (enum config_tc)v->tc;
 	config->socket_lb = v->socket_lb;
+	config->source = v->source;
+	config->kubeconfig = v->kubeconfig;
+	config->api_servers = (const char *const *)v->api_server.item;
+	config->n_api_servers = v->api_server.len;
+	config->state_dir = v->state_dir && *v->state_dir ? v->state_dir : NULL;
 	config->bpffs = v->bpffs;
 	config->cgroup = v->cgroup;
 	config->admin_socket = strcmp(v->admin_socket, "off") ? v->admin_socket : NULL;

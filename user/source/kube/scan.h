@@ -18,9 +18,10 @@
 
 #include "base/buf.h"
 
-#define SCAN_OBJECT_MAX ((size_t)8 << 20)   /* bytes of one object */
-#define SCAN_LIST_MAX	((uint64_t)1 << 29) /* bytes of one list, what is between its objects included */
-#define SCAN_DEPTH_MAX	64		    /* brackets inside each other */
+#define SCAN_OBJECT_MAX ((size_t)8 << 20) /* bytes of one object */
+#define SCAN_LIST_MAX \
+	((uint64_t)1 << 29) /* bytes of one list, what is between its objects included */
+#define SCAN_DEPTH_MAX 64   /* brackets inside each other */
 
 enum scan_kind { SCAN_STREAM, SCAN_LIST };
 
@@ -39,20 +40,20 @@ struct scan {
 	enum scan_kind kind;
 	scan_fn *fn;
 	void *ctx;
-	int code;	   /* what ended it; 0 = nothing did */
-	bool whole;	   /* of a list: its last bracket was read */
+	int code;   /* what ended it; 0 = nothing did */
+	bool whole; /* of a list: its last bracket was read */
 	unsigned depth;
-	uint64_t square;   /* bit n: bracket n is '[' */
+	uint64_t square;               /* bit n: bracket n is '[' */
 	unsigned utf8_left, utf8_have; /* bytes of a character that are to come, that are kept */
-	uint8_t utf8_low, utf8_high; /* bounds of the next continuation byte */
+	uint8_t utf8_low, utf8_high;   /* bounds of the next continuation byte */
 	bool in_string, escaped, spoilt, rest_spoilt;
 	unsigned hex_left, hex; /* of \uXXXX */
-	bool is_items;	   /* the member whose value comes next is `items` */
+	bool is_items;          /* the member whose value comes next is `items` */
 	bool in_items;
-	bool want_comma;   /* between elements */
+	bool want_comma; /* between elements */
 	bool any_item;
 	unsigned key_len;
-	char key[8];	   /* the last string directly in a list's object */
+	char key[8]; /* the last string directly in a list's object */
 	uint64_t seen;
 	struct buf part, rest;
 };

@@ -16,40 +16,41 @@
 #include "source/kube/scan.h"
 #include "source/value_json.h"
 
-#define PAGE_OBJECTS	   500
-#define BACKOFF_MIN_NS	   (800 * CLOCK_NS_PER_MS)
-#define BACKOFF_MAX_NS	   (30 * CLOCK_NS_PER_S)
+#define PAGE_OBJECTS       500
+#define BACKOFF_MIN_NS     (800 * CLOCK_NS_PER_MS)
+#define BACKOFF_MAX_NS     (30 * CLOCK_NS_PER_S)
 #define BACKOFF_RESET_NS   (120 * CLOCK_NS_PER_S) /* of health */
 #define RETRY_AFTER_MAX_S  60
-#define SHORT_NS	   CLOCK_NS_PER_S	 /* a watch that ends sooner without an event has failed */
-#define GAP_NS		   (100 * CLOCK_NS_PER_MS) /* between two watches, however many events there are */
-#define KICK_NS		   (200 * CLOCK_NS_PER_MS)
-#define SILENCE_NS	   (180 * CLOCK_NS_PER_S) /* bookmarks come about once a minute */
-#define LIST_SILENCE_NS	   (60 * CLOCK_NS_PER_S)
-#define INITIAL_SILENCE_NS (10 * CLOCK_NS_PER_S)  /* of a stream that shall begin with a list */
-#define ABSENT_NS	   (300 * CLOCK_NS_PER_S) /* between looks for a kind that the server does not know */
-#define EXPIRED_NS	   (10 * CLOCK_NS_PER_S)  /* a watch that expires again sooner has to wait */
-#define WATCH_MIN_S	   300			  /* timeoutSeconds: this to twice this */
-#define TOKEN_MAX	   8192			  /* of a `continue` */
-#define ERRORS_MAX	   3			  /* ERROR events 500 in a row before a relist */
+#define SHORT_NS           CLOCK_NS_PER_S /* a watch that ends sooner without an event has failed */
+#define GAP_NS             (100 * CLOCK_NS_PER_MS) /* between two watches, however many events there are */
+#define KICK_NS            (200 * CLOCK_NS_PER_MS)
+#define SILENCE_NS         (180 * CLOCK_NS_PER_S) /* bookmarks come about once a minute */
+#define LIST_SILENCE_NS    (60 * CLOCK_NS_PER_S)
+#define INITIAL_SILENCE_NS (10 * CLOCK_NS_PER_S) /* of a stream that shall begin with a list */
+#define ABSENT_NS \
+	(300 * CLOCK_NS_PER_S) /* between looks for a kind that the server does not know */
+#define EXPIRED_NS  (10 * CLOCK_NS_PER_S) /* a watch that expires again sooner has to wait */
+#define WATCH_MIN_S 300                   /* timeoutSeconds: this to twice this */
+#define TOKEN_MAX   8192                  /* of a `continue` */
+#define ERRORS_MAX  3                     /* ERROR events 500 in a row before a relist */
 
 enum asked { ASKED_NOTHING, ASKED_LIST, ASKED_STREAM, ASKED_WATCH };
 
 /* What the answer came to; the first word holds. */
 enum verdict {
 	VERDICT_NONE,
-	VERDICT_PAGE,	  /* a page is in, and there are more */
+	VERDICT_PAGE, /* a page is in, and there are more */
 	VERDICT_LISTED,
-	VERDICT_EXPIRED,  /* 410 */
-	VERDICT_AHEAD,	  /* 504: the version is ahead of the server */
-	VERDICT_BAD,	  /* 400, 422: it does not understand the request */
-	VERDICT_LOGIN,	  /* 401 */
-	VERDICT_REFUSED,  /* any other status */
-	VERDICT_RETRY,	  /* an ERROR event: watch again */
-	VERDICT_RELIST,	  /* an ERROR event: list again */
-	VERDICT_BROKEN,	  /* no JSON, no list, too large, no memory */
+	VERDICT_EXPIRED, /* 410 */
+	VERDICT_AHEAD,   /* 504: the version is ahead of the server */
+	VERDICT_BAD,     /* 400, 422: it does not understand the request */
+	VERDICT_LOGIN,   /* 401 */
+	VERDICT_REFUSED, /* any other status */
+	VERDICT_RETRY,   /* an ERROR event: watch again */
+	VERDICT_RELIST,  /* an ERROR event: list again */
+	VERDICT_BROKEN,  /* no JSON, no list, too large, no memory */
 	VERDICT_SILENT,
-	VERDICT_ORDERED,  /* watch_relist() */
+	VERDICT_ORDERED, /* watch_relist() */
 };
 
 /* An object as it came, or why it cannot be used. */
@@ -77,12 +78,12 @@ struct watch {
 	struct buf target;
 
 	enum asked asked;
-	bool following;	     /* events are to be applied: a list is in */
+	bool following; /* events are to be applied: a list is in */
 	bool listed, down, relist, force;
-	bool no_streams;     /* the server cannot begin a watch with a list */
+	bool no_streams; /* the server cannot begin a watch with a list */
 	bool no_stream_once;
-	bool no_pages;	     /* a page expired: all at once */
-	bool any_version;    /* the next list need not be as new as `version`: it is read from the source of truth */
+	bool no_pages; /* a page expired: all at once */
+	bool any_version; /* the next list need not be as new as `version`: it is read from the source of truth */
 	bool tried_login;
 	bool waits_for_server;
 	char version[WATCH_VERSION_MAX + 1];
@@ -93,7 +94,7 @@ struct watch {
 	enum verdict verdict;
 	uint64_t retry_after_ns;
 	uint64_t asked_ns, heard_ns; /* heard: a byte */
-	uint64_t stream_s;	     /* timeoutSeconds */
+	uint64_t stream_s;           /* timeoutSeconds */
 	uint64_t stream_events;
 	unsigned errors;
 	uint64_t expired_ns; /* when a watch did so last; 0 = never */
@@ -126,7 +127,8 @@ static void known_free(void *value)
 
 static const char *text_of(const cJSON *map, const char *key)
 {
-	const cJSON *member = cJSON_IsObject(map) ? cJSON_GetObjectItemCaseSensitive(map, key) : NULL;
+	const cJSON *member = cJSON_IsObject(map) ? cJSON_GetObjectItemCaseSensitive(map, key)
+						  : NULL;
 
 	return cJSON_IsString(member) ? member->valuestring : NULL;
 }
@@ -221,7 +223,8 @@ static void tell_problem(struct watch *w, const char *key, struct known *known, 
 		return;
 	known->problem = reason != NULL;
 	split_key(key, namespace, &name);
-	w->sink.problem(w->sink.ctx, object_subject(w->config->kind, namespace, name, subject), reason);
+	w->sink.problem(w->sink.ctx, object_subject(w->config->kind, namespace, name, subject),
+			reason);
 }
 
 static int get_known(struct watch *w, const char *key, struct known **ret_known)
@@ -247,7 +250,8 @@ static int apply(struct watch *w, const char *key, struct item *item)
 
 	if (rc < 0)
 		return rc;
-	if (!w->force && known->version && *item->version && strcmp(known->version, item->version) == 0)
+	if (!w->force && known->version && *item->version &&
+	    strcmp(known->version, item->version) == 0)
 		return 0;
 	if (item->refused) {
 		w->stats.refused++;
@@ -355,8 +359,8 @@ static bool is_frame(const struct watch *w, const cJSON *frame)
 	const cJSON *items = map_of(frame, "items");
 	size_t len = strlen(ours);
 
-	return kind && strncmp(kind, ours, len) == 0 && strcmp(kind + len, "List") == 0 && api_version &&
-	       strcmp(api_version, w->config->api_version) == 0 &&
+	return kind && strncmp(kind, ours, len) == 0 && strcmp(kind + len, "List") == 0 &&
+	       api_version && strcmp(api_version, w->config->api_version) == 0 &&
 	       (cJSON_IsNull(items) || (cJSON_IsArray(items) && !items->child));
 }
 
@@ -387,8 +391,9 @@ static int on_error_event(struct watch *w, const cJSON *status)
 	int number = cJSON_IsNumber(code) ? code->valueint : 0;
 
 	if (cJSON_IsNumber(retry) && retry->valuedouble > 0)
-		w->retry_after_ns = (uint64_t)(retry->valuedouble < RETRY_AFTER_MAX_S ? retry->valuedouble :
-											RETRY_AFTER_MAX_S) *
+		w->retry_after_ns = (uint64_t)(retry->valuedouble < RETRY_AFTER_MAX_S
+						       ? retry->valuedouble
+						       : RETRY_AFTER_MAX_S) *
 				    CLOCK_NS_PER_S;
 	if (number == 410)
 		w->verdict = VERDICT_EXPIRED;
@@ -440,7 +445,8 @@ static int on_changed(struct watch *w, const char *key, const cJSON *object, boo
 	return rc;
 }
 
-static int on_object_event(struct watch *w, const cJSON *object, bool gone, bool spoilt, const char *version)
+static int on_object_event(struct watch *w, const cJSON *object, bool gone, bool spoilt,
+			   const char *version)
 {
 	struct buf key = { 0 };
 	int rc = key_of(object, &key);
@@ -448,7 +454,8 @@ static int on_object_event(struct watch *w, const cJSON *object, bool gone, bool
 	if (rc == 0) {
 		w->stats.events++;
 		w->stream_events++;
-		rc = gone ? on_deleted(w, buf_str(&key)) : on_changed(w, buf_str(&key), object, spoilt);
+		rc = gone ? on_deleted(w, buf_str(&key))
+			  : on_changed(w, buf_str(&key), object, spoilt);
 	} else if (rc == -EINVAL) {
 		w->stats.refused++;
 		rc = 0;
@@ -471,7 +478,8 @@ static int on_event(struct watch *w, const cJSON *event, bool spoilt)
 	if (strcmp(type, "ERROR") == 0)
 		return on_error_event(w, object);
 	w->errors = 0;
-	if (strcmp(type, "BOOKMARK") != 0 && !gone && strcmp(type, "ADDED") != 0 && strcmp(type, "MODIFIED") != 0) {
+	if (strcmp(type, "BOOKMARK") != 0 && !gone && strcmp(type, "ADDED") != 0 &&
+	    strcmp(type, "MODIFIED") != 0) {
 		w->stats.skipped++;
 		return 0;
 	}
@@ -532,7 +540,8 @@ static void compose_list(struct watch *w)
 static void compose_watch(struct watch *w, uint64_t random)
 {
 	w->stream_s = WATCH_MIN_S + random % WATCH_MIN_S;
-	buf_printf(&w->target, "&watch=true&allowWatchBookmarks=true&timeoutSeconds=%" PRIu64, w->stream_s);
+	buf_printf(&w->target, "&watch=true&allowWatchBookmarks=true&timeoutSeconds=%" PRIu64,
+		   w->stream_s);
 	if (w->asked == ASKED_STREAM)
 		buf_puts(&w->target, "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
 	if (w->asked == ASKED_WATCH || (!w->any_version && *w->version))
@@ -588,7 +597,8 @@ static uint64_t silent_at_ns(const struct watch *w)
 	return at_ns < end_ns ? at_ns : end_ns;
 }
 
-enum watch_todo watch_next(struct watch *w, uint64_t now_ns, uint64_t random, struct watch_step *ret_step)
+enum watch_todo watch_next(struct watch *w, uint64_t now_ns, uint64_t random,
+			   struct watch_step *ret_step)
 {
 	memset(ret_step, 0, sizeof(*ret_step));
 	if (w->asked != ASKED_NOTHING) {
@@ -712,7 +722,8 @@ static bool on_expired(struct watch *w, uint64_t now_ns)
 	if (w->asked == ASKED_WATCH) {
 		at_once = !w->expired_ns || now_ns - w->expired_ns >= EXPIRED_NS;
 		w->expired_ns = now_ns;
-	} else if (w->asked == ASKED_LIST && w->token) { /* a page: its list is gone; the token of a 410 gives a mixed one */
+	} else if (w->asked == ASKED_LIST &&
+		   w->token) { /* a page: its list is gone; the token of a 410 gives a mixed one */
 		w->no_pages = true;
 		w->any_version = true;
 	} else {
@@ -767,7 +778,8 @@ static bool on_silent(struct watch *w)
 /* A kind that the server does not know, or does not show us, has no objects that we could miss. */
 static uint64_t on_refused(struct watch *w, uint64_t now_ns, uint64_t random)
 {
-	bool absent = w->config->optional && !w->following && (w->status == 404 || w->status == 403);
+	bool absent = w->config->optional && !w->following &&
+		      (w->status == 404 || w->status == 403);
 
 	w->stats.refusals++;
 	if (w->asked == ASKED_STREAM)

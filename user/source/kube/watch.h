@@ -25,9 +25,9 @@ struct watch;
 struct watch_config {
 	enum object_kind kind;
 	const char *api_version; /* "discovery.k8s.io/v1" */
-	const char *path;	 /* "/apis/discovery.k8s.io/v1/endpointslices" */
-	const char *selector;	 /* part of a query, percent-encoded, or "" */
-	bool optional;		 /* older servers do not know the kind: a 404 or 403 says it is listed */
+	const char *path;        /* "/apis/discovery.k8s.io/v1/endpointslices" */
+	const char *selector;    /* part of a query, percent-encoded, or "" */
+	bool optional; /* older servers do not know the kind: a 404 or 403 says it is listed */
 };
 
 /* The sink is copied; config and its strings must outlive the watch. seed: of the table of objects. 0 or -ENOMEM. */
@@ -43,7 +43,7 @@ enum watch_todo {
 
 struct watch_step {
 	const char *target; /* path and query; valid until the next call */
-	bool stream;	    /* a watch, without end and to be taken uncompressed; else a list */
+	bool stream;        /* a watch, without end and to be taken uncompressed; else a list */
 	uint64_t wait_until_ns;
 };
 
@@ -58,9 +58,9 @@ int watch_bytes(struct watch *watch, uint64_t now_ns, const char *bytes, size_t 
 
 enum watch_end {
 	WATCH_END_CLEAN,       /* the body came to its end */
-	WATCH_END_CUT,	       /* it did not, or was cut here */
+	WATCH_END_CUT,         /* it did not, or was cut here */
 	WATCH_END_UNREACHABLE, /* there was no answer */
-	WATCH_END_MOVED,       /* there was none, or the rest is lost, and another server or connection is to be tried at once */
+	WATCH_END_MOVED, /* there was none, or the rest is lost, and another server or connection is to be tried at once */
 };
 void watch_end(struct watch *watch, uint64_t now_ns, uint64_t random, enum watch_end how);
 
@@ -75,20 +75,20 @@ bool watch_is_listed(const struct watch *watch);
 bool watch_is_down(const struct watch *watch);
 
 struct watch_stats {
-	uint64_t lists;	    /* requests: pages of lists */
-	uint64_t streams;   /* requests: watches that begin with a list */
-	uint64_t watches;   /* requests: watches from a version */
-	uint64_t syncs;	    /* whole lists taken over */
-	uint64_t events;    /* ADDED, MODIFIED, DELETED */
+	uint64_t lists;   /* requests: pages of lists */
+	uint64_t streams; /* requests: watches that begin with a list */
+	uint64_t watches; /* requests: watches from a version */
+	uint64_t syncs;   /* whole lists taken over */
+	uint64_t events;  /* ADDED, MODIFIED, DELETED */
 	uint64_t bookmarks;
-	uint64_t skipped;   /* events and items of unknown type or kind */
-	uint64_t refused;   /* objects that could not be used */
-	uint64_t expired;   /* 410, in either form */
-	uint64_t refusals;  /* answers other than 200 and 410 */
-	uint64_t broken;    /* answers that are no list or stream, too large ones included */
-	uint64_t cut;	    /* answers without their end */
-	uint64_t failures;  /* no answer */
-	size_t objects;	    /* known */
+	uint64_t skipped;     /* events and items of unknown type or kind */
+	uint64_t refused;     /* objects that could not be used */
+	uint64_t expired;     /* 410, in either form */
+	uint64_t refusals;    /* answers other than 200 and 410 */
+	uint64_t broken;      /* answers that are no list or stream, too large ones included */
+	uint64_t cut;         /* answers without their end */
+	uint64_t failures;    /* no answer */
+	size_t objects;       /* known */
 	unsigned last_status; /* of the last answer; 0 = none */
 };
 void watch_count(const struct watch *watch, struct watch_stats *ret_stats);

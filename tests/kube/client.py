@@ -1,0 +1,713 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The client against an API server that fails in every way it can. Names of tests begin with the requirement they show.
+
+Prints TAP. `follow` (tests/kube/follow.c) is the client; it runs with ASan and UBSan, and must end without a finding.
+    client.py [NAME…]    only tests whose name holds one of these
+"""
+import gzip
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import apiserver  # noqa: E402
+
+FOLLOW = os.environ["BUILD"] + "/test/kube/follow"
+TMP = tempfile.mkdtemp(prefix="sluice-kube-")
+POD_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
+TESTS = []
+
+
+def test(fn):
+    TESTS.append(fn)
+    return fn
+
+
+def wait_for(what, fn, seconds=10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        got = fn()
+        if got:
+            return got
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class Client:
+    """A running follow, and the state that its lines add up to."""
+
+    running = []
+
+    def __init__(self, *args, env=None, pod=None):
+        words = [FOLLOW, *args]
+        if pod:  # a pod's service account folder, visible to it alone
+            script = f"mkdir -p {POD_DIR} && mount --bind {pod} {POD_DIR} && exec \"$@\""
+            words = ["unshare", "-m", "sh", "-c", script, "sh", *words]
+        self.p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  env={**os.environ, **(env or {})})
+        self.lines, self.objects, self.listed, self.problems = [], {}, {}, {}
+        self.gone, self.puts, self.stats_seen = 0, 0, queue.Queue()
+        self.err = ""
+        self.threads = [threading.Thread(target=self.read, daemon=True), threading.Thread(target=self.read_err, daemon=True)]
+        for t in self.threads:
+            t.start()
+        Client.running.append(self)
+
+    def read_err(self):
+        self.err = self.p.stderr.read()
+
+    def read(self):
+        for line in self.p.stdout:
+            word, _, rest = line.rstrip("\n").partition(" ")
+            self.lines.append(line.rstrip("\n"))
+            if word == "put":
+                parts = rest.split(" ")
+                self.objects[" ".join(parts[:2])] = " ".join(parts[2:])
+                self.puts += 1
+            elif word == "gone":
+                self.objects.pop(rest, None)
+                self.gone += 1
+            elif word == "listed":
+                self.listed[rest] = self.listed.get(rest, 0) + 1
+            elif word == "problem":
+                subject, _, reason = rest.partition(": ")
+                self.problems[subject] = reason
+            elif word == "solved":
+                self.problems.pop(rest, None)
+            elif word == "stats":
+                self.stats_seen.put(dict(p.split("=", 1) for p in rest.split(" ")))
+
+    def stats(self):
+        self.p.stdin.write("stats\n")
+        self.p.stdin.flush()
+        got = self.stats_seen.get(timeout=10)
+        return {k: int(v) if v.isdigit() else v for k, v in got.items()}
+
+    def synced(self, n=1, seconds=20):
+        wait_for("every kind listed", lambda: len(self.listed) == 4 and min(self.listed.values()) >= n, seconds)
+        return self
+
+    def has(self, objects, seconds=10):
+        wait_for(f"state {sorted(objects)[:6]}, is {sorted(self.objects)[:6]}", lambda: self.objects == objects, seconds)
+
+    def end(self):
+        if self.p.poll() is None:
+            self.p.stdin.close()
+        try:
+            self.p.wait(15)
+        except subprocess.TimeoutExpired:
+            self.p.kill()
+            raise AssertionError("follow does not end") from None
+        for t in self.threads:
+            t.join(5)
+        return self.p.returncode
+
+
+def metadata(name, namespace="d", **more):
+    return {"name": name, "namespace": namespace, "uid": "u-" + name, **more}
+
+
+def service(name, ip="10.96.0.1", **more):
+    return {"metadata": metadata(name, **more), "spec": {
+        "type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"],
+        "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]}}
+
+
+def endpoint_slice(name, addresses, of=None, namespace="d", port=8080, port_name="http"):
+    return {"metadata": metadata(name, namespace, labels={"kubernetes.io/service-name": of or name}), "addressType": "IPv4",
+            "endpoints": [{"addresses": [a], "conditions": {"ready": True}} for a in addresses],
+            "ports": [{"name": port_name, "port": port, "protocol": "TCP"}]}
+
+
+def cluster(services=2):
+    api = apiserver.Api()
+    api.put("nodes", {"metadata": {"name": "n1", "uid": "u-n1"}, "spec": {}, "status": {
+        "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]}})
+    api.put("nodes", {"metadata": {"name": "n2", "uid": "u-n2"}, "spec": {}, "status": {}})
+    api.put("servicecidrs", {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}})
+    for i in range(services):
+        api.put("services", service(f"s{i}", f"10.96.{i // 250}.{i % 250 + 1}"))
+        api.put("endpointslices", endpoint_slice(f"s{i}-a", ["10.0.0.1", "10.0.0.2"], of=f"s{i}"))
+    return api
+
+
+def expected(api):
+    out = {"Node n1": "", "ServiceCIDR kubernetes": ""}
+    for (ns, name), o in api.objects["services"].items():
+        out[f"Service {ns}/{name}"] = o["spec"]["clusterIP"]
+    for (ns, name), o in api.objects["endpointslices"].items():
+        out[f"EndpointSlice {ns}/{name}"] = str(len(o["endpoints"]))
+    return out
+
+
+def kubeconfig(server, ca=None, user=None, name="kubeconfig"):
+    path = os.path.join(TMP, name)
+    lines = ["apiVersion: v1", "kind: Config", "current-context: c", "contexts: [{name: c, context: {cluster: k, user: u}}]",
+             "clusters:", "- name: k", "  cluster:", f"    server: {server.url}"]
+    if ca:
+        lines.append(f"    certificate-authority: {ca}")
+    lines += ["users:", "- name: u", "  user: " + ("" if user else "{}")]
+    lines += [f"    {k}: {v}" for k, v in (user or {}).items()]
+    with open(path, "w", encoding="ascii") as f:
+        f.write("\n".join(lines) + "\n")
+    return path
+
+
+def plain(api, **more):
+    """A server without TLS, and a client of it."""
+    server = apiserver.Server(api, **more)
+    client = Client("--kubeconfig", kubeconfig(server, name=f"kubeconfig-{server.port}"))
+    return server, client
+
+
+_authorities = {}
+
+
+def authority(name="one"):
+    if name not in _authorities:
+        _authorities[name] = apiserver.Authority(TMP, name)
+    return _authorities[name]
+
+
+def server_cert(name="one"):
+    key = name + "-server"
+    if key not in _authorities:
+        _authorities[key] = authority(name).issue("server", "IP:127.0.0.1,DNS:localhost,DNS:kubernetes.default.svc")
+    return _authorities[key]
+
+
+def write(path, text):
+    """As a kubelet does: the new one takes the place of the old one at once."""
+    with open(path + ".new", "w", encoding="ascii") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+    return path
+
+
+# ---- lists and watches
+
+@test
+def follows_changes_with_the_selectors_of_kube_proxy():
+    api = cluster()
+    api.put("services", service("headless", "None"))
+    server, client = plain(api)
+    client.synced()
+    want = expected(api)
+    del want["Service d/headless"]
+    client.has(want)
+    api.put("services", service("s1", "10.96.0.2", labels={"service.kubernetes.io/service-proxy-name": "other"}))
+    wait_for("a label that comes is a deletion", lambda: "Service d/s1" not in client.objects)
+    api.put("services", service("s1", "10.96.0.2"))
+    wait_for("a label that goes is an addition", lambda: "Service d/s1" in client.objects)
+    api.put("endpointslices", endpoint_slice("s0-a", ["10.0.0.9"], of="s0"))
+    wait_for("a change", lambda: client.objects["EndpointSlice d/s0-a"] == "1")
+    api.delete("services", "d", "s0")
+    wait_for("a deletion", lambda: "Service d/s0" not in client.objects)
+    assert all(r.query.get("fieldSelector") == "metadata.name=n1" for r in server.asked(resource="nodes"))
+
+
+@test
+def a1_a_server_that_is_behind_brings_nothing_back():
+    ahead = cluster()
+    behind = cluster()  # still has what the other one deleted
+    ahead.delete("services", "d", "s1")
+    for _ in range(50):
+        ahead.bookmark("services")
+        ahead.bookmark("endpointslices")
+    a, b = apiserver.Server(ahead), apiserver.Server(behind)
+    # without a version a list is read from the source of truth, and this one cannot reach it
+    b.rule(None, "list", lambda h: "resourceVersion" not in h.query and h.status(504, "etcd"))
+    b.rule(None, "stream", lambda h: "resourceVersion" not in h.query and h.status(504, "etcd"))
+    client = Client("--kubeconfig", kubeconfig(a), a.url, b.url)
+    client.synced()
+    client.has(expected(ahead))
+    a.stop()
+    wait_for("the other server is asked", lambda: b.asked("watch", "services"))
+    assert all(int(r.query["resourceVersion"]) > behind.version for r in b.asked("watch", "services"))
+    time.sleep(1)  # it has all the time to say something wrong
+    assert "Service d/s1" not in client.objects
+    client.end()
+    again = Client("--kubeconfig", kubeconfig(b), b.url)
+    wait_for("lists are tried", lambda: len(b.asked("list", "services")) + len(b.asked("stream", "services")) >= 2)
+    assert not again.puts, again.lines
+    assert all(r.query.get("resourceVersion") != "0" for r in b.asked())
+
+
+@test
+def a4_an_expired_watch_costs_one_list():
+    api = cluster()
+    server, client = plain(api)
+    server.streams = False
+    client.end()
+    client = Client("--kubeconfig", kubeconfig(server)).synced()
+    puts, since = client.puts, time.monotonic()
+    for resource, _, _ in apiserver.RESOURCES.values():
+        server.rule(resource, "watch", lambda h: h.status(410), times=1)
+    server.drop()
+    client.synced(2)
+    time.sleep(0.5)
+    assert len(server.asked("list", since=since)) == 4, server.asked(since=since)
+    assert client.puts == puts and client.gone == 0, client.lines
+
+
+@test
+def a5_an_expired_version_inside_of_a_stream():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    puts = client.puts
+    api.forget()
+    client.synced(2)
+    assert client.puts == puts and client.gone == 0, client.lines
+    assert client.stats()["expired"] == 4
+
+
+@test
+def a7_deletions_while_the_watch_is_down():
+    api = cluster(1200)
+    server, client = plain(api)
+    client.synced(seconds=60).has(expected(api), 60)
+    server.stop()
+    for i in range(1000):
+        api.delete("endpointslices", "d", f"s{i}-a")
+    api.forget()
+    server.start()
+    client.synced(2, 30)
+    wait_for("gone at most 1 s after the list", lambda: client.objects == expected(api), 1)
+    assert client.gone == 1000
+
+
+@test
+def a8_a_cut_initial_stream_is_not_seen():
+    def cut_at(share):
+        def answer(h):
+            version, objects = h.snapshot()
+            h.begin_stream()
+            for o in objects[:int(len(objects) * share)]:
+                h.event("ADDED", o)
+            return h.cut()
+        return answer
+    for share in (0, 0.5, 0.99, 1):
+        api = cluster(100)
+        server = apiserver.Server(api)
+        server.rule("services", "stream", cut_at(share), times=1)
+        server.rule("services", "list", lambda h: h.status(503), times=1)
+        client = Client("--kubeconfig", kubeconfig(server))
+        wait_for("the list that was refused", lambda: server.asked("list", "services"))
+        assert not [line for line in client.lines if "Service d/" in line]
+        client.synced().has(expected(api))
+        client.end()
+
+
+@test
+def a8_a_server_without_streams_is_listed():
+    api = cluster()
+    server = apiserver.Server(api)
+    server.streams = False
+    client = Client("--kubeconfig", kubeconfig(server)).synced()
+    client.has(expected(api))
+    assert len(server.asked("stream", "services")) == 1 and len(server.asked("list", "services")) == 1
+
+
+@test
+def a9_pieces_of_any_size_give_the_same():
+    for chunk in (1, 7, None):
+        api = cluster(3)
+        server = apiserver.Server(api)
+        server.chunk = chunk
+        client = Client("--kubeconfig", kubeconfig(server)).synced()
+        client.has(expected(api))
+        api.put("services", service("sp\u00e4t".encode().decode("latin-1").encode("ascii", "ignore").decode(), "10.96.9.9"))
+        client.has(expected(api))
+        client.end()
+
+
+@test
+def a9_an_object_too_large_is_counted():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    server.rule("services", "watch", lambda h: (h.begin_stream(), h.piece(b'{"type":"ADDED","object":{"a":"' + b"x" * (9 << 20)),
+                                                h.cut())[-1], times=1)
+    server.drop()
+    wait_for("counted", lambda: client.stats()["broken"] == 1)
+    wait_for("listed again", lambda: client.listed["Service"] == 2)
+    client.has(expected(api))
+    assert client.gone == 0
+
+
+@test
+def a10_half_an_event_is_not_applied():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    text = b'{"type":"DELETED","object":{"metadata":{"namespace":"d","name":"s0","resourceVersion":"900"}}}'
+    for cut in (1, 40, len(text) - 1):
+        server.rule("services", "watch", lambda h, n=cut: (h.begin_stream(), h.piece(text[:n]) if n else 0, h.cut())[-1], times=1)
+    server.drop()
+    wait_for("a watch that lasts", lambda: not [r for r in server.rules if r[3]], 120)
+    api.put("services", service("last", "10.96.9.9"))
+    client.has(expected(api), 40)
+    assert client.gone == 0
+
+
+@test
+def a13_clean_ends_cost_nothing():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    puts = client.puts
+
+    def clean(h):
+        h.begin_stream()
+        time.sleep(1.05)
+        return h.end_stream()
+    server.rule("services", "watch", clean, times=8)
+    since = time.monotonic()
+    server.drop()
+    wait_for("ended eight times", lambda: len(server.asked("watch", "services", since)) >= 9, 20)
+    assert not server.asked("list", since=since) and not server.asked("stream", since=since)
+    assert client.puts == puts and client.gone == 0
+
+
+@test
+def a14_a_server_that_ends_watches_at_once_is_not_hammered():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    server.rule("services", "watch", lambda h: (h.begin_stream(), h.end_stream())[-1])
+    since = time.monotonic()
+    server.drop()
+    time.sleep(15)
+    assert 2 <= len(server.asked("watch", "services", since)) <= 8, len(server.asked("watch", "services", since))
+
+
+@test
+def a16_an_outage_costs_one_watch_each_and_is_over_soon():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    puts = client.puts
+    server.stop()
+    wait_for("it is said", lambda: len(client.problems) == 4)
+    time.sleep(8)  # the backoff grows
+    server.start()
+    since = time.monotonic()
+    wait_for("four watches, 2 s after", lambda: len(server.asked("watch", since=since)) == 4, 2.2)
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 2)
+    assert len(server.asked("watch", since=since)) == 4
+    assert not server.asked("list", since=since) and not server.asked("stream", since=since)
+    assert client.puts == puts + 1 and client.gone == 0
+    assert not client.problems, client.problems
+
+
+@test
+def a17_pages():
+    api = cluster(1200)
+    server = apiserver.Server(api)
+    server.streams, server.page = False, 250
+    server.rule("services", "list", lambda h: h.query.get("continue") == "250" and h.status(410), times=2)
+    server.rule("services", "list", lambda h: "limit" not in h.query and h.status(503), times=1)
+    client = Client("--kubeconfig", kubeconfig(server))
+    wait_for("all at once after the 410", lambda: [r for r in server.asked("list", "services") if "limit" not in r.query], 20)
+    assert not [line for line in client.lines if "Service d/" in line]
+    client.synced(seconds=30).has(expected(api))
+
+
+@test
+def a18_retry_after():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    server.rule("services", "watch", lambda h: h.status(429, headers=[("Retry-After", "3")]), times=1)
+    since = time.monotonic()
+    server.drop()
+    asked = wait_for("asked again", lambda: len(server.asked("watch", "services", since)) > 1 and
+                     server.asked("watch", "services", since))
+    assert 2.9 <= asked[1].when - asked[0].when <= 4.3, asked[1].when - asked[0].when
+
+
+@test
+def a19_lies_empty_nothing():
+    lies = [lambda h: h.status(404), lambda h: h.status(403), lambda h: h.status(501), lambda h: h.whole(200, b""),
+            lambda h: h.whole(200, b"<html>It works!</html>"), lambda h: h.whole(200, b"{}"),
+            lambda h: h.whole(302, b"", [("Location", "/elsewhere")]),
+            lambda h: h.whole(200, h.frame("1", [])) if h.query.get("watch") else h.status(500)]
+    rounds = []
+    for lie in lies:
+        api = cluster()
+        server, client = plain(api)
+        client.synced()
+        api.forget()
+        server.rule(None, None, lie)
+        since, puts = time.monotonic(), client.puts
+        server.drop()
+        rounds.append((api, server, client, since, puts))
+    for api, server, client, since, puts in rounds:
+        wait_for("lies", lambda s=server, t=since: len(s.asked(since=t)) >= 8, 40)
+        wait_for("it is said", lambda c=client: c.problems)
+        assert client.gone == 0 and client.puts == puts, client.lines
+        server.rules = []
+    for api, server, client, _, puts in rounds:
+        api.put("services", service("new", "10.96.9.9"))
+        client.has(expected(api), 90)
+        assert client.puts == puts + 1 and client.gone == 0, client.lines
+        wait_for("solved", lambda c=client: not c.problems, 90)
+        assert not [r for r in server.asked() if r.resource == "/elsewhere"]
+
+
+@test
+def a20_a_hung_server_is_noticed():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    server.paused.clear()  # its kernel still acknowledges everything
+    wait_for("the connections are given up", lambda: client.stats()["misses"] >= 1, 50)
+    server.paused.set()
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 40)
+    assert client.gone == 0
+
+
+@test
+def a22_servers_in_turn():
+    api = cluster()
+    servers = [apiserver.Server(api) for _ in range(3)]
+    client = Client("--kubeconfig", kubeconfig(servers[0]), *[s.url for s in servers]).synced()
+    puts = client.puts
+    for i in range(12):
+        current = [s for s in servers if s.listener.open and s.asked("watch") or s.asked("stream")]
+        assert current
+        server = servers[i % 3]
+        server.stop()
+        api.put("services", service("moving", f"10.96.9.{i + 1}"))
+        client.has(expected(api), 2.5)
+        server.start()
+    assert client.gone == 0 and client.puts == puts + 12
+    assert client.stats()["moves"] >= 4
+
+
+@test
+def a23_only_the_cluster_address_is_known():
+    pod = os.path.join(TMP, "pod23")
+    os.makedirs(pod)
+    shutil.copy(authority().ca, pod + "/ca.crt")
+    write(pod + "/token", "t\n")
+    state = os.path.join(TMP, "state23")
+    env = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "9"}
+    client = Client("--state-dir", state, env=env, pod=pod)
+    assert client.end() == 1
+    assert "give --api-server https://" in client.lines[0], client.lines
+    # with another proxy at work it is enough to begin with, and the servers themselves are used from then on
+    api = cluster()
+    vip, direct = apiserver.Server(api, cert=server_cert()), apiserver.Server(api, cert=server_cert())
+    api.put("endpointslices", endpoint_slice("kubernetes", ["127.0.0.1"], namespace="default", port=direct.port,
+                                             port_name="https"))
+    env["KUBERNETES_SERVICE_PORT"] = str(vip.port)
+    client = Client("--state-dir", state, env=env, pod=pod).synced()
+    wait_for("the servers themselves", lambda: len(direct.asked("watch")) == 4)
+    assert client.gone == 0
+    client.end()
+    vip.stop()
+    client = Client("--state-dir", state, env=env, pod=pod).synced()
+    client.has(expected(api))
+    client.end()
+
+
+@test
+def a24_a_token_that_rotates():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert())
+    server.token = "t0"
+    path = write(os.path.join(TMP, "token"), "t0\n")
+    client = Client("--kubeconfig", kubeconfig(server, authority().ca, {"tokenFile": path})).synced()
+    puts = client.puts
+    for i in range(1, 6):
+        write(path, f"  t{i}\n\n")
+        server.token = f"t{i}"
+        since = time.monotonic()
+        server.drop()
+        wait_for("watching with the new one",
+                 lambda: len([r for r in server.asked("watch", since=since) if r.token == f"Bearer t{i}"]) >= 4, 4)
+        assert len(server.asked("watch", since=since)) <= 8
+    os.unlink(path)
+    server.drop()
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 5)
+    assert client.puts == puts + 1 and client.gone == 0
+
+
+@test
+def a25_an_authority_that_rotates():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert("one"))
+    path = os.path.join(TMP, "ca.crt")
+    shutil.copy(authority("one").ca, path)
+    client = Client("--kubeconfig", kubeconfig(server, path)).synced()
+    server.stop()
+    server.cert = server_cert("two")
+    server.start()
+    wait_for("the new one is not trusted", lambda: any("cannot be reached" in p for p in client.problems.values()))
+    asked = len(server.asked())
+    with open(authority("two").ca, encoding="ascii") as f:
+        write(path, f.read())
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 35)
+    assert len(server.asked()) > asked and client.gone == 0
+
+
+@test
+def a26_a_client_certificate():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert(), client_ca=authority("clients").ca)
+    cert, key = authority("clients").issue("sluice")
+    wrong_cert, wrong_key = authority("strangers").issue("sluice")
+    mine = [os.path.join(TMP, "client.crt"), os.path.join(TMP, "client.key")]
+    shutil.copy(wrong_cert, mine[0])
+    shutil.copy(wrong_key, mine[1])
+    client = Client("--kubeconfig", kubeconfig(server, authority().ca, {"client-certificate": mine[0], "client-key": mine[1]}))
+    wait_for("refused", lambda: client.problems)
+    assert not server.asked()
+    for new, path in ((cert, mine[0]), (key, mine[1])):
+        with open(new, encoding="ascii") as f:
+            write(path, f.read())
+    client.synced(seconds=40).has(expected(api))
+
+
+@test
+def a27_no_proxy_from_the_environment():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert())
+    dead = {k: "http://127.0.0.1:9" for k in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "http_proxy", "all_proxy")}
+    client = Client("--kubeconfig", kubeconfig(server, authority().ca), env=dead).synced()
+    client.has(expected(api))
+
+
+@test
+def a29_kinds_are_listed_apart():
+    api = cluster()
+    for slow in ("services", "endpointslices"):
+        server = apiserver.Server(api)
+        may = threading.Event()
+        server.rule(slow, None, lambda h, may=may: may.wait(20) and False)
+        client = Client("--kubeconfig", kubeconfig(server))
+        wait_for("the others", lambda c=client: len(c.listed) == 3)
+        kind = {"services": "Service", "endpointslices": "EndpointSlice"}[slow]
+        assert kind not in client.listed and not [o for o in client.objects if o.startswith(kind + " ")]
+        may.set()
+        client.synced().has(expected(api))
+        client.end()
+
+
+@test
+def a33_compressed_lists_have_a_limit():
+    api = cluster(600)
+    server = apiserver.Server(api)
+    server.streams = False
+    part = gzip.compress(b" " * (32 << 20), 9)
+
+    def answer(h):
+        body = gzip.compress(b'{"items":[') + part * 20
+        return h.whole(200, body, [("Content-Encoding", "gzip")])
+    server.rule("services", "list", answer, times=1)
+    client = Client("--kubeconfig", kubeconfig(server))
+    wait_for("counted", lambda: client.stats()["broken"] == 1, 60)
+    client.synced(seconds=40).has(expected(api))
+
+
+@test
+def plain_http_is_for_this_machine_and_without_the_token():
+    path = kubeconfig(apiserver.Server(cluster()), user={"token": "secret"})
+    client = Client("--kubeconfig", path).synced()
+    client.end()
+    client = Client("--kubeconfig", path, "http://192.0.2.1:8080")
+    assert client.end() == 1 and "https://" in client.lines[0], client.lines
+
+
+@test
+def lists_once_more_when_told_to():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    puts = client.puts
+    client.p.stdin.write("relist\n")
+    client.p.stdin.flush()
+    client.synced(2)
+    assert client.puts == 2 * puts and client.gone == 0
+
+
+@test
+def fifty_rounds_leave_nothing_behind():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    fds = None
+    for i in range(50):
+        if i % 5 == 0:
+            server.stop()
+            server.start()
+        else:
+            server.drop()
+        api.put("services", service("moving", f"10.96.9.{i + 1}"))
+        client.has(expected(api), 10)
+        if i == 9:
+            fds = client.stats()["fds"]
+    wait_for("no more descriptors than after ten rounds", lambda: client.stats()["fds"] <= fds, 5)
+    assert client.gone == 0
+
+
+# ---- running them
+
+def sanitizer_findings():
+    out = []
+    for c in Client.running:
+        code = c.end()
+        if re.search("Sanitizer|runtime error", c.err) or code not in (0, 1):
+            out.append(f"follow ended with {code}: {c.err[-3000:]}")
+    Client.running = []
+    return out
+
+
+def run(fn):
+    try:
+        fn()
+        trouble = None
+    except Exception:  # pylint: disable=broad-except
+        trouble = traceback.format_exc()
+        for c in Client.running[-1:]:
+            trouble += "\n".join(["last lines:", *c.lines[-12:], str(c.problems)])
+    findings = sanitizer_findings()
+    return "\n".join(([trouble] if trouble else []) + findings)
+
+
+def main():
+    chosen = [t for t in TESTS if len(sys.argv) < 2 or any(w in t.__name__ for w in sys.argv[1:])]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    print(f"1..{len(chosen)}", flush=True)
+    bad = 0
+    try:
+        for i, fn in enumerate(chosen, 1):
+            began = time.monotonic()
+            trouble = run(fn)
+            bad += bool(trouble)
+            print(f"{'not ' if trouble else ''}ok {i} - {fn.__name__}", flush=True)
+            print(f"# {time.monotonic() - began:.1f} s", flush=True)
+            for line in trouble.splitlines():
+                print("# " + line, flush=True)
+    finally:
+        shutil.rmtree(TMP, ignore_errors=True)
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

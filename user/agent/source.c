@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Opens the source that the options name. */
+/* Must not know what a source does. */
+#include "agent/source.h"
+
+#include <string.h>
+
+#include "agent/metrics_text.h"
+#include "source/dir.h"
+#include "source/kube/kube.h"
+#include "source/object.h"
+
+int source_init(struct loop *loop, const struct config *config, const struct source_sink *sink,
+		struct err *err, struct source *ret_source)
+{
+	const struct kube_options kube = {
+		.kubeconfig = config->kubeconfig,
+		.api_servers = config->api_servers,
+		.n_api_servers = config->n_api_servers,
+		.state_dir = config->state_dir,
+		.node_name = config->node_name,
+	};
+	struct source source = { 0 };
+	int rc;
+
+	if (config->source_dir)
+		rc = dir_new(loop, config->source_dir, sink, err, &source.dir);
+	else
+		rc = kube_new(loop, &kube, sink, err, &source.kube);
+	if (rc == 0)
+		*ret_source = source;
+	return rc;
+}
+
+void source_done(struct source *source)
+{
+	dir_free(source->dir);
+	kube_free(source->kube);
+	memset(source, 0, sizeof(*source));
+}
+
+void source_relist(struct source *source)
+{
+	if (source->dir)
+		dir_relist(source->dir);
+	if (source->kube)
+		kube_relist(source->kube);
+}
+
+/* ---- metrics ---------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name, *help;
+	size_t offset;
+} counters[] = {
+	{ "sluice_api_lists_total", "Pages of lists asked for.",
+	  offsetof(struct watch_stats, lists) },
+	{ "sluice_api_streams_total", "Watches asked for that begin with a list.",
+	  offsetof(struct watch_stats, streams) },
+	{ "sluice_api_watches_total", "Watches asked for from a version.",
+	  offsetof(struct watch_stats, watches) },
+	{ "sluice_api_syncs_total", "Whole lists taken over.",
+	  offsetof(struct watch_stats, syncs) },
+	{ "sluice_api_events_total", "Objects added, modified, deleted.",
+	  offsetof(struct watch_stats, events) },
+	{ "sluice_api_bookmarks_total", "Bookmarks.", offsetof(struct watch_stats, bookmarks) },
+	{ "sluice_api_expired_total", "Versions that had expired (410).",
+	  offsetof(struct watch_stats, expired) },
+	{ "sluice_api_refusals_total", "Answers other than 200 and 410.",
+	  offsetof(struct watch_stats, refusals) },
+	{ "sluice_api_broken_total", "Answers that are no list or stream, or too large.",
+	  offsetof(struct watch_stats, broken) },
+	{ "sluice_api_cut_total", "Answers without their end.", offsetof(struct watch_stats, cut) },
+	{ "sluice_api_failures_total", "Requests without an answer.",
+	  offsetof(struct watch_stats, failures) },
+	{ "sluice_api_refused_objects_total", "Objects that could not be used.",
+	  offsetof(struct watch_stats, refused) },
+};
+
+void source_write_metrics(const struct source *source, struct buf *out)
+{
+	struct kube_stats stats;
+
+	if (!source->kube)
+		return;
+	kube_count(source->kube, &stats);
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+		metrics_family(out, counters[i].name, "counter", counters[i].help);
+		for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+			uint64_t value;
+
+			memcpy(&value, (const char *)&stats.watches[kind] + counters[i].offset,
+			       sizeof(value));
+			metrics_sample(out, counters[i].name, value, "kind",
+				       object_kind_name((enum object_kind)kind), NULL);
+		}
+	}
+	metrics_single(out, "sluice_api_connections_given_up_total", "counter",
+		       "Connections given up because the server behind them was silent.",
+		       stats.http.misses);
+	metrics_single(out, "sluice_api_server_changes_total", "counter",
+		       "Changes to another API server.", stats.http.moves);
+	metrics_single(out, "sluice_api_down", "gauge", "1 while the API server gives no answer.",
+		       stats.down);
+}
