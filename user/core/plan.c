@@ -97,6 +97,24 @@ static int config_copy(const struct plan_config *from, struct plan_config *ret_t
 	return 0;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_bytes(const void *a, size_t n_a, const void *b, size_t n_b, size_t size)
+{
+	return n_a == n_b && (!n_a || memcmp(a, b, n_a * size) == 0);
+}
+
+/* Do these options decide which services are served, and by which endpoints? The others only fill one row. */
+static bool same_for_services(const struct plan_config *a, const struct plan_config *b)
+{
+	return same_text(a->node_name, b->node_name) &&
+	       same_bytes(a->exclude_vips, a->n_exclude_vips, b->exclude_vips, b->n_exclude_vips,
+			  sizeof(*a->exclude_vips));
+}
+
 int plan_configure(struct plan *plan, const struct plan_config *config)
 {
 	struct plan_limits limits = plan->config.limits;
@@ -104,13 +122,14 @@ int plan_configure(struct plan *plan, const struct plan_config *config)
 
 	if (config_copy(config, &copy) < 0)
 		return -ENOMEM;
+	if (!same_for_services(&plan->config, &copy))
+		store_mark_all_dirty(plan->store);
 	config_done(&plan->config);
 	plan->config = copy;
 	plan->config.limits = limits;
 	plan->node.name = plan->config.node_name;
 	plan->config_dirty = true;
 	plan->node_dirty = true;
-	store_mark_all_dirty(plan->store);
 	return 0;
 }
 
@@ -223,11 +242,6 @@ void plan_free(struct plan *plan)
 }
 
 /* ---- node ------------------------------------------------------------------------------------ */
-
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
 
 /* The node's zone decides which endpoints are used, so another zone means planning everything. */
 static int refresh_node(struct plan *plan)
