@@ -874,6 +874,35 @@ TEST(the_node_object)
 	world_done(&w);
 }
 
+TEST(options_that_do_not_matter_to_services)
+{
+	struct address excluded = addr("10.96.0.1");
+	struct plan_stats before, after;
+	struct world w;
+
+	world_init(&w);
+	fill(&w, 3);
+	world_settle(&w);
+	plan_count(w.plan, &before);
+	w.config.snat_low = 1000;
+	w.config.snat_high = 2000;
+	assert_int_equal(plan_configure(w.plan, &w.config), 0);
+	assert_true(plan_wants_run(w.plan));
+	w.ops = 0;
+	world_settle(&w);
+	plan_count(w.plan, &after);
+	assert_int_equal(w.ops, 1);
+	assert_int_equal(after.planned, before.planned);
+	assert_int_equal(config_of(&w).snat_high, 2000);
+	w.config.exclude_vips = &excluded;
+	w.config.n_exclude_vips = 1;
+	assert_int_equal(plan_configure(w.plan, &w.config), 0);
+	world_settle(&w);
+	plan_count(w.plan, &after);
+	assert_int_equal(after.v4.services, 2);
+	world_done(&w);
+}
+
 /* ---- filter ---------------------------------------------------------------------------------- */
 
 TEST(filter_bits_stay_until_asked)
@@ -935,4 +964,5 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(endpoints_that_do_not_fit),
     cmocka_unit_test(service_cidrs_are_never_read_half_written),
     cmocka_unit_test(too_many_service_cidrs), cmocka_unit_test(the_node_object),
+    cmocka_unit_test(options_that_do_not_matter_to_services),
     cmocka_unit_test(filter_bits_stay_until_asked), cmocka_unit_test(bad_limits))

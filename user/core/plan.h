@@ -96,8 +96,8 @@ bool plan_rest_begin(struct plan *plan);
 void plan_rest_end(struct plan *plan);
 
 /*
- * Other options; limits stay. Everything is planned again by the next plan_run(). 0 or -ENOMEM
- * (nothing changed).
+ * Other options; limits stay. Takes effect with the next plan_run(); services are planned again
+ * only when the node's name or the excluded addresses differ. 0 or -ENOMEM (nothing changed).
  */
 int plan_configure(struct plan *plan, const struct plan_config *config);
 

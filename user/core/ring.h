@@ -4,8 +4,10 @@
  * any length works. Pure.
  *
  * Plain ring: each backend once; the hash is random, so is the choice.
- * Maglev ring: a lookup table after Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016).
- * Permutations come from address and port alone, so every node builds the same table whatever its ids are, and a backend that
+ * Maglev ring: a lookup table after Eisenbud et al., "Maglev: A Fast and Reliable Software Network
+ * Load Balancer" (NSDI 2016).
+ * Permutations come from address and port alone, so every node builds the same table whatever its
+ * ids are, and a backend that
  * comes or goes moves few of the others' elements.
  */
 #ifndef CORE_RING_H
