@@ -344,7 +344,7 @@ $(B)/demo/%: deploy/demo/%.c $(O)/.flags | $(O)/.tools
 # Measurements: slbench (everything without traffic), its generators, and nb (the traffic).
 BENCH_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/nb.c %.bpf.c,$(wildcard tests/bench/*.c)))
 .PHONY: bench-programs
-bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/generate.bpf.o
+bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/generate.bpf.o $(O)/bench/empty.bpf.o
 
 $(O)/bench/slbench: $(BENCH_OBJS) $(LIBS_agent:%=$(O)/lib%.a)
 	$(call say,LD,$@)
@@ -352,7 +352,7 @@ $(O)/bench/slbench: $(BENCH_OBJS) $(LIBS_agent:%=$(O)/lib%.a)
 $(O)/bench/nb: $(O)/obj/tests/bench/nb.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
-$(O)/bench/generate.bpf.o: tests/bench/generate.bpf.c tests/bench/generate.h $(O)/.bpf-flags | $(O)/.tools
+$(O)/bench/%.bpf.o: tests/bench/%.bpf.c tests/bench/generate.h $(O)/.bpf-flags | $(O)/.tools
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D); $(CLANG) $(BPF_CFLAGS) $(BPF_SYS) -c $< -o $@
 

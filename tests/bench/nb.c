@@ -161,7 +161,7 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Transactions of one kind for so long; prints how many, their total and their median. fd -1: a connection each. */
+/* Transactions of one kind for so long; prints how many, their total, median and lowest tenth. fd -1: a connection each. */
 static int slice(int fd, const struct sockaddr_in *to, uint64_t length_ns)
 {
 	uint64_t began = now_ns(), last = began;
@@ -179,13 +179,14 @@ static int slice(int fd, const struct sockaddr_in *to, uint64_t length_ns)
 		last = now;
 	}
 	qsort(times_ns, n, sizeof(times_ns[0]), compare);
-	printf("%zu %llu %u\n", n, (unsigned long long)(last - began), times_ns[n / 2]);
+	printf("%zu %llu %u %u\n", n, (unsigned long long)(last - began), times_ns[n / 2],
+	       times_ns[n / 10]);
 	return 0;
 }
 
 /*
  * Reads "crr MS", "rr MS", "urr MS" (connect/request/close, TCP and UDP round trips) from stdin, one a line; answers each with
- * "transactions total_ns median_ns" or "failed reason". Connections of rr and urr are kept.
+ * "transactions total_ns median_ns lowest_tenth_ns" or "failed reason". Connections of rr and urr are kept.
  */
 static int client(const struct sockaddr_in *to)
 {

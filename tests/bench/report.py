@@ -137,7 +137,8 @@ def report_plain(data, kind, title):
 # ---- traffic
 
 def report_traffic(data):
-    p50 = defaultdict(dict)  # (mode, way) -> {round: ns}
+    p50 = defaultdict(dict)  # (mode, way) -> {round: us}
+    p10 = defaultdict(dict)
     ways = []
     failed = defaultdict(int)
     for row in data:
@@ -146,16 +147,17 @@ def report_traffic(data):
         _, number, mode, way, *answer = row
         if way not in ways:
             ways.append(way)
-        if answer[0].startswith("failed") or len(answer) < 3:
+        if answer[0].startswith("failed") or len(answer) < 4:
             failed[way] += 1
         else:
             p50[mode, way][int(number)] = int(answer[2]) / 1000
+            p10[mode, way][int(number)] = int(answer[3]) / 1000
             if int(answer[1]) > STALL_NS:
                 failed[way + ", stalled"] += 1
     if not ways:
         return
     ways.sort(key=lambda w: (w.startswith("node-"), ["direct", "socket", "tc", "nft", "iptables"].index(
-        w.removeprefix("node-").split("-")[0]), w.split("-")[-1] != "again", int(w.split("-")[-1]) if w[-1].isdigit() else -1))
+        w.removeprefix("node-").split("-")[0]), int(w.split("-")[-1]) if w[-1].isdigit() else -1))
     noise = [row for row in data if row[0] == "noise"]
     print("traffic between namespaces: client, node and server on one CPU; median time of one transaction of a slice")
     for row in noise:
@@ -163,13 +165,14 @@ def report_traffic(data):
     if len(noise) > 1:
         steal = (int(noise[-1][5]) - int(noise[0][5])) / max(1, int(noise[-1][7]) - int(noise[0][7]))
         print(f"  steal {steal:.1%}")
-    print("  ratio: to the direct way in the same round, median over rounds; lower quartile: ratio of the lower quartiles of all slices")
+    print("  ratio: to the direct way in the same round, median over rounds; lower quartile: ratio of the lower quartiles of all slices;")
+    print("  tenth: as ratio, of the fastest tenth of each slice's transactions")
     for mode, words in MODES.items():
         direct = p50[mode, "direct"]
         moved = halves_moved([direct[r] for r in sorted(direct)])
         bad = abs(moved) > MOVED_MAX
         print(f"\n  {words}\n{moved_text('direct', moved)}")
-        print(f"  {'':24}{'slices':>8}{'p50 us':>10}{'lowest':>9}{'ratio':>9}{'95 % of the median':>22}{'lower quartile':>16}")
+        print(f"  {'':24}{'slices':>8}{'p50 us':>10}{'lowest':>9}{'ratio':>9}{'95 % of the median':>22}{'lower quartile':>16}{'tenth: 95 %':>20}")
         for way in ways:
             got = p50[mode, way]
             base = p50[mode, "node-direct" if way.startswith("node-") else "direct"]
@@ -179,8 +182,11 @@ def report_traffic(data):
             ratios = [got[r] / base[r] for r in common]
             low, high = interval(ratios)
             quarter = quartiles(got.values())[0] / quartiles(base.values())[0]
+            fast, fast_base = p10[mode, way], p10[mode, "node-direct" if way.startswith("node-") else "direct"]
+            fast_low, fast_high = interval([fast[r] / fast_base[r] for r in common])
             line = f"  {way:24}{len(common):>8}{statistics.median(got.values()):>10.1f}{min(got.values()):>9.1f}"
             line += f"{statistics.median(ratios):>9.3f}{f'{low:.3f} - {high:.3f}':>22}{quarter:>16.3f}"
+            line += f"{f'{fast_low:.3f} - {fast_high:.3f}':>20}"
             if (mode, way) in TRAFFIC_GOALS:
                 goal = TRAFFIC_GOALS[mode, way]
                 line += f"   goal {goal}: {judge(low, high, goal, bad)}"

@@ -70,6 +70,17 @@ make_trio() { # WAY
 	pids+=($!)
 }
 
+add_empty() { # WAY: a program that does nothing on each device where sluice has one
+	local device side
+	for device in pod-c pod-s; do
+		in_ns "$1-n" tc qdisc add dev $device clsact
+		for side in ingress egress; do
+			in_ns "$1-n" tc filter add dev $device $side bpf direct-action object-file "$BUILD/bench/empty.bpf.o" section tc ||
+				die "the empty program does not attach"
+		done
+	done
+}
+
 services() { awk -v as="$1" -v n="$2" -v vip=$vip -v backend=$server -f "$here/services.awk"; }
 
 load_nft() { # WAY N
@@ -155,6 +166,9 @@ add_client node-direct direct-n $server 8080
 make_trio again # the same once more: what differs between two equal trios is below what can be told apart
 add_client direct-again again-c $server 8080
 add_client node-direct-again again-n $server 8080
+make_trio empty
+add_empty empty
+add_client tc-empty empty-c $server 8080
 for n in $COUNTS; do
 	for kind in tc socket nft iptables; do
 		way=$kind-$n
@@ -192,9 +206,11 @@ done
 noise start
 for ((round = 1; round <= rounds; round++)); do
 	for mode in crr rr urr; do
+		length=$slice_ms
+		[ $mode = crr ] || length=$((slice_ms / 2)) # round trips are so short that half of it holds thousands
 		# Each round in another order, so that no way always follows the same one.
 		for name in $(printf '%s\n' "${clients[@]}" | shuf); do
-			measure "$name" $mode "$slice_ms"
+			measure "$name" $mode $length
 			printf 'slice\t%d\t%s\t%s\t%s\n' $round $mode "$name" "${reply// /$'\t'}"
 		done
 	done
