@@ -210,7 +210,7 @@ for ((round = 1; round <= rounds; round++)); do
 		[ $mode = crr ] || length=$((slice_ms / 2)) # round trips are so short that half of it holds thousands
 		# Each round in another order, so that no way always follows the same one.
 		for name in $(printf '%s\n' "${clients[@]}" | shuf); do
-			measure "$name" $mode $length
+			measure "$name" $mode "$length"
 			printf 'slice\t%d\t%s\t%s\t%s\n' $round $mode "$name" "${reply// /$'\t'}"
 		done
 	done
