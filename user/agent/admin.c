@@ -162,7 +162,7 @@ static int listen_at(const char *path, struct err *err)
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return err_set(err, -ENAMETOOLONG, "--admin-socket %s: longer than %zu characters",
 			       path, sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
 	make_parent(path);
 	if (somebody_answers(&addr))
 		return err_set(

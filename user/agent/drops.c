@@ -29,7 +29,7 @@ const struct sl_name *drops_service(const struct drops *drops, const struct sl_e
 {
 	if (!event->service)
 		return NULL;
-	return diff_actual(drops->diff, row_table_of(ROW4_NAMES, event->family), &event->service);
+	return diff_desired(drops->diff, row_table_of(ROW4_NAMES, event->family), &event->service);
 }
 
 static void say(const struct drops *drops, const struct sl_event *event, uint64_t held)

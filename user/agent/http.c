@@ -78,7 +78,7 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		*data_len = 0;
 		return MHD_YES;
 	}
-	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		status = MHD_HTTP_METHOD_NOT_ALLOWED;
 	else
 		status = http->fn(http->ctx, url, &page);
@@ -142,7 +142,7 @@ static int open_any(const struct listen_addr *addr)
 	struct sockaddr_in *in4 = (struct sockaddr_in *)&v4.addr;
 	int fd = open_socket(addr);
 
-	if (fd != -EAFNOSUPPORT || memcmp(&in6->sin6_addr, &in6addr_any, sizeof(in6addr_any)))
+	if (fd != -EAFNOSUPPORT || memcmp(&in6->sin6_addr, &in6addr_any, sizeof(in6addr_any)) != 0)
 		return fd;
 	in4->sin_family = AF_INET;
 	in4->sin_port = in6->sin6_port;

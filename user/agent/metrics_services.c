@@ -144,7 +144,8 @@ static void sum_traffic(struct census *c)
 
 static int take_census(struct dp *dp, const struct diff *diff, struct census *c)
 {
-	struct row_reader reader = diff_actual_reader(diff);
+	struct row_reader reader =
+		diff_desired_reader(diff); /* not the kernel's, which may be damaged */
 	int rc = 0;
 
 	for (int family = 4; rc == 0 && family <= 6; family += 2) {

@@ -25,6 +25,8 @@
 #define SWEEP_NS       (50 * CLOCK_NS_PER_MS) /* between two looks for sockets of lost backends */
 #define RUN_OPS        256
 
+static const size_t row_value_max = ROW_VALUE_MAX;
+
 const uint32_t sync_bucket_us[SYNC_BUCKETS] = {
 	10,    25,    50,     100,    250,    500,     1000,    2500,    5000,     10000,
 	25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
@@ -535,8 +537,8 @@ static int make_core(struct sync *s, struct err *err)
 
 	s->store = store_new(s->problems);
 	s->diff = diff_new();
-	s->keys = malloc((size_t)RUN_OPS * ROW_KEY_MAX);
-	s->values = malloc((size_t)RUN_OPS * ROW_VALUE_MAX);
+	s->keys = calloc(RUN_OPS, ROW_KEY_MAX);
+	s->values = calloc(RUN_OPS, row_value_max);
 	if (!s->store || !s->diff || !s->keys || !s->values)
 		return err_set(err, -ENOMEM, "no memory");
 	s->inner = store_sink(s->store);

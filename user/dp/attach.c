@@ -254,8 +254,7 @@ static void explain_failure(struct attach *a, const struct hook *h, int rc)
 	if (h->type == BPF_XDP && (rc == -EBUSY || rc == -EEXIST)) {
 		add_row(a, h, ATTACH_FOREIGN, 0,
 			"another XDP program owns the device; it stays, and tc does the work");
-	} else if (h->type == BPF_XDP &&
-		   (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOTSUP || rc == -ERANGE)) {
+	} else if (h->type == BPF_XDP && (rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ERANGE)) {
 		snprintf(text, sizeof(text), "the driver refuses %s XDP (%s); tc does the work",
 			 h->how, strerror(-rc));
 		add_row(a, h, ATTACH_UNSUPPORTED, 0, text);
@@ -444,7 +443,8 @@ static int sweep_one(void *ctx, const char *name)
 	struct sweep *sweep = ctx;
 	struct attach *a = sweep->a;
 
-	if (strncmp(name, sweep->prefix, strlen(sweep->prefix)) || table_get_str(&a->wanted, name))
+	if (strncmp(name, sweep->prefix, strlen(sweep->prefix)) != 0 ||
+	    table_get_str(&a->wanted, name))
 		return 0;
 	a->counts.detached += attach_pin_remove(a->pins, a->programs, name);
 	table_remove_str(&a->seen, name);

@@ -332,7 +332,7 @@ int attach_find_cgroup(const char *given, struct err *err, char ret_path[256])
 		if (strlen(given) >= 256)
 			return err_set(err, -ENAMETOOLONG,
 				       "--cgroup: path longer than 255 characters");
-		strcpy(ret_path, given);
+		memcpy(ret_path, given, strlen(given) + 1);
 		return 0;
 	}
 	mounts = fopen("/proc/self/mountinfo", "re");
@@ -340,11 +340,11 @@ int attach_find_cgroup(const char *given, struct err *err, char ret_path[256])
 		const char *dash = strstr(line, " - ");
 
 		/* id parent major:minor root target options … - type source options */
-		if (!dash || sscanf(dash, " - %63s", type) != 1 || strcmp(type, "cgroup2") ||
+		if (!dash || sscanf(dash, " - %63s", type) != 1 || strcmp(type, "cgroup2") != 0 ||
 		    sscanf(line, "%*u %*u %*s %1023s %1023s", root, target) != 2)
 			continue;
 		if (strlen(target) < 256 && check_cgroup(target, NULL) == 0) {
-			strcpy(ret_path, target);
+			memcpy(ret_path, target, strlen(target) + 1);
 			return 0;
 		}
 	}

@@ -16,6 +16,10 @@
 
 #define BATCH 512u
 
+/* The larger family decides. */
+static const size_t key_max = sizeof(struct sl6_flow_key);
+static const size_t value_max = sizeof(struct sl6_flow);
+
 int gc_start_timers(struct dp *dp, const struct dp_programs *programs)
 {
 	static const uint8_t
@@ -52,8 +56,8 @@ int gc_init(struct gc *gc, struct dp *dp, bool timers)
 	memset(gc, 0, sizeof(*gc));
 	gc->dp = dp;
 	gc->timers = timers;
-	gc->keys = malloc(BATCH * sizeof(struct sl6_flow_key));
-	gc->values = malloc(BATCH * sizeof(struct sl6_flow));
+	gc->keys = calloc(BATCH, key_max);
+	gc->values = calloc(BATCH, value_max);
 	if (gc->keys && gc->values)
 		return 0;
 	gc_done(gc);

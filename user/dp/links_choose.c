@@ -156,8 +156,8 @@ static void choose_below(struct choice *c, const struct link_info *link, int dep
 	for (size_t i = 0; is_kind(link, masters) && i < c->table->n_links; i++) {
 		const struct link_info *port = &c->table->links[i];
 
-		if (port->master == link->ifindex && !is_pod(port) && strcmp(port->kind, "tun") &&
-		    !is_overlay(port))
+		if (port->master == link->ifindex && !is_pod(port) &&
+		    strcmp(port->kind, "tun") != 0 && !is_overlay(port))
 			choose_below(c, port, depth + 1);
 	}
 }
@@ -197,7 +197,7 @@ static void choose_uplinks_auto(struct choice *c)
 	/* no default route and no known address: what has an address and is neither pod nor overlay nor bridge */
 	for (const struct link_info *link = c->table->links; link < end; link++)
 		if (has_global_address(c->table, link, 0) && !is_pod(link) && !is_overlay(link) &&
-		    !is_bridge(link) && strcmp(link->kind, "dummy"))
+		    !is_bridge(link) && strcmp(link->kind, "dummy") != 0)
 			choose_below(c, link, 0);
 	if (!c->wants.len)
 		note(c,
@@ -300,7 +300,7 @@ int links_node_address(const struct links_table *table, const struct links_rules
 		rank = !is_auto(rules->uplink) ? (in_list(rules->uplink, link->name) ? 3 : 0)
 		       : link->default_route   ? 3
 		       : !is_pod(link) && !is_overlay(link) && !is_bridge(link) &&
-				       strcmp(link->kind, "dummy")
+				       strcmp(link->kind, "dummy") != 0
 			       ? 1
 			       : 0;
 		if (rank > best_rank) {

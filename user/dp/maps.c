@@ -407,46 +407,45 @@ static void sum_cpus(const struct dp *dp, const uint64_t *values, uint32_t words
 			ret_sum[i] += values[(size_t)cpu * words + i];
 }
 
+/* One batch or, where the kernel knows none (per-CPU arrays before 5.13), one element. How many were read, or -errno. */
+static int read_stats(struct dp *dp, enum dp_map map, uint32_t at, uint32_t n, uint32_t *keys,
+		      void *values)
+{
+	uint32_t before = at - 1, next, got = n;
+	int fd = dp->maps[map].fd;
+
+	if (!dp->no_batch &&
+	    (bpf_map_lookup_batch(fd, at ? &before : NULL, &next, keys, values, &got, NULL) == 0 ||
+	     (errno == ENOENT && got)))
+		return (int)got;
+	return bpf_map_lookup_elem(fd, &at, values) < 0 ? -errno : 1;
+}
+
 int dp_stats_read(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, void *ret_values)
 {
-	uint32_t words = dp->maps[map].value_size / 8, got, key;
+	uint32_t words = dp->maps[map].value_size / 8, step = n < 512 ? n : 512, done = 0;
 	size_t stride = (size_t)words * dp->cpus;
-	_cleanup_free_ uint64_t *values = NULL;
-	_cleanup_free_ uint32_t *keys = NULL;
+	uint64_t *values = calloc(step ? step : 1, stride * sizeof(*values));
+	uint32_t *keys = calloc(step ? step : 1, sizeof(*keys));
 	uint64_t *out = ret_values;
-	uint32_t step = n < 512 ? n : 512, token = first ? first - 1 : 0, next;
+	int got = values && keys ? 0 : -ENOMEM;
 
-	if (n == 0)
-		return 0;
-	values = malloc(stride * step * 8);
-	keys = malloc(step * sizeof(*keys));
-	if (!values || !keys)
-		return -ENOMEM;
-	for (uint32_t done = 0; done < n; done += got) {
-		got = n - done < step ? n - done : step;
-		/* per-CPU arrays know batches from 5.13 on */
-		if (!dp->no_batch &&
-		    (bpf_map_lookup_batch(dp->maps[map].fd, first + done ? &token : NULL, &next,
-					  keys, values, &got, NULL) == 0 ||
-		     (errno == ENOENT && got))) {
-			token = next;
-		} else {
-			got = 1;
-			key = first + done;
-			if (bpf_map_lookup_elem(dp->maps[map].fd, &key, values) < 0)
-				return -errno;
-			token = key;
-		}
-		for (uint32_t i = 0; i < got; i++)
-			sum_cpus(dp, values + i * stride, words, out + (size_t)(done + i) * words);
+	while (got >= 0 && done < n) {
+		got = read_stats(dp, map, first + done, n - done < step ? n - done : step, keys,
+				 values);
+		for (int i = 0; i < got; i++, done++)
+			sum_cpus(dp, values + (size_t)i * stride, words,
+				 out + (size_t)done * words);
 	}
-	return 0;
+	free(values);
+	free(keys);
+	return got < 0 ? got : 0;
 }
 
 int dp_counters_read(const struct dp *dp, struct sl_counter ret_counters[SL_REASON_COUNT])
 {
 	uint32_t words = sizeof(struct sl_counter) / 8;
-	_cleanup_free_ uint64_t *values = malloc(sizeof(struct sl_counter) * dp->cpus);
+	_cleanup_free_ uint64_t *values = calloc((size_t)words * dp->cpus, sizeof(*values));
 
 	if (!values)
 		return -ENOMEM;

@@ -13,8 +13,6 @@
 
 #include <bpf/bpf.h>
 
-#include "base/cleanup.h"
-
 static bool is_ring(enum dp_map map)
 {
 	return map == DP_sl4_rings || map == DP_sl6_rings;
@@ -106,11 +104,14 @@ int dp_delete(struct dp *dp, enum dp_map map, const void *keys, uint32_t n, uint
 
 int dp_stats_zero(struct dp *dp, enum dp_map map, uint32_t id)
 {
-	_cleanup_free_ void *zeros = calloc(dp->cpus, dp->maps[map].value_size);
+	void *zeros = calloc(dp->cpus, dp->maps[map].value_size);
+	int rc;
 
 	if (!zeros)
 		return -ENOMEM;
-	return bpf_map_update_elem(dp->maps[map].fd, &id, zeros, BPF_ANY) < 0 ? -errno : 0;
+	rc = bpf_map_update_elem(dp->maps[map].fd, &id, zeros, BPF_ANY) < 0 ? -errno : 0;
+	free(zeros);
+	return rc;
 }
 
 int dp_meta_write(struct dp *dp, const struct sl_meta *meta)
