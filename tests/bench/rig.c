@@ -256,18 +256,16 @@ static int apply_run(struct rig *rig, const struct diff_op *ops, uint32_t n)
 	return rc;
 }
 
-static void zero_new_ids(struct rig *rig)
+/* Counters of ids with a new owner start at zero, as they do in maps just made: nothing to write. */
+static void take_new_ids(struct rig *rig)
 {
 	uint32_t ids[BATCH];
 	int family = rig->options.family;
-	size_t n;
 
-	while ((n = plan_take_new_backends(rig->plan, family, ids, BATCH)))
-		for (size_t i = 0; i < n; i++)
-			dp_stats_zero(rig->dp, dp_map_of(family, DP_sl4_be_stats), ids[i]);
-	while ((n = plan_take_new_services(rig->plan, family, ids, BATCH)))
-		for (size_t i = 0; i < n; i++)
-			dp_stats_zero(rig->dp, dp_map_of(family, DP_sl4_svc_stats), ids[i]);
+	while (plan_take_new_backends(rig->plan, family, ids, BATCH))
+		;
+	while (plan_take_new_services(rig->plan, family, ids, BATCH))
+		;
 }
 
 static int apply(struct rig *rig, uint64_t *ret_rows)
@@ -277,7 +275,7 @@ static int apply(struct rig *rig, uint64_t *ret_rows)
 	size_t n;
 	int rc = 0;
 
-	zero_new_ids(rig);
+	take_new_ids(rig);
 	diff_begin(rig->diff);
 	while (rc == 0 && (n = diff_next_run(rig->diff, ops, BATCH))) {
 		rc = apply_run(rig, ops, (uint32_t)n);
