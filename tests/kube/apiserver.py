@@ -338,3 +338,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 elif key in seen or kind == "DELETED":  # a label came: gone for whoever selects by it
                     seen.discard(key)
                     self.event("DELETED", obj)
+
+
+def main():
+    """apiserver.py PORT: plain HTTP on 127.0.0.1, told by lines of JSON on its standard input.
+
+    {"put": RESOURCE, "object": {…}}   {"delete": RESOURCE, "namespace": …, "name": …}   {"do": "stop"|"start"|"pause"|"resume"}
+    {"lie": STATUS}: every answer from now on is this status; 0: no more
+    """
+    import sys  # pylint: disable=import-outside-toplevel
+    api = Api()
+    server = Server(api, port=int(sys.argv[1]))
+    for line in sys.stdin:
+        word = json.loads(line)
+        if "put" in word:
+            api.put(word["put"], word["object"])
+        elif "delete" in word:
+            api.delete(word["delete"], word["namespace"], word["name"])
+        elif "lie" in word:
+            server.rules = []
+            if word["lie"]:
+                server.rule(None, None, lambda h, status=word["lie"]: h.status(status))
+                server.drop()
+        elif word["do"] == "pause":
+            server.paused.clear()
+        elif word["do"] == "resume":
+            server.paused.set()
+        else:
+            getattr(server, word["do"])()
+
+
+if __name__ == "__main__":
+    main()

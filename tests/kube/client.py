@@ -6,6 +6,7 @@ Prints TAP. `follow` (tests/kube/follow.c) is the client; it runs with ASan and 
     client.py [NAME…]    only tests whose name holds one of these
 """
 import gzip
+import json
 import os
 import queue
 import re
@@ -138,6 +139,13 @@ def cluster(services=2):
         api.put("services", service(f"s{i}", f"10.96.{i // 250}.{i % 250 + 1}"))
         api.put("endpointslices", endpoint_slice(f"s{i}-a", ["10.0.0.1", "10.0.0.2"], of=f"s{i}"))
     return api
+
+
+def touch_all(api):
+    """One event of each kind."""
+    for resource, key in (("services", ("d", "s0")), ("endpointslices", ("d", "s0-a")), ("nodes", ("", "n1")),
+                          ("servicecidrs", ("", "kubernetes"))):
+        api.put(resource, json.loads(json.dumps(api.objects[resource][key])))
 
 
 def expected(api):
@@ -515,7 +523,7 @@ def a23_only_the_cluster_address_is_known():
                                              port_name="https"))
     env["KUBERNETES_SERVICE_PORT"] = str(vip.port)
     client = Client("--state-dir", state, env=env, pod=pod).synced()
-    wait_for("the servers themselves", lambda: len(direct.asked("watch")) == 4)
+    wait_for("the servers themselves", lambda: len(direct.asked("watch")) + len(direct.asked("stream")) >= 4)
     assert client.gone == 0
     client.end()
     vip.stop()
@@ -536,6 +544,8 @@ def a24_a_token_that_rotates():
         write(path, f"  t{i}\n\n")
         server.token = f"t{i}"
         since = time.monotonic()
+        touch_all(api)  # what has said something is watched again at once
+        client.has(expected(api))
         server.drop()
         wait_for("watching with the new one",
                  lambda: len([r for r in server.asked("watch", since=since) if r.token == f"Bearer t{i}"]) >= 4, 4)
@@ -544,7 +554,7 @@ def a24_a_token_that_rotates():
     server.drop()
     api.put("services", service("new", "10.96.9.9"))
     client.has(expected(api), 5)
-    assert client.puts == puts + 1 and client.gone == 0
+    assert client.puts == puts + 1 + 5 * 4 and client.gone == 0
 
 
 @test

@@ -71,6 +71,8 @@ static const struct {
 	{ "sluice_api_broken_total", "Answers that are no list or stream, or too large.",
 	  offsetof(struct watch_stats, broken) },
 	{ "sluice_api_cut_total", "Answers without their end.", offsetof(struct watch_stats, cut) },
+	{ "sluice_api_ended_total", "Watches that ended at once, without an event.",
+	  offsetof(struct watch_stats, ended) },
 	{ "sluice_api_failures_total", "Requests without an answer.",
 	  offsetof(struct watch_stats, failures) },
 	{ "sluice_api_refused_objects_total", "Objects that could not be used.",

@@ -36,6 +36,7 @@ struct follower {
 	char what[64]; /* the subject of its problem */
 	bool problem;
 	bool broken; /* an answer was no list or stream; until a list is in */
+	bool ended;  /* watches end at once; until one says something */
 };
 
 struct kube {
@@ -80,7 +81,7 @@ static void on_head(void *ctx, unsigned status, const char *retry_after)
 
 	watch_head(f->watch, clock_now_ns(), status, retry_after);
 	f->kube->may_kick = true;
-	if (status == 200 && !f->broken)
+	if (status == 200 && !f->broken && !f->ended)
 		tell(f, NULL);
 }
 
@@ -88,6 +89,9 @@ static int on_bytes(void *ctx, const char *bytes, size_t len)
 {
 	struct follower *f = ctx;
 
+	if (f->ended && len)
+		tell(f, NULL);
+	f->ended = f->ended && !len;
 	return watch_bytes(f->watch, clock_now_ns(), bytes, len);
 }
 
@@ -95,7 +99,7 @@ static void tell_status(struct follower *f, unsigned status)
 {
 	char reason[160];
 
-	if (status == 200 || status == 410)
+	if (!status || status == 200 || status == 410)
 		return;
 	if (f->config.optional && (status == 404 || status == 403))
 		return;
@@ -151,6 +155,10 @@ static void on_end(void *ctx, enum kube_http_end how, bool may_retry, const char
 		f->broken = true;
 		tell(f,
 		     "the API server's answer is no list of these objects: what it said before is kept");
+	}
+	if (after.ended > stats.ended) {
+		f->ended = true;
+		tell(f, "the API server ends watches at once: what it said before is kept");
 	}
 	if (watch_is_down(f->watch))
 		start_probing(f->kube);

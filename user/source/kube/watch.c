@@ -866,7 +866,10 @@ static bool conclude(struct watch *w, uint64_t now_ns, enum watch_end how)
 		return false;
 	}
 	w->stats.cut += how != WATCH_END_CLEAN || !scan_is_whole(&w->scan);
-	return on_stream_end(w, now_ns);
+	if (on_stream_end(w, now_ns))
+		return true;
+	w->stats.ended += how == WATCH_END_CLEAN;
+	return false;
 }
 
 /* A list that came whole but for its transfer's end is not trusted: what cut it may have cut more. */

@@ -87,6 +87,7 @@ struct watch_stats {
 	uint64_t refusals;    /* answers other than 200 and 410 */
 	uint64_t broken;      /* answers that are no list or stream, too large ones included */
 	uint64_t cut;         /* answers without their end */
+	uint64_t ended;       /* watches that ended at once, without an event */
 	uint64_t failures;    /* no answer */
 	size_t objects;       /* known */
 	unsigned last_status; /* of the last answer; 0 = none */
