@@ -59,7 +59,7 @@ topology_begin() {
 	fi
 	topology_remove
 	mkdir -p "$T_DIR" "$BPFFS" "$MANIFESTS" "$T_DIR/state" &&
-	topology_process $$ >"$T_DIR/owner" &&
+	topology_process $$ >"$T_DIR/.owner" && mv "$T_DIR/.owner" "$T_DIR/owner" && # never half: others sweep
 	mkdir -p "$CGROUP" &&
 	mount -t bpf -o mode=0700 "$T_ID" "$BPFFS" || return 1
 	# Whatever becomes of this shell, somebody cleans up behind it.
@@ -73,6 +73,7 @@ topology_sweep() {
 	for dir in /run/"$1"-*/; do
 		[ -f "$dir/owner" ] || continue
 		owner=$(cat "$dir/owner")
+		[ -n "$owner" ] || continue
 		[ "$(topology_process "${owner%% *}")" != "$owner" ] || continue
 		topology_names "$(basename "$dir")"
 		topology_remove
