@@ -19,13 +19,19 @@ static __always_inline bool is_node(struct bpf_sock_addr *ctx, const struct sl_c
 	return netns == (config->host_netns ? config->host_netns : bpf_get_netns_cookie(NULL));
 }
 
-/* Counts the outcome; 0 refuses the call, 1 lets it go on. Where the call cannot carry the error, the packet will. */
+/* Does the call itself fail? Where it cannot carry the error, or the reason is a silent drop, the packet's walk refuses. */
+static __always_inline bool socket_refuses(int why)
+{
+	return sl_consts.set_retval && (why == SL_REASON_NO_ENDPOINT || why == SL_REASON_UNKNOWN_PORT);
+}
+
+/* Counts the outcome; 0 refuses the call, 1 lets it go on. */
 static __always_inline int socket_verdict(enum sl_reason why)
 {
 	if (why == SL_REASON_NOT_SERVICE)
 		return 1;
 	count(why, SL_HOOK_SOCKET, 0);
-	if (sl_consts.set_retval && (why == SL_REASON_NO_ENDPOINT || why == SL_REASON_UNKNOWN_PORT)) {
+	if (socket_refuses(why)) {
 		bpf_set_retval(-ECONNREFUSED);
 		return 0;
 	}
@@ -99,11 +105,8 @@ static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const voi
 	return true;
 }
 
-/*
- * A call that names a peer. SOCKET: the peer is to be ret_choice->daddr:dport. Other reasons: the call is refused or goes on
- * as it is. `datagram`: sendmsg, whose peer may change with every call.
- */
-static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void *vip, bool datagram,
+/* Who a call is for: SOCKET with *ret_choice, NOT_SERVICE, or why it cannot be served. */
+static __always_inline int V(socket_choose)(struct bpf_sock_addr *ctx, const void *vip, bool datagram,
 					 struct V(flow) *ret_choice)
 {
 	const struct sl_config *config;
@@ -141,11 +144,10 @@ static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void 
 			continue;
 		if (!node && s.affinity_s)
 			return SL_REASON_NOT_SERVICE;
+		ret_choice->service = s.service;
 		why = V(is_unusable)(&s);
-		if (why) {
-			V(count_refused)(s.service);
+		if (why)
 			return why;
-		}
 		why = V(select)(&s, &tuple, tuple.saddr, now, ret_choice);
 	}
 	if (why)
@@ -156,6 +158,41 @@ static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void 
 				   now);
 	V(count_new_flow)(ret_choice);
 	return SL_REASON_SOCKET;
+}
+
+static __always_inline void V(socket_report)(struct bpf_sock_addr *ctx, const void *vip, enum sl_reason why,
+					    __u32 service)
+{
+	const struct sl_config *config = config_get();
+	struct sl_event e = {};
+
+	if (service)
+		V(count_refused)(service);
+	if (!config || !(config->flags & SL_CONFIG_EVENTS))
+		return;
+	e.now_ns = now_ns();
+	e.reason = why;
+	e.hook = SL_HOOK_SOCKET;
+	e.family = FAMILY;
+	e.proto = ctx->protocol;
+	e.dport = bpf_ntohs(ctx->user_port);
+	V(addr_copy)(e.daddr, vip);
+	e.service = service;
+	event_send(&e);
+}
+
+/*
+ * A call that names a peer. SOCKET: the peer is to be ret_choice->daddr:dport. Other reasons: the call is refused or goes on
+ * as it is. `datagram`: sendmsg, whose peer may change with every call.
+ */
+static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void *vip, bool datagram,
+					 struct V(flow) *ret_choice)
+{
+	int why = V(socket_choose)(ctx, vip, datagram, ret_choice);
+
+	if (socket_refuses(why))
+		V(socket_report)(ctx, vip, why, ret_choice->service);
+	return why;
 }
 
 /* Does this peer stand for a service? Then *ret_vip:*ret_port is what the process called. */

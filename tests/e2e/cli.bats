@@ -196,7 +196,7 @@ drops_shows() {
 
 # Refuses again each time, so that a reader that begins later sees one too.
 shows() {
-	in_ns client "$CALL" udp 10.96.0.10 81 --timeout 50 || :
+	in_ns "${REFUSED_IN:-client}" "$CALL" "${REFUSED_PROTO:-udp}" 10.96.0.10 81 --timeout 50 || :
 	grep -qE "$1" "$BATS_TEST_TMPDIR/drops"
 }
 
@@ -208,6 +208,12 @@ shows() {
 	drops_shows 'UNKNOWN_PORT +reject +UDP +10\.244\.1\.100:[0-9]+ +10\.96\.0\.10:81 +ingress +pod-100 .*no such port'
 	run ctl drops --counters
 	assert_output --regexp 'UNKNOWN_PORT +reject +[0-9]+ .*compare the port with: sluicectl services'
+}
+
+@test "drops shows calls that were refused at the socket" {
+	agent_start
+	settled
+	REFUSED_IN=node REFUSED_PROTO=tcp drops_shows 'UNKNOWN_PORT +reject +TCP +[^ ]+ +10\.96\.0\.10:81 +socket '
 }
 
 @test "doctor finds what is missing" {
