@@ -5,6 +5,7 @@
 Prints TAP. `follow` (tests/kube/follow.c) is the client; it runs with ASan and UBSan, and must end without a finding.
     client.py [NAME…]    only tests whose name holds one of these
 """
+import contextlib
 import gzip
 import json
 import os
@@ -12,6 +13,7 @@ import queue
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -674,6 +676,104 @@ def fifty_rounds_leave_nothing_behind():
             fds = client.stats()["fds"]
     wait_for("no more descriptors than after ten rounds", lambda: client.stats()["fds"] <= fds, 5)
     assert client.gone == 0
+
+
+# ---- HTTP/2
+
+class Front:
+    """HTTP/2 and TLS in front of a server, on a port of its own."""
+
+    def __init__(self, server):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.server, self.old = server, []
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        cert, key = server_cert()
+        self.p = subprocess.Popen(["nghttpx", "--conf=/dev/null", "--workers=1", "-LFATAL", f"--frontend=127.0.0.1,{self.port}",
+                                   f"--backend=127.0.0.1,{self.server.port}", "--backend-connections-per-host=1000", key, cert],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        wait_for("nghttpx", self.accepts)
+
+    def accepts(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def say_goaway(self):
+        """It takes nothing new and ends when its streams have; another takes its place."""
+        self.p.send_signal(signal.SIGQUIT)
+        self.old.append(self.p)
+        wait_for("the port to be free", lambda: not self.accepts())
+        self.start()
+
+    def connections(self):
+        out = subprocess.run(["ss", "-Htn", "state", "established", "dport", "=", f":{self.port}"], check=True,
+                             capture_output=True, text=True).stdout
+        return len(out.splitlines())
+
+    def end(self):
+        for p in (self.p, *self.old):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(p.pid, signal.SIGKILL)  # its worker is a process of its own
+            p.wait()
+
+
+def with_front(fn):
+    """Gives the test an API, its server, what is in front of it, and a client in step."""
+    def run_it():
+        api = cluster()
+        server = apiserver.Server(api)
+        front = Front(server)
+        try:
+            fn(api, server, front, Client("--kubeconfig", kubeconfig(front, authority().ca, name=f"kubeconfig-{front.port}")).synced())
+        finally:
+            front.end()
+    run_it.__name__ = fn.__name__
+    return run_it
+
+
+@test
+@with_front
+def http2_shares_one_connection(api, server, front, client):
+    client.has(expected(api))
+    assert front.connections() == 1, front.connections()
+    for i in range(20):
+        api.put("services", service("moving", f"10.96.9.{i + 1}"))
+        client.has(expected(api))
+        server.drop()
+    client.has(expected(api))
+    assert front.connections() == 1, front.connections()
+    assert client.gone == 0
+
+
+@test
+@with_front
+def a20_a_stopped_process_behind_http2(api, server, front, client):
+    os.killpg(front.p.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    wait_for("the connection is given up", lambda: client.stats()["misses"] == 1, 50)
+    assert time.monotonic() - began > 14
+    os.killpg(front.p.pid, signal.SIGCONT)
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 40)
+    assert client.gone == 0 and not server.asked("list")
+
+
+@test
+@with_front
+def a21_goaway_loses_no_event(api, server, front, client):
+    since, puts = time.monotonic(), client.puts
+    for i in range(6):
+        front.say_goaway()
+        for j in range(20):
+            api.put("services", service("moving", f"10.96.{i + 1}.{j + 1}"))
+        server.drop()  # the streams of the old connection end
+        client.has(expected(api), 15)
+    assert not server.asked("list", since=since) and not server.asked("stream", since=since)
+    assert client.puts == puts + 120 and client.gone == 0, client.puts - puts
 
 
 # ---- running them

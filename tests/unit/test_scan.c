@@ -84,6 +84,8 @@ TEST(lists_give_items_and_the_rest)
 	      0, true,
 	      "object {\"a\":1}\nobject {\"b\":{\"items\":[{}]}}\n"
 	      "rest {\"kind\":\"L\",\"items\":[],\"metadata\":{}}\n");
+	GIVES(SCAN_LIST, "{\"other\":[{\"a\":1}],\"items\":[]}", 0, true,
+	      "rest {\"other\":[{\"a\":1}],\"items\":[]}\n");
 	GIVES(SCAN_LIST, "{\"items\":null}", 0, true, "rest {\"items\":null}\n");
 	GIVES(SCAN_LIST, "{\"m\":{\"items\":[{\"a\":1}]},\"k\":\"items\"}", 0, true,
 	      "rest {\"m\":{\"items\":[{\"a\":1}]},\"k\":\"items\"}\n");

@@ -101,7 +101,7 @@ static void put_agent(struct out *out, const struct figures *f)
 	out_field_number(out, "pendingRows", "pending rows", agent_number(a, "pendingRows"), NULL);
 	out_field_number(out, "driftRepairs", "drift repairs", agent_number(a, "driftRepairs"),
 			 NULL);
-	out_field_text(out, "garbageCollection", "flows freed by", agent_text(a, "gc"));
+	out_field_text(out, "garbageCollection", "flow collector", agent_text(a, "gc"));
 }
 
 static void put_no_agent(struct out *out, const struct figures *f)

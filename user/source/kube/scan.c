@@ -277,10 +277,6 @@ static int take(struct scan *s, uint8_t c)
 		if (s->depth == 1)
 			s->is_items = key_is_items(s);
 		return keep(s, ':');
-	case ',':
-		if (s->depth == 1)
-			s->is_items = false;
-		return keep(s, ',');
 	default: /* letters of null and true, digits: others are for the parser to refuse */
 		return c < ' ' && !is_space(c) ? -EBADMSG : c < 0x7f ? keep(s, (char)c) : -EBADMSG;
 	}
