@@ -18,6 +18,13 @@
 #define CASES_MAX 128
 #define TCP_SYN   0x02
 
+/* Rigs that differ in nothing but how many services there are. */
+static const struct {
+	const char *name;
+	uint32_t services;
+} flat[] = { { "flat1", 1 }, { "flat1000", 1000 }, { "flat10000", 10000 } };
+#define N_FLAT ((int)(sizeof(flat) / sizeof(flat[0])))
+
 struct ns_case {
 	const char *name;
 	const char *
@@ -102,33 +109,31 @@ static void add_bases(int family)
 
 static void add_floors(uint32_t many)
 {
-	static const char *const names[] = { "floor_parse_only", "floor_parse_hash",
-					     "floor_parse_lru", "floor_dnat", "floor_dnat_count" };
-	const uint32_t flows[] = { 1, SOME, many };
+	static const struct {
+		const char *name;
+		uint32_t flows; /* 0: many */
+	} floors[] = {
+		{ "floor_parse_only", 0 },    { "floor_parse_hash", 0 }, { "floor_parse_lru", 0 },
+		{ "floor_dnat", 1 },          { "floor_dnat", 0 },       { "floor_dnat_count", 1 },
+		{ "floor_dnat_count", SOME }, { "floor_dnat_count", 0 },
+	};
 
-	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
-		for (size_t f = n < 2 ? 2 : 0; f < 3; f++)
-			add(names[n], "generator in", ns_floor(names[n]),
-			    requests(4, IPPROTO_TCP, flows[f], SERVICES));
+	for (size_t i = 0; i < sizeof(floors) / sizeof(floors[0]); i++)
+		add(floors[i].name, "generator in", ns_floor(floors[i].name),
+		    requests(4, IPPROTO_TCP, floors[i].flows ? floors[i].flows : many, SERVICES));
 }
 
-static void add_established(const struct rig *rig, uint32_t many)
+static void add_established(const struct rig *rig, uint8_t proto, uint32_t many)
 {
 	const uint32_t flows[] = { 1, SOME, many };
 	int family = rig->options.family, in = rig->programs.fd[DP_PROG_sl_pod_in],
 	    out = rig->programs.fd[DP_PROG_sl_pod_out];
 
 	for (size_t f = 0; f < 3; f++) {
-		add("request TCP", "generator in", in,
-		    requests(family, IPPROTO_TCP, flows[f], SERVICES));
-		add("reply TCP", "generator out", out,
-		    replies(family, IPPROTO_TCP, flows[f], SERVICES));
-		if (rig->options.udp) {
-			add("request UDP", "generator in", in,
-			    requests(family, IPPROTO_UDP, flows[f], SERVICES));
-			add("reply UDP", "generator out", out,
-			    replies(family, IPPROTO_UDP, flows[f], SERVICES));
-		}
+		add(proto == IPPROTO_TCP ? "request TCP" : "request UDP", "generator in", in,
+		    requests(family, proto, flows[f], SERVICES));
+		add(proto == IPPROTO_TCP ? "reply TCP" : "reply UDP", "generator out", out,
+		    replies(family, proto, flows[f], SERVICES));
 	}
 }
 
@@ -236,77 +241,108 @@ static void print_sizes(const struct rig *rig)
 	}
 }
 
-static int make_rig(const struct rig_options *options, uint32_t services, uint32_t flows,
-		    uint32_t spread, struct err *err, struct rig **ret_rig)
+/* Services, and established flows of one protocol over the first `spread` of them. */
+static int make_rig(const struct rig_options *options, uint32_t services, uint8_t proto,
+		    uint32_t flows, uint32_t spread, struct err *err, struct rig **ret_rig)
 {
 	struct rig_times times;
 	int rc = rig_new(options, err, ret_rig);
 
 	if (rc == 0)
 		rc = rig_publish(*ret_rig, services, ENDPOINTS, err, &times);
-	if (rc == 0)
-		rc = rig_flows(*ret_rig, IPPROTO_TCP, flows, spread, 0, err);
-	if (rc == 0 && options->udp)
-		rc = rig_flows(*ret_rig, IPPROTO_UDP, flows, spread, 0, err);
+	return rc == 0 ? rig_flows(*ret_rig, proto, flows, spread, 0, err) : rc;
+}
+
+/* The rigs of one family. Tables are a quarter larger than their flows, so that no shard overflows. */
+struct rigs {
+	struct rig *tcp;
+	struct rig *udp; /* apart: a table for UDP is half of that for TCP; NULL: not measured */
+	struct rig *flat[N_FLAT];
+};
+
+static void free_rigs(struct rigs *r)
+{
+	rig_free(r->tcp);
+	rig_free(r->udp);
+	for (int i = 0; i < N_FLAT; i++)
+		rig_free(r->flat[i]);
+}
+
+static int make_rigs(struct rigs *r, int family, uint32_t many, struct err *err)
+{
+	struct rig_options options = {
+		.name = "tcp",
+		.family = family,
+		.max_services = 2 * SERVICES,
+		.max_backends = 2 * SERVICES * ENDPOINTS,
+		.flows = many / 4 * 5,
+	};
+	int rc = make_rig(&options, SERVICES, IPPROTO_TCP, many, SERVICES, err, &r->tcp);
+
+	options.name = "udp";
+	options.flows *= 2;
+	options.udp = true;
+	if (rc == 0 && family == 4)
+		rc = make_rig(&options, SERVICES, IPPROTO_UDP, many, SERVICES, err, &r->udp);
+	for (int i = 0; rc == 0 && i < N_FLAT; i++) {
+		struct rig_options small = {
+			.name = flat[i].name,
+			.family = family,
+			.max_services = 10000,
+			.max_backends = 10000 * ENDPOINTS,
+			.flows = 4 * SOME,
+		};
+
+		rc = make_rig(&small, flat[i].services, IPPROTO_TCP, SOME, 1, err, &r->flat[i]);
+	}
+	return rc;
+}
+
+static void add_cases(const struct rigs *r, int family, uint32_t many)
+{
+	n_cases = 0;
+	add_bases(family);
+	if (family == 4)
+		add_floors(many);
+	add_established(r->tcp, IPPROTO_TCP, many);
+	if (r->udp)
+		add_established(r->udp, IPPROTO_UDP, many);
+	add_foreign(r->tcp, many);
+	add("new flow", "generator in", r->tcp->programs.fd[DP_PROG_sl_pod_in],
+	    syns(family, SERVICES));
+	for (int i = 0; i < N_FLAT; i++)
+		add_flat(r->flat[i]);
+}
+
+static int check_rigs(const struct rigs *r, struct err *err)
+{
+	int rc = check_reasons(r->tcp, err);
+
+	if (rc == 0 && r->udp)
+		rc = check_reasons(r->udp, err);
+	for (int i = 0; rc == 0 && i < N_FLAT; i++)
+		rc = check_reasons(r->flat[i], err);
 	return rc;
 }
 
 static int measure_family(const struct measure_options *o, int family, struct err *err)
 {
-	static const uint32_t flat_services[] = { 1, 1000, 10000 };
 	uint32_t many = o->quick ? 1u << 16 : MANY;
-	struct rig_options main_options = {
-		.name = "main",
-		.family = family,
-		.max_services = 2 * SERVICES,
-		.max_backends = 2 * SERVICES * ENDPOINTS,
-		.flows = many * 5 / 2,
-		.udp = family == 4,
-	};
-	struct rig *rig = NULL, *flat[3] = { 0 };
-	int rc = make_rig(&main_options, SERVICES, many, SERVICES, err, &rig);
+	struct rigs rigs = { 0 };
+	int rc = make_rigs(&rigs, family, many, err);
 
-	n_cases = 0;
-	for (int i = 0; rc == 0 && i < 3; i++) {
-		struct rig_options options = { .family = family,
-					       .max_services = 10000,
-					       .max_backends = 50000,
-					       .flows = 4 * SOME };
-		char name[16];
-
-		snprintf(name, sizeof(name), "flat%u", flat_services[i]);
-		options.name = name;
-		rc = make_rig(&options, flat_services[i], SOME, 1, err, &flat[i]);
-		if (rc == 0)
-			flat[i]->options.name = i == 0   ? "flat1"
-						: i == 1 ? "flat1000"
-							 : "flat10000";
-	}
 	if (rc == 0 && family == 4)
 		rc = ns_floor_fill(SERVICES, ENDPOINTS, many, err);
 	if (rc == 0) {
-		add_bases(family);
+		add_cases(&rigs, family, many);
 		if (family == 4)
-			add_floors(many);
-		add_established(rig, many);
-		add_foreign(rig, many);
-		add("new flow", "generator in", rig->programs.fd[DP_PROG_sl_pod_in],
-		    syns(family, SERVICES));
-		for (int i = 0; i < 3; i++)
-			add_flat(flat[i]);
-		if (family == 4)
-			print_sizes(rig);
+			print_sizes(rigs.tcp);
 	}
 	for (uint32_t round = 1; rc == 0 && round <= o->rounds; round++)
 		rc = run_round(o, round, err);
 	if (rc == 0)
-		rc = check_reasons(rig, err);
-	for (int i = 0; i < 3; i++) {
-		if (rc == 0)
-			rc = check_reasons(flat[i], err);
-		rig_free(flat[i]);
-	}
-	rig_free(rig);
+		rc = check_rigs(&rigs, err);
+	free_rigs(&rigs);
 	return rc;
 }
 
