@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Turns values into Ingress and IngressClass. */
+/* Must not know which parser made the values, what other objects there are, or what annotations mean. */
+#include "ingress/decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "source/decode_read.h"
+
+static void read_backend_port(struct notes *n, const struct field *service,
+			      struct ingress_backend *b)
+{
+	static const char *const known[] = { "name", "number", NULL };
+	struct field port = field_get(service, "port");
+	struct field name = field_get(&port, "name"), number = field_get(&port, "number");
+	int64_t value;
+
+	if (!field_is_map(n, &port)) {
+		if (!field_is_set(&port))
+			note_refusal(n, &port, "is missing: give number or name");
+		return;
+	}
+	field_check_names(n, &port, known);
+	if (field_is_set(&name))
+		b->port_name = field_strdup(n, &name);
+	else if (!field_is_set(&number))
+		note_refusal(n, &port, "has neither number nor name");
+	else if (field_int(n, &number, "a port", 1, 65535, &value))
+		b->port = (uint16_t)value;
+}
+
+/* A resource is no mistake here: the path exists, and nothing of ours serves it. */
+static void read_backend(struct notes *n, const struct field *f, struct ingress_backend *b)
+{
+	static const char *const known[] = { "resource", "service", NULL };
+	struct field service = field_get(f, "service"), name = field_get(&service, "name");
+
+	if (!field_is_map(n, f)) {
+		if (!field_is_set(f))
+			note_refusal(n, f, "is missing: name a service and its port");
+		return;
+	}
+	field_check_names(n, f, known);
+	if (!field_is_map(n, &service))
+		return;
+	b->service = field_strdup(n, &name);
+	if (!b->service || !*b->service)
+		note_refusal(n, &name, "is missing: name the Service");
+	read_backend_port(n, &service, b);
+}
+
+static void read_path(struct notes *n, const struct field *f, struct ingress_rule *rule)
+{
+	static const char *const known[] = { "backend", "path", "pathType", NULL };
+	static const char *const types[] = { "Exact", "Prefix", "ImplementationSpecific", NULL };
+	struct field path = field_get(f, "path"), type = field_get(f, "pathType");
+	struct field backend = field_get(f, "backend");
+	struct ingress_path *p = &rule->paths[rule->n_paths++];
+
+	if (!field_is_map(n, f))
+		return;
+	field_check_names(n, f, known);
+	p->path = field_strdup(n, &path);
+	if (p->path && *p->path && *p->path != '/')
+		note_refusal(n, &path, "must begin with '/'");
+	p->type = (enum ingress_path_type)field_word(n, &type, types, INGRESS_SPECIFIC);
+	if (!field_is_set(&type))
+		note_refusal(n, &type,
+			     "is missing: it is one of Exact, Prefix or ImplementationSpecific");
+	read_backend(n, &backend, &p->backend);
+}
+
+static void read_rule(struct notes *n, const struct field *f, struct ingress *ingress)
+{
+	static const char *const known[] = { "host", "http", NULL };
+	struct field host = field_get(f, "host"), http = field_get(f, "http");
+	struct field paths = field_get(&http, "paths"), e;
+	struct ingress_rule *rule = &ingress->rules[ingress->n_rules++];
+
+	if (!field_is_map(n, f))
+		return;
+	field_check_names(n, f, known);
+	rule->host = field_strdup(n, &host);
+	if (!field_is_map(n, &http) || !field_is_list(n, &paths))
+		return;
+	rule->paths = notes_calloc(n, value_count(paths.value), sizeof(*rule->paths));
+	for (e = field_first(&paths); rule->paths && e.value.node; field_next(&e))
+		read_path(n, &e, rule);
+}
+
+static void read_rules(struct notes *n, const struct field *spec, struct ingress *ingress)
+{
+	struct field list = field_get(spec, "rules"), e;
+
+	if (!field_is_list(n, &list))
+		return;
+	ingress->rules = notes_calloc(n, value_count(list.value), sizeof(*ingress->rules));
+	for (e = field_first(&list); ingress->rules && e.value.node; field_next(&e))
+		read_rule(n, &e, ingress);
+}
+
+static void read_tls(struct notes *n, const struct field *spec, struct ingress *ingress)
+{
+	struct field list = field_get(spec, "tls"), e, host;
+
+	if (!field_is_list(n, &list))
+		return;
+	ingress->tls = notes_calloc(n, value_count(list.value), sizeof(*ingress->tls));
+	for (e = field_first(&list); ingress->tls && e.value.node; field_next(&e)) {
+		struct ingress_tls *tls = &ingress->tls[ingress->n_tls++];
+		struct field secret = field_get(&e, "secretName"), hosts = field_get(&e, "hosts");
+
+		if (!field_is_map(n, &e))
+			continue;
+		tls->secret = field_strdup(n, &secret);
+		if (!field_is_list(n, &hosts))
+			continue;
+		tls->hosts = notes_calloc(n, value_count(hosts.value), sizeof(*tls->hosts));
+		for (host = field_first(&hosts); tls->hosts && host.value.node; field_next(&host)) {
+			tls->hosts[tls->n_hosts] = field_strdup(n, &host);
+			tls->n_hosts += tls->hosts[tls->n_hosts] != NULL;
+		}
+	}
+}
+
+/* Those that somebody here may read; others can be large and are nobody's business. */
+static bool is_ours(const char *name)
+{
+	return strncmp(name, INGRESS_NGINX, strlen(INGRESS_NGINX)) == 0 ||
+	       strncmp(name, INGRESS_SLUICE, strlen(INGRESS_SLUICE)) == 0 ||
+	       strcmp(name, INGRESS_ANNOTATION_CLASS) == 0;
+}
+
+/* Values may hold line breaks (snippets do), so they are not read as other strings are. */
+static void read_annotations(struct notes *n, const struct field *metadata, struct ingress *ingress)
+{
+	struct field map = field_get(metadata, "annotations"), e;
+
+	if (!field_is_map(n, &map))
+		return;
+	ingress->annotations =
+		notes_calloc(n, value_count(map.value), sizeof(*ingress->annotations));
+	for (e = field_first(&map); ingress->annotations && e.value.node; field_next(&e)) {
+		const char *name = value_key(e.value), *value = value_string(e.value);
+		struct ingress_annotation *a = &ingress->annotations[ingress->n_annotations];
+
+		if (!name || !is_ours(name))
+			continue;
+		if (!value) {
+			note_refusal(n, &e, "is no string: put it in quotes");
+			continue;
+		}
+		ingress->n_annotations++;
+		a->name = notes_strdup(n, name);
+		a->value = notes_strdup(n, value);
+	}
+}
+
+static void read_meta(struct notes *n, const struct field *root, bool namespaced,
+		      struct object_meta *meta, int64_t *ret_created_ns)
+{
+	struct field metadata = field_get(root, "metadata"), name = field_get(&metadata, "name");
+	struct field namespace = field_get(&metadata, "namespace"),
+		     uid = field_get(&metadata, "uid");
+	struct field created = field_get(&metadata, "creationTimestamp");
+
+	if (!field_is_map(n, &metadata) || !field_is_set(&name)) {
+		note_refusal(n, &name, "is missing: give the object a name");
+		return;
+	}
+	meta->name = field_strdup(n, &name);
+	meta->namespace = namespaced && field_is_set(&namespace)
+				  ? field_strdup(n, &namespace)
+				  : notes_strdup(n, namespaced ? "default" : "");
+	meta->uid = n->from_api ? field_strdup(n, &uid) : NULL;
+	*ret_created_ns = field_time(n, &created);
+}
+
+static int verdict(const struct notes *n)
+{
+	return n->no_memory ? -ENOMEM : n->refused ? -EINVAL : 0;
+}
+
+int ingress_decode(struct value v, struct notes *n, struct ingress *ret_ingress)
+{
+	static const char *const known[] = { "defaultBackend", "ingressClassName", "rules", "tls",
+					     NULL };
+	struct field root = { .value = v }, spec = field_get(&root, "spec");
+	struct field metadata = field_get(&root, "metadata"),
+		     class = field_get(&spec, "ingressClassName");
+	struct field backend = field_get(&spec, "defaultBackend");
+	struct ingress ingress = { 0 };
+	int rc;
+
+	notes_reset(n);
+	read_meta(n, &root, true, &ingress.meta, &ingress.created_ns);
+	read_annotations(n, &metadata, &ingress);
+	if (field_is_map(n, &spec)) {
+		field_check_names(n, &spec, known);
+		ingress.class_name = field_strdup(n, &class);
+		ingress.has_default = field_is_set(&backend);
+		if (ingress.has_default)
+			read_backend(n, &backend, &ingress.default_backend);
+		read_rules(n, &spec, &ingress);
+		read_tls(n, &spec, &ingress);
+	}
+	rc = verdict(n);
+	if (rc)
+		ingress_done(&ingress);
+	else
+		*ret_ingress = ingress;
+	return rc;
+}
+
+int ingress_class_decode(struct value v, struct notes *n, struct ingress_class *ret_class)
+{
+	struct field root = { .value = v }, spec = field_get(&root, "spec"), annotations;
+	struct field metadata = field_get(&root, "metadata"),
+		     controller = field_get(&spec, "controller");
+	struct field mark;
+	struct ingress_class class = { 0 };
+	int rc;
+
+	notes_reset(n);
+	read_meta(n, &root, false, &class.meta, &class.created_ns);
+	annotations = field_get(&metadata, "annotations");
+	mark = field_get(&annotations, "ingressclass.kubernetes.io/is-default-class");
+	class.is_default = ingress_is_true(field_string(n, &mark));
+	class.controller = field_strdup(n, &controller);
+	rc = verdict(n);
+	if (rc)
+		ingress_class_done(&class);
+	else
+		*ret_class = class;
+	return rc;
+}
