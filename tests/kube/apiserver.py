@@ -134,6 +134,7 @@ class Server:
         self.token = None           # what a request must bring; None: anything
         self.page = 500
         self.chunk = None           # bytes of each piece; None: as it comes
+        self.followed = 0           # watches that were begun
         self.paused = threading.Event()
         self.paused.set()
         self.start()
@@ -314,6 +315,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def follow(self, version):
         """Events behind the version, until the connection, the server or the version goes."""
         api, listener, seen = self.s.api, self.s.listener, set()
+        self.s.followed += 1
         with api.lock:
             seen = {k for k, o in api.objects[self.resource].items() if self.selected(o)}
         while True:

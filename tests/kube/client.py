@@ -258,7 +258,9 @@ def a4_an_expired_watch_costs_one_list():
     server, client = plain(api)
     server.streams = False
     client.end()
+    before = server.followed
     client = Client("--kubeconfig", kubeconfig(server)).synced()
+    wait_for("four watches", lambda: server.followed == before + 4)
     puts, since = client.puts, time.monotonic()
     for resource, _, _ in apiserver.RESOURCES.values():
         server.rule(resource, "watch", lambda h: h.status(410), times=1)

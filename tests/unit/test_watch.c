@@ -13,10 +13,19 @@
 #include "source/kube/watch.h"
 #include "unit/recorder.h"
 
-static const struct watch_config services = { OBJECT_SERVICE, "v1", "/api/v1/services",
-					      "labelSelector=x", false };
-static const struct watch_config cidrs = { OBJECT_SERVICE_CIDR, "networking.k8s.io/v1",
-					   "/apis/networking.k8s.io/v1/servicecidrs", "", true };
+static const struct watch_config services = {
+	.kind = OBJECT_SERVICE,
+	.api_version = "v1",
+	.path = "/api/v1/services",
+	.selector = "labelSelector=x",
+};
+static const struct watch_config cidrs = {
+	.kind = OBJECT_SERVICE_CIDR,
+	.optional = true,
+	.api_version = "networking.k8s.io/v1",
+	.path = "/apis/networking.k8s.io/v1/servicecidrs",
+	.selector = "",
+};
 
 static struct recorder recorder;
 static struct watch *watch;
@@ -327,9 +336,10 @@ TEST(a_list_of_other_things_is_none)
 
 /* ---- lists in streams ------------------------------------------------------------------------------- */
 
-#define INITIAL                                                         \
-	EVENT("ADDED", A1)                                              \
-	EVENT("ADDED", B2) EVENT("ADDED", OBJECT("c", "10.0.0.3", "3")) \
+#define INITIAL                                      \
+	EVENT("ADDED", A1)                           \
+	EVENT("ADDED", B2)                           \
+	EVENT("ADDED", OBJECT("c", "10.0.0.3", "3")) \
 		EVENT("DELETED", OBJECT("c", "10.0.0.3", "4"))
 
 TEST(a8_a_stream_begins_with_a_list)

@@ -108,7 +108,7 @@ static bool replace(struct secret *s, char *text, size_t len)
 
 static void trim(struct buf *buf)
 {
-	size_t at = strspn(buf->data, " \t\r\n");
+	size_t at = strspn(buf_str(buf), " \t\r\n");
 
 	buf_consume(buf, at);
 	while (buf->len && strchr(" \t\r\n", buf->data[buf->len - 1]))
@@ -122,7 +122,7 @@ static int secret_read(struct secret *s, bool token)
 	size_t len;
 	int rc = read_file(s->path, &text);
 
-	if (rc == 0) {
+	if (rc == 0 && text.data) {
 		text.len--; /* the NUL */
 		if (token)
 			trim(&text);

@@ -291,12 +291,15 @@ static void sweep(void *arg)
 static void give_up(struct kube_http *http)
 {
 	struct pool *pool = http->pools;
+	struct kube_transfer *t;
 
 	if (!pool)
 		return;
 	retire(http);
-	while (pool->first)
-		finish(pool->first, CURLE_OPERATION_TIMEDOUT, true);
+	while ((t = pool->first)) {
+		pool->first = t->next; /* as unlinking will do once more */
+		finish(t, CURLE_OPERATION_TIMEDOUT, true);
+	}
 }
 
 static struct pool *current_pool(struct kube_http *http)
@@ -758,13 +761,16 @@ int kube_http_new(struct loop *loop, struct auth *auth, struct kube_http **ret_h
 void kube_http_free(struct kube_http *http)
 {
 	struct pool *pool, *next;
+	struct kube_transfer *t;
 
 	if (!http)
 		return;
 	for (pool = http->pools; pool; pool = next) {
 		next = pool->next;
-		while (pool->first)
-			kube_http_cancel(pool->first);
+		while ((t = pool->first)) {
+			pool->first = t->next; /* as unlinking will do once more */
+			kube_http_cancel(t);
+		}
 		pool_free(pool);
 	}
 	loop_remove(http->watchdog_timer);

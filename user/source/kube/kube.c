@@ -410,16 +410,31 @@ static int find_servers(struct kube *kube, const struct kube_options *o, struct 
  * goes arrives as a deletion or an addition.
  */
 static const struct watch_config kinds[OBJECT_KINDS] = {
-	[OBJECT_SERVICE] = { OBJECT_SERVICE, "v1", "/api/v1/services",
-			     "fieldSelector=spec.clusterIP%21%3DNone"
-			     "&labelSelector=%21service.kubernetes.io%2Fservice-proxy-name",
-			     false },
-	[OBJECT_ENDPOINT_SLICE] = { OBJECT_ENDPOINT_SLICE, "discovery.k8s.io/v1",
-				    "/apis/discovery.k8s.io/v1/endpointslices",
-				    "labelSelector=%21service.kubernetes.io%2Fheadless", false },
-	[OBJECT_NODE] = { OBJECT_NODE, "v1", "/api/v1/nodes", NULL, false },
-	[OBJECT_SERVICE_CIDR] = { OBJECT_SERVICE_CIDR, "networking.k8s.io/v1",
-				  "/apis/networking.k8s.io/v1/servicecidrs", "", true },
+	[OBJECT_SERVICE] = {
+		.kind = OBJECT_SERVICE,
+		.api_version = "v1",
+		.path = "/api/v1/services",
+		.selector = "fieldSelector=spec.clusterIP%21%3DNone"
+			    "&labelSelector=%21service.kubernetes.io%2Fservice-proxy-name",
+	},
+	[OBJECT_ENDPOINT_SLICE] = {
+		.kind = OBJECT_ENDPOINT_SLICE,
+		.api_version = "discovery.k8s.io/v1",
+		.path = "/apis/discovery.k8s.io/v1/endpointslices",
+		.selector = "labelSelector=%21service.kubernetes.io%2Fheadless",
+	},
+	[OBJECT_NODE] = {
+		.kind = OBJECT_NODE,
+		.api_version = "v1",
+		.path = "/api/v1/nodes", /* and this node's name */
+	},
+	[OBJECT_SERVICE_CIDR] = {
+		.kind = OBJECT_SERVICE_CIDR,
+		.optional = true,
+		.api_version = "networking.k8s.io/v1",
+		.path = "/apis/networking.k8s.io/v1/servicecidrs",
+		.selector = "",
+	},
 };
 
 static int add_follower(struct kube *kube, enum object_kind kind)

@@ -125,12 +125,18 @@ static void known_free(void *value)
 	free(known);
 }
 
+/* A version that is known to fit. */
+static void set_version(char to[WATCH_VERSION_MAX + 1], const char *version)
+{
+	memcpy(to, version, strlen(version) + 1);
+}
+
 static const char *text_of(const cJSON *map, const char *key)
 {
 	const cJSON *member = cJSON_IsObject(map) ? cJSON_GetObjectItemCaseSensitive(map, key)
 						  : NULL;
 
-	return cJSON_IsString(member) ? member->valuestring : NULL;
+	return member && cJSON_IsString(member) ? member->valuestring : NULL;
 }
 
 static const cJSON *map_of(const cJSON *map, const char *key)
@@ -320,7 +326,7 @@ static int commit(struct watch *w, const char *version)
 			forget(w, e->key);
 	}
 	unstage_all(w);
-	strcpy(w->version, version);
+	set_version(w->version, version);
 	w->following = true;
 	w->any_version = w->no_pages = w->no_stream_once = w->force = false;
 	w->listed = true;
@@ -371,7 +377,7 @@ static int on_frame(struct watch *w, const cJSON *frame, bool spoilt)
 
 	if (spoilt || !version || !is_frame(w, frame))
 		return -EBADMSG;
-	strcpy(w->list_version, version);
+	set_version(w->list_version, version);
 	free(w->token);
 	w->token = NULL;
 	w->verdict = VERDICT_LISTED;
@@ -416,7 +422,7 @@ static int on_bookmark(struct watch *w, const cJSON *object, const char *version
 	if (!w->following && end && strcmp(end, "true") == 0)
 		return commit(w, version);
 	if (w->following)
-		strcpy(w->version, version);
+		set_version(w->version, version);
 	return 0;
 }
 
@@ -461,7 +467,7 @@ static int on_object_event(struct watch *w, const cJSON *object, bool gone, bool
 		rc = 0;
 	}
 	if (rc == 0 && w->following)
-		strcpy(w->version, version);
+		set_version(w->version, version);
 	buf_done(&key);
 	return rc;
 }
@@ -816,7 +822,7 @@ static bool on_listed(struct watch *w)
 {
 	char version[WATCH_VERSION_MAX + 1];
 
-	strcpy(version, w->list_version);
+	set_version(version, w->list_version);
 	if (commit(w, version) == 0)
 		return true;
 	on_broken(w);

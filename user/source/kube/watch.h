@@ -24,10 +24,10 @@ struct watch;
 
 struct watch_config {
 	enum object_kind kind;
+	bool optional; /* older servers do not know the kind: a 404 or 403 says it is listed */
 	const char *api_version; /* "discovery.k8s.io/v1" */
 	const char *path;        /* "/apis/discovery.k8s.io/v1/endpointslices" */
 	const char *selector;    /* part of a query, percent-encoded, or "" */
-	bool optional; /* older servers do not know the kind: a 404 or 403 says it is listed */
 };
 
 /* The sink is copied; config and its strings must outlive the watch. seed: of the table of objects. 0 or -ENOMEM. */
