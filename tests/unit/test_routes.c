@@ -294,6 +294,7 @@ TEST(paths_are_normalised_once)
 		    (!rc && (strcmp(out, cases[i].path) != 0 || len != strlen(out))))
 			fail_msg("\"%s\": %d \"%s\"", cases[i].raw, rc, rc ? "" : out);
 	}
+	assert_int_equal(path_normalise("/a\0b", 4, out, &len), -EINVAL);
 }
 
 TEST(paths_are_encoded_so_that_no_line_ends_early)

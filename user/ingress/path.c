@@ -22,7 +22,9 @@ static int decode(const char *raw, size_t len, char *out, size_t *ret_len)
 
 	for (size_t i = 0; i < len; i++) {
 		if (raw[i] != '%') {
-			out[n++] = raw[i];
+			out[n] = raw[i];
+			if (!out[n++])
+				return -EINVAL;
 			continue;
 		}
 		if (len - i < 3 || hex(raw[i + 1]) < 0 || hex(raw[i + 2]) < 0)

@@ -10,7 +10,7 @@
 /*
  * The matched form: percent-decoded once, slashes merged, "." and ".." resolved; %2F counts as a slash. `out` has room
  * for len + 1 bytes and may be raw itself. The empty path is "/". A NUL is written behind, not counted.
- * 0, or -EINVAL: a broken escape, %00, ".." above the root, or no '/' in front.
+ * 0, or -EINVAL: a broken escape, NUL (plain or %00), ".." above the root, or no '/' in front.
  */
 int path_normalise(const char *raw, size_t len, char *out, size_t *ret_len);
 

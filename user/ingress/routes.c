@@ -241,8 +241,8 @@ static void add_rule(struct builder *b, const struct order *o, const struct ingr
 	host = get_host(b, name);
 	if (!host)
 		return;
-	/* The oldest Ingress of a host has its misses; not of those without a host: they are nobody's. */
-	if (host->fresh && *host->name)
+	/* The oldest Ingress of a host has its misses. */
+	if (host->fresh)
 		add_default(b, o, host->name, &host->fallback);
 	host->fresh = false;
 	for (size_t i = 0; i < rule->n_paths; i++)

@@ -214,7 +214,7 @@ int routes_find(const struct routes *routes, struct match_work *work, const char
 		found = find_path(host, path, path_len);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	if (!found)
+	if (!found) /* next to rules without a host a default backend is nobody's */
 		found = host && *host->name ? host->fallback : routes->fallback;
 	if (!found)
 		return -ENOENT;
