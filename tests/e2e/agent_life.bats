@@ -191,6 +191,20 @@ served() { in_ns client "$CALL" tcp 10.96.0.10 80; }
 	diff "$BATS_TEST_TMPDIR/before" <(inventory)
 }
 
+@test "clsact filters whose pins were lost are taken over, and go with the cleanup" {
+	inventory >"$BATS_TEST_TMPDIR/before"
+	agent_start --tc clsact --xdp generic
+	agent_stop KILL
+	find "$BPFFS/sluice" -type f -exec rm {} +
+	agent_start --tc clsact --xdp generic
+	served
+	assert_equal "$(ctl attach -o json | jq -r '[.items[].state] | unique | join(" ")')" ok
+	agent_stop KILL
+	find "$BPFFS/sluice" -type f -exec rm {} +
+	agent_cleanup
+	diff "$BATS_TEST_TMPDIR/before" <(inventory)
+}
+
 @test "cleanup touches nothing of others" {
 	"$BPFTOOL" prog loadall "$BPF_DIR/sluice_xdp.bpf.o" "$BPFFS/foreign" 2>/dev/null
 	agent_start --tc clsact --xdp off

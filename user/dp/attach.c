@@ -336,7 +336,7 @@ static int ensure_filter(struct attach *a, const struct hook *h, bool egress)
 	if (id && id == a->programs->id[h->prog]) {
 		a->counts.adopted += !a->started;
 		put_marker(a, h->pin);
-	} else if (id && !dp_programs_own(a->programs, id)) {
+	} else if (id && !attach_filter_is_ours(a->programs, at, &id)) {
 		add_row(a, h, ATTACH_FOREIGN, 0,
 			"another program sits at our priority and handle of clsact; it stays");
 		return -EBUSY;

@@ -79,6 +79,27 @@ static bool is_filter(const char *name)
 	return has_prefix(name, "clsact_in_") || has_prefix(name, "clsact_out_");
 }
 
+/*
+ * By id while the program is pinned. By name where the pin is lost (a bpffs that was not kept, two kills during one replacement):
+ * a filter at our priority and handle, of a program that is called like ours, serves maps that nobody writes any more.
+ */
+bool attach_filter_is_ours(const struct dp_programs *programs, struct clsact_hook at,
+			   uint32_t *ret_id)
+{
+	char name[CLSACT_NAME_LEN];
+
+	if (clsact_query(at, ret_id) < 0)
+		return false;
+	if (dp_programs_own(programs, *ret_id))
+		return true;
+	if (clsact_query_name(at, name) < 0)
+		return false;
+	for (int i = 0; i < DP_PROG_COUNT; i++)
+		if (strcmp(name, dp_prog_name((enum dp_prog)i)) == 0)
+			return true;
+	return false;
+}
+
 bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *programs,
 		       const char *name)
 {
@@ -87,8 +108,7 @@ bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *pro
 	uint32_t id;
 
 	if (is_filter(name)) {
-		attached = clsact_query(at, &id) == 0 && dp_programs_own(programs, id) &&
-			   clsact_detach(at) == 0;
+		attached = attach_filter_is_ours(programs, at, &id) && clsact_detach(at) == 0;
 	} else if (has_prefix(name, ATTACH_PIN_QDISC)) {
 		clsact_remove_empty(at.ifindex);
 		attached = false;
@@ -180,7 +200,7 @@ static void describe_filter(struct list *list, const char *name, struct attach_r
 {
 	struct clsact_hook at = { row->ifindex, has_prefix(name, "clsact_out_") };
 
-	if (clsact_query(at, &row->prog_id) == 0 && dp_programs_own(&list->programs, row->prog_id))
+	if (attach_filter_is_ours(&list->programs, at, &row->prog_id))
 		return;
 	row->state = ATTACH_FAILED;
 	snprintf(row->text, sizeof(row->text), "our filter is gone");
@@ -274,14 +294,20 @@ static unsigned int remove_strays(const struct dp_programs *programs)
 	struct if_nameindex *devices = if_nameindex();
 	unsigned int n = 0;
 
-	for (struct if_nameindex *d = devices; d && d->if_index; d++)
+	for (struct if_nameindex *d = devices; d && d->if_index; d++) {
+		unsigned int found = 0;
+
 		for (int egress = 0; egress <= 1; egress++) {
 			struct clsact_hook at = { d->if_index, egress };
 			uint32_t id;
 
-			n += clsact_query(at, &id) == 0 && dp_programs_own(programs, id) &&
-			     clsact_detach(at) == 0;
+			found += attach_filter_is_ours(programs, at, &id) && clsact_detach(at) == 0;
 		}
+		if (found)
+			clsact_remove_empty(
+				d->if_index); /* whose it was is lost too; nobody uses it */
+		n += found;
+	}
 	if_freenameindex(devices);
 	return n;
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dp/clsact.h"
 #include "dp/load.h"
 #include "dp/pin.h"
 
@@ -35,6 +36,9 @@ void attach_pin_detach(const struct pin_dir *pins, const char *name);
  */
 bool attach_pin_remove(const struct pin_dir *pins, const struct dp_programs *programs,
 		       const char *name);
+/* Is the filter at our priority and handle one of ours, of this agent or of one whose pins were lost? Fills its program's id. */
+bool attach_filter_is_ours(const struct dp_programs *programs, struct clsact_hook at,
+			   uint32_t *ret_id);
 /* The interface index in a name; 0: none. */
 uint32_t attach_pin_ifindex(const char *name);
 int attach_open_dir(const char *path);

@@ -4,6 +4,7 @@
 #include "dp/clsact.h"
 
 #include <errno.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -64,7 +65,33 @@ int clsact_detach(struct clsact_hook hook)
 struct census {
 	uint32_t priority;
 	int ours, others;
+	char name[CLSACT_NAME_LEN]; /* of what sits at our priority and handle */
 };
+
+/* "sl_pod_in:[123]", as libbpf attaches it: the name without the id. */
+static int see_name(const struct nlattr *option, void *ctx)
+{
+	struct census *census = ctx;
+	const char *text = mnl_attr_get_payload(option);
+	size_t len;
+
+	if (mnl_attr_get_type(option) != TCA_BPF_NAME ||
+	    mnl_attr_validate(option, MNL_TYPE_NUL_STRING) < 0)
+		return MNL_CB_OK;
+	len = strcspn(text, ":");
+	if (len < sizeof(census->name)) {
+		memcpy(census->name, text, len);
+		census->name[len] = '\0';
+	}
+	return MNL_CB_OK;
+}
+
+static int see_options(const struct nlattr *attr, void *ctx)
+{
+	if (mnl_attr_get_type(attr) == TCA_OPTIONS)
+		mnl_attr_parse_nested(attr, see_name, ctx);
+	return MNL_CB_OK;
+}
 
 static int see_filter(const struct nlmsghdr *message, void *ctx)
 {
@@ -73,10 +100,12 @@ static int see_filter(const struct nlmsghdr *message, void *ctx)
 
 	if (message->nlmsg_type != RTM_NEWTFILTER || !tc->tcm_handle)
 		return MNL_CB_OK; /* handle 0 is the head of a chain, no filter */
-	if (tc->tcm_handle == ATTACH_HANDLE && TC_H_MAJ(tc->tcm_info) >> 16 == census->priority)
-		census->ours++;
-	else
+	if (tc->tcm_handle != ATTACH_HANDLE || TC_H_MAJ(tc->tcm_info) >> 16 != census->priority) {
 		census->others++;
+		return MNL_CB_OK;
+	}
+	census->ours++;
+	mnl_attr_parse(message, sizeof(*tc), see_options, census);
 	return MNL_CB_OK;
 }
 
@@ -117,6 +146,17 @@ static int take_census(struct clsact_hook hook, struct census *census)
 	mnl_socket_close(nl);
 	/* no such device, or no such qdisc: then there is no filter either */
 	return rc == -ENODEV || rc == -EINVAL || rc == -ENOENT ? 0 : rc;
+}
+
+int clsact_query_name(struct clsact_hook hook, char ret_name[CLSACT_NAME_LEN])
+{
+	struct census census = { 0 };
+	int rc = take_census(hook, &census);
+
+	if (rc < 0 || !census.ours)
+		return rc < 0 ? rc : -ENOENT;
+	memcpy(ret_name, census.name, CLSACT_NAME_LEN);
+	return 0;
 }
 
 int clsact_count_others(struct clsact_hook hook)
