@@ -246,6 +246,34 @@ served() { in_ns client "$CALL" tcp 10.96.0.10 80; }
 	wait "$load" || fail "$(cat "$BATS_TEST_TMPDIR/load")"
 }
 
+@test "a map that is new waits for the source: until then the old programs serve with the old maps" {
+	agent_start
+	agent_stop
+	prog_ids >"$BATS_TEST_TMPDIR/progs"
+	rm "$BPFFS/sluice/v1/maps/sl4_services" # as if the version that comes had changed it
+	cat >"$T_DIR/kubeconfig" <<-END
+		apiVersion: v1
+		kind: Config
+		current-context: c
+		clusters: [{ name: c, cluster: { server: "http://127.0.0.1:1" } }]
+		users: [{ name: u, user: {} }]
+		contexts: [{ name: c, context: { cluster: c, user: u } }]
+	END
+	in_ns_bg node "$SLUICED" --source kube --kubeconfig "$T_DIR/kubeconfig" --node-name node-1 --node-ip "$NODE4,$NODE6" \
+		--uplink up0 --pod-ifaces 'pod-*' --bpffs "$BPFFS" --cgroup "$CGROUP" --admin-socket "$ADMIN" \
+		--state-dir "$T_DIR/state" "${AGENT_OPTIONS[@]}" >>"$T_DIR/sluiced.log" 2>&1
+	echo $! >"$T_DIR/sluiced.pid"
+	wait_for 20 "the agent to answer" ask_is status '.pid > 0'
+	in_ns node ip address add 203.0.113.9/32 dev lo # word of a change
+	local i
+	for i in $(seq 30); do
+		in_ns client "$CALL" tcp 10.96.0.10 80 || fail "call $i"
+	done
+	in_ns node ip address del 203.0.113.9/32 dev lo
+	rm "$T_DIR/kubeconfig"
+	diff "$BATS_TEST_TMPDIR/progs" <(prog_ids | grep -v _new)
+}
+
 @test "hooks change their kind at a restart without a gap" {
 	agent_start --tc tcx --xdp native
 	in_ns_bg client "$LOAD" 10.96.0.10 80 --expect server --seconds 6 --rate 300 --long 10 >"$BATS_TEST_TMPDIR/load" 2>&1

@@ -85,6 +85,29 @@ node_object() {
 	wait_for 12 "both pages" served
 }
 
+@test "a client that opens a hundred connections and says nothing keeps nobody out" {
+	agent_start
+	in_ns client python3 - "$NODE4" "$T_DIR/holding" <<-'END' &
+		import socket, sys, time
+		held = []
+		for i in range(100):
+		    s = socket.create_connection((sys.argv[1], 10256), 5)
+		    held.append(s)
+		    try:
+		        s.sendall(b'GET /livez HTTP/1.1\r\nX: ')
+		    except OSError: # closed: one too many
+		        pass
+		open(sys.argv[2], 'w').close()
+		time.sleep(12)
+	END
+	local holder=$!
+	wait_for 20 "a hundred connections" test -e "$T_DIR/holding"
+	run status_of http://127.0.0.1:10256/livez
+	rm -f "$T_DIR/holding"
+	assert_output 200
+	wait $holder
+}
+
 @test "metrics are well-formed and tell what happened" {
 	agent_start --socket-lb off
 	for _ in 1 2 3; do in_ns client "$CALL" tcp 10.96.0.10 80; done

@@ -90,6 +90,41 @@ map() { "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
 	rm -f "$T_DIR"/step-* "$T_DIR/udp"
 }
 
+@test "an agent that is killed between taking an endpoint away and looking for its sockets: the next one looks" {
+	agent_start
+	in_ns node python3 - "$T_DIR/step" <<-'END' >"$T_DIR/udp" 2>&1 &
+		import errno, os, socket, sys, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(20)
+		s.connect(('10.96.0.10', 80)); s.send(b'a'); s.recv(100)
+		open(sys.argv[1] + '-connected', 'w').close()
+		try:
+		    s.recv(100)
+		    print('connected socket noticed nothing')
+		except OSError as e:
+		    print('connected', errno.errorcode.get(e.errno, e))
+	END
+	local asker=$! id gen
+	wait_for 20 "the socket" test -e "$T_DIR/step-connected"
+	agent_stop KILL
+	# what the killed agent wrote last: the endpoint is nobody's, and only its generations are kept
+	local family zeros
+	for family in 4 6; do
+		mapfile -t zeros < <(yes 0 | head -n $((family == 4 ? 8 : 20)))
+		while read -r id gen; do
+			map update "sl${family}_backends" key "$id" 0 0 0 value "${zeros[@]}" "$gen" 0 0 0 0 0 0 0 $([ $family = 4 ] || echo 0 0 0 0)
+		done < <("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl${family}_backends" |
+			jq -r '.[].formatted | select(.value.flags != 0) | "\(.key) \(.value.gen)"')
+	done
+	endpoints web 12
+	agent_start
+	destroyed() { in_ns node curl -s http://127.0.0.1:10249/metrics | grep -q '^sluice_sockets_destroyed_total 1'; }
+	wait_for 5 "the socket to be destroyed" destroyed
+	wait $asker
+	run cat "$T_DIR/udp"
+	assert_output --partial 'connected ECONNABORTED'
+	rm -f "$T_DIR"/step-* "$T_DIR/udp"
+}
+
 @test "maps are equal to the source after hundreds of changes" {
 	agent_start
 	local i

@@ -127,6 +127,46 @@ TEST(a_second_start_changes_nothing)
 	assert_int_equal(dp_pinned_flows(&pins), 20000);
 }
 
+/* A commit that ends half-way leaves programs of two kinds: neither the old agent nor the new one may adopt them. */
+TEST(a_half_made_commit_is_loaded_again)
+{
+	struct sl_meta meta;
+	uint64_t old;
+
+	load_and_commit();
+	assert_int_equal(dp_meta_read(dp, &meta), 0);
+	old = meta.programs;
+	meta.programs ^= 0x100; /* what is pinned seems to be of another version */
+	assert_int_equal(dp_meta_write(dp, &meta), 0);
+	unload();
+	load();
+	assert_true(programs.reloaded);
+	meta.programs = old; /* and now that version is ours: we come back after the newer one was killed */
+	assert_int_equal(dp_meta_write(dp, &meta), 0);
+	assert_int_equal(pin_drop(&pins, "progs/sl_connect4_new"), 0); /* here */
+	assert_int_equal(dp_load_commit(&pins, dp, &programs, &err), -ENOENT);
+	unload();
+	load();
+	assert_true(programs.reloaded);
+	assert_int_equal(dp_load_commit(&pins, dp, &programs, &err), 0);
+	unload();
+	load();
+	assert_false(programs.reloaded);
+}
+
+/* The programs in force use a map that lost its pin: they are not for an agent that writes the new one. */
+TEST(a_killed_start_that_made_a_map_is_loaded_again)
+{
+	load_and_commit();
+	unload();
+	assert_int_equal(pin_drop(&pins, "maps/sl4_services"), 0);
+	load();
+	assert_true(programs.maps_made && programs.reloaded);
+	unload();
+	load();
+	assert_true(programs.reloaded);
+}
+
 TEST(an_uncommitted_start_is_loaded_again)
 {
 	load();
@@ -496,6 +536,8 @@ static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		ALONE(a_second_start_changes_nothing),
+		ALONE(a_half_made_commit_is_loaded_again),
+		ALONE(a_killed_start_that_made_a_map_is_loaded_again),
 		ALONE(an_uncommitted_start_is_loaded_again),
 		ALONE(another_size_is_refused_by_name_and_nothing_changes),
 		ALONE(a_map_that_was_removed_is_made_and_programs_get_it),

@@ -20,6 +20,7 @@
 
 #define BIND_RETRY_NS   (5 * CLOCK_NS_PER_S)
 #define CONNECTIONS     64
+#define PER_CLIENT      16 /* of them, so that one slow client does not keep the others out */
 #define IDLE_S          15
 #define CONNECTION_SIZE (32 * 1024)
 
@@ -159,7 +160,8 @@ static int start(struct http *http)
 		return fd;
 	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, http,
 					MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-					(unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+					(unsigned int)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+					(unsigned int)PER_CLIENT, MHD_OPTION_CONNECTION_TIMEOUT,
 					(unsigned int)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 					(size_t)CONNECTION_SIZE, MHD_OPTION_END);
 	if (!http->daemon)

@@ -151,7 +151,8 @@ void ifaces_poke(struct ifaces *i)
 {
 	uint64_t since_ns = clock_now_ns() - i->looked_ns;
 
-	if (i->soon)
+	/* the first look sets hooks, and is the agent's to call: before that the maps may be empty */
+	if (!i->looked_ns || i->soon)
 		return;
 	i->soon = true;
 	loop_arm(i->timer, since_ns > PAUSE_NS ? SOON_NS : PAUSE_NS - since_ns, 0);

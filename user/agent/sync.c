@@ -278,7 +278,8 @@ static void run(void *arg)
 	complete = apply(s) && rc == 0;
 	s->stats.runs++;
 	s->stats.pending_rows = diff_n_pending(s->diff, true);
-	if (s->lost_backends)
+	/* at first also what a former life took away, when it was killed before it looked */
+	if (s->lost_backends || !s->done_once)
 		want_sweep(s);
 	if (complete)
 		note_success(s, start_ns);

@@ -435,12 +435,17 @@ uint32_t dp_pinned_flows(const struct pin_dir *pins)
 int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs *p,
 		   struct err *err)
 {
-	struct sl_meta meta;
+	struct sl_meta meta = { 0 };
 	char from[64], to[64];
-	int rc = 0;
+	int rc;
 
 	if (!p->reloaded)
 		return 0;
+	/* killed in between, what is pinned is of two kinds: nobody may take that for what either hash says */
+	rc = dp_meta_read(dp, &meta);
+	meta.programs = 0;
+	if (rc == 0)
+		rc = dp_meta_write(dp, &meta);
 	for (int i = 0; rc == 0 && i < DP_PROG_COUNT; i++) {
 		if (p->fd[i] >= 0)
 			rc = pin_rename(pins, prog_pin(i, "_new", from), prog_pin(i, "", to));
@@ -450,8 +455,6 @@ int dp_load_commit(const struct pin_dir *pins, struct dp *dp, struct dp_programs
 			close(p->old_fd[i]);
 		p->old_fd[i] = -1;
 	}
-	if (rc == 0)
-		rc = dp_meta_read(dp, &meta);
 	if (rc == 0) {
 		meta.programs = p->hash;
 		rc = dp_meta_write(dp, &meta);

@@ -269,6 +269,21 @@ static void load_no_programs(struct bpf_object *object)
 	bpf_object__for_each_program(program, object) bpf_program__set_autoload(program, false);
 }
 
+/* The pinned programs know nothing of a map that is made now, so no later start may adopt them, should this one be killed. */
+static int disown_programs(struct dp *dp)
+{
+	struct sl_meta meta;
+	int rc;
+
+	if (dp->maps[DP_sl_meta].fd < 0)
+		return 0;
+	rc = dp_meta_read(dp, &meta);
+	if (rc < 0)
+		return rc;
+	meta.programs = 0;
+	return dp_meta_write(dp, &meta);
+}
+
 int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *sizes,
 	      struct err *err, bool *ret_made)
 {
@@ -280,6 +295,10 @@ int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *s
 		return rc;
 	for (int i = 0; i < DP_MAPS; i++)
 		made |= i != DP_sl_gc && dp->maps[i].fd < 0;
+	if (made)
+		rc = disown_programs(dp);
+	if (rc < 0)
+		return err_set(err, rc, "cannot write sl_meta: %s", strerror(-rc));
 	load_no_programs(object);
 	if (bpf_object__load(object) < 0)
 		return err_set(
