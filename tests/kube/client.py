@@ -549,7 +549,7 @@ def a24_a_token_that_rotates():
         server.token = f"t{i}"
         since = time.monotonic()
         touch_all(api)  # what has said something is watched again at once
-        client.has(expected(api))
+        wait_for("four events", lambda n=i: client.puts == puts + 4 * n)
         server.drop()
         wait_for("watching with the new one",
                  lambda: len([r for r in server.asked("watch", since=since) if r.token == f"Bearer t{i}"]) >= 4, 4)
@@ -596,6 +596,57 @@ def a26_a_client_certificate():
         with open(new, encoding="ascii") as f:
             write(path, f.read())
     client.synced(seconds=40).has(expected(api))
+
+
+def plugin(name, script):
+    path = os.path.join(TMP, name)
+    with open(path, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\n" + script + "\n")
+    os.chmod(path, 0o755)
+    return {"exec": f"{{apiVersion: client.authentication.k8s.io/v1, command: ./{name}, args: [one, \"two words\"], "
+                    f"env: [{{name: RUNS, value: {path}.runs}}]}}"}
+
+
+CREDENTIAL = """echo "$#,$2,$KUBERNETES_EXEC_INFO" >>"$RUNS"
+printf '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}' "$(cat "$RUNS.token")" """
+
+
+@test
+def a26_a_credential_plugin():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert())
+    server.token = "t0"
+    user = plugin("plugin", CREDENTIAL)
+    runs = os.path.join(TMP, "plugin.runs")
+    write(runs + ".token", "t0")
+    client = Client("--kubeconfig", kubeconfig(server, authority().ca, user, "kubeconfig-exec")).synced()
+    with open(runs, encoding="ascii") as f:
+        said = f.read().splitlines()
+    assert len(said) == 1 and said[0].startswith('2,two words,{"apiVersion":"client.authentication'), said
+    write(runs + ".token", "t1")
+    server.token = "t1"
+    puts = client.puts
+    touch_all(api)
+    wait_for("four events", lambda: client.puts == puts + 4)
+    server.drop()
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 15)
+    with open(runs, encoding="ascii") as f:
+        assert 2 <= len(f.read().splitlines()) <= 5
+    assert client.gone == 0
+
+
+@test
+def a26_plugins_that_hang_flood_or_fail_are_bounded():
+    server = apiserver.Server(cluster(), cert=server_cert())
+    clients = {}
+    for name, script, why in (("hangs", "exec sleep 1000", "30 s"), ("floods", "exec yes", "64 KiB"), ("fails", "exit 1", "error"),
+                              ("babbles", "echo hello", "no ExecCredential"), ("lingers", "exec >&-; exec sleep 1000", "30 s")):
+        clients[name] = why, Client("--kubeconfig", kubeconfig(server, authority().ca, plugin(name, script), "kubeconfig-" + name))
+    for name, (why, client) in clients.items():
+        wait_for(name, lambda c=client, w=why: w in c.problems.get("API server, exec", ""), 40)
+        assert not client.puts
+    assert not server.asked()
 
 
 @test

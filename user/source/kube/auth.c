@@ -12,12 +12,19 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/vec.h"
+#include "source/decode.h"
 #include "source/manifest.h"
 #include "source/value.h"
+#include "source/value_json.h"
 
 #define FILE_MAX     ((size_t)1 << 20)
 #define TOKEN_AGE_NS (60 * CLOCK_NS_PER_S)
-#define PEM_AGE_NS   (10 * CLOCK_NS_PER_S)
+#define EXEC_EARLY_NS \
+	(10 * CLOCK_NS_PER_S) /* before a credential expires, and at least between two */
+#define PEM_AGE_NS (10 * CLOCK_NS_PER_S)
+
+struct words VEC_OF(char *);
 
 /* A text from a file (path set: read again) or given as it is. */
 struct secret {
@@ -30,6 +37,9 @@ struct auth {
 	char *server, *tls_name;
 	struct secret ca, cert, key, token;
 	uint64_t token_read_ns, pem_read_ns;
+	struct words argv, env; /* of the plugin, each with a NULL at its end; empty: none */
+	bool exec_due;
+	uint64_t exec_until_ns; /* its credential holds until then */
 	uint64_t generation;
 };
 
@@ -41,10 +51,19 @@ static void secret_done(struct secret *s)
 	free(s->text);
 }
 
+static void words_free(struct words *words)
+{
+	for (size_t i = 0; i < words->len; i++)
+		free(words->data[i]);
+	vec_done(words);
+}
+
 void auth_free(struct auth *auth)
 {
 	if (!auth)
 		return;
+	words_free(&auth->argv);
+	words_free(&auth->env);
 	secret_done(&auth->ca);
 	secret_done(&auth->cert);
 	secret_done(&auth->key);
@@ -160,6 +179,7 @@ void auth_refresh(struct auth *auth, uint64_t now_ns, enum auth_when when)
 {
 	bool changed;
 
+	auth->exec_due |= when == AUTH_NOW;
 	if (auth->token.path &&
 	    (when == AUTH_NOW || now_ns - auth->token_read_ns >= TOKEN_AGE_NS)) {
 		auth->token_read_ns = now_ns;
@@ -341,14 +361,89 @@ static int load_cluster(struct kubeconfig *k, struct value cluster)
 	return load_pem(k, cluster, "certificate-authority", &k->auth->ca);
 }
 
+static int add_word(struct words *words, const char *name, const char *value)
+{
+	struct buf word = { 0 };
+	char *text;
+
+	buf_printf(&word, "%s%s%s", name, value ? "=" : "", value ? value : "");
+	text = buf_take(&word);
+	if (text && vec_push(words, text) == 0)
+		return 0;
+	free(text);
+	return -ENOMEM;
+}
+
+static int end_words(struct words *words)
+{
+	return vec_push(words, NULL);
+}
+
+static int load_exec_env(struct kubeconfig *k, struct value exec, const char *api_version)
+{
+	struct words *env = &k->auth->env;
+	struct buf info = { 0 };
+	struct value e;
+	int rc = 0;
+
+	for (char **word = environ; *word && rc == 0; word++)
+		rc = add_word(env, *word, NULL);
+	buf_printf(
+		&info,
+		"{\"apiVersion\":\"%s\",\"kind\":\"ExecCredential\",\"spec\":{\"interactive\":false}}",
+		api_version);
+	if (rc == 0)
+		rc = info.failed ? -ENOMEM : add_word(env, "KUBERNETES_EXEC_INFO", buf_str(&info));
+	buf_done(&info);
+	for (e = value_first(value_get(exec, "env")); e.node && rc == 0; e = value_next(e)) {
+		const char *name = value_string(value_get(e, "name"));
+		const char *value = value_string(value_get(e, "value"));
+
+		if (!name || !value)
+			return refuse(k, "exec: each `env` has a name and a value");
+		rc = add_word(env, name, value);
+	}
+	if (rc == 0)
+		rc = end_words(env);
+	return rc < 0 ? refuse(k, "no memory") : 0;
+}
+
+/* The plugin is run by kube.c: it takes its time. */
+static int load_exec(struct kubeconfig *k, struct value exec)
+{
+	const char *command = value_string(value_get(exec, "command"));
+	const char *api_version = value_string(value_get(exec, "apiVersion"));
+	struct words *argv = &k->auth->argv;
+	struct value e;
+	char *path;
+	int rc;
+
+	if (!command || !*command)
+		return refuse(k, "exec: `command` is missing");
+	if (!api_version || (strcmp(api_version, "client.authentication.k8s.io/v1") != 0 &&
+			     strcmp(api_version, "client.authentication.k8s.io/v1beta1") != 0))
+		return refuse(
+			k, "exec: apiVersion must be client.authentication.k8s.io/v1 or v1beta1");
+	path = strchr(command, '/') ? resolve(k->path, command) : strdup(command);
+	rc = path ? add_word(argv, path, NULL) : -ENOMEM;
+	free(path);
+	for (e = value_first(value_get(exec, "args")); e.node && rc == 0; e = value_next(e)) {
+		if (!value_string(e))
+			return refuse(k, "exec: each of `args` is a text");
+		rc = add_word(argv, value_string(e), NULL);
+	}
+	if (rc == 0)
+		rc = end_words(argv);
+	k->auth->exec_due = true;
+	return rc < 0 ? refuse(k, "no memory") : load_exec_env(k, exec, api_version);
+}
+
 static int load_user(struct kubeconfig *k, struct value user)
 {
 	int rc;
 
 	if (value_is_set(value_get(user, "exec")))
-		return refuse(
-			k,
-			"users with `exec` are not supported yet; use a token or a client certificate");
+		return load_exec(k, value_get(user, "exec"));
 	if (value_is_set(value_get(user, "auth-provider")) ||
 	    value_is_set(value_get(user, "username")))
 		return refuse(
@@ -407,6 +502,85 @@ static int load_kubeconfig(struct auth *auth, const char *path, struct err *err)
 	if (text.data)
 		explicit_bzero(text.data, text.len);
 	buf_done(&text);
+	return rc;
+}
+
+/* ---- what a plugin prints --------------------------------------------------------------------------- */
+
+bool auth_exec_is_due(const struct auth *auth, uint64_t now_ns)
+{
+	return auth->argv.len && (auth->exec_due || now_ns >= auth->exec_until_ns);
+}
+
+char *const *auth_exec_argv(const struct auth *auth)
+{
+	return auth->argv.data;
+}
+
+char *const *auth_exec_env(const struct auth *auth)
+{
+	return auth->env.data;
+}
+
+static int take_text(struct secret *s, const char *text, bool *ret_changed)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return -ENOMEM;
+	*ret_changed |= replace(s, copy, strlen(copy));
+	return 0;
+}
+
+static int take_status(struct auth *auth, struct value status, struct err *err)
+{
+	const char *token = value_string(value_get(status, "token"));
+	const char *cert = value_string(value_get(status, "clientCertificateData"));
+	const char *key = value_string(value_get(status, "clientKeyData"));
+	bool token_changed = false, changed = false;
+	int rc = 0;
+
+	if (!token && !cert)
+		return err_set(err, -EINVAL,
+			       "it printed no ExecCredential with a token or certificate");
+	if (token && !is_token(token, strlen(token)))
+		return err_set(err, -EINVAL, "its token holds characters that no token has");
+	if (!cert != !key || (cert && (!is_pem(cert, strlen(cert)) || !is_pem(key, strlen(key)))))
+		return err_set(err, -EINVAL, "certificate and key are not both there in PEM form");
+	if (token)
+		rc = take_text(&auth->token, token, &token_changed);
+	if (rc == 0 && cert)
+		rc = take_text(&auth->cert, cert, &changed);
+	if (rc == 0 && cert)
+		rc = take_text(&auth->key, key, &changed);
+	auth->generation += changed;
+	return rc < 0 ? err_set(err, rc, "no memory") : 0;
+}
+
+/* In wall time, by the issuer's clock; from here on by the monotonic one. */
+static uint64_t until(struct value status, uint64_t now_ns, uint64_t wall_ns)
+{
+	const char *text = value_string(value_get(status, "expirationTimestamp"));
+	int64_t expires_ns, left_ns;
+
+	if (!text || decode_time(text, &expires_ns) < 0)
+		return UINT64_MAX;
+	left_ns = expires_ns - (int64_t)wall_ns - (int64_t)EXEC_EARLY_NS;
+	return now_ns + (left_ns > (int64_t)EXEC_EARLY_NS ? (uint64_t)left_ns : EXEC_EARLY_NS);
+}
+
+int auth_exec_take(struct auth *auth, const char *output, uint64_t now_ns, uint64_t wall_ns,
+		   struct err *err)
+{
+	cJSON *json = cJSON_Parse(output);
+	struct value status = value_get(value_of_json(json), "status");
+	int rc = take_status(auth, status, err);
+
+	if (rc == 0) {
+		auth->exec_due = false;
+		auth->exec_until_ns = until(status, now_ns, wall_ns);
+	}
+	cJSON_Delete(json);
 	return rc;
 }
 

@@ -38,6 +38,17 @@ uint64_t auth_generation(const struct auth *auth);
 /* The bearer token; NULL: none. Valid until the next auth_refresh(). */
 const char *auth_token(const struct auth *auth);
 
+/*
+ * A user with `exec`: the plugin to be run before the next request, because there is no credential yet, it has expired, or it
+ * was refused. argv and env stay the auth's.
+ */
+bool auth_exec_is_due(const struct auth *auth, uint64_t now_ns);
+char *const *auth_exec_argv(const struct auth *auth);
+char *const *auth_exec_env(const struct auth *auth);
+/* What it printed. 0, or -EINVAL with *err: it is no credential; the last one stays. wall_ns: its expiry is in wall time. */
+int auth_exec_take(struct auth *auth, const char *output, uint64_t now_ns, uint64_t wall_ns,
+		   struct err *err);
+
 struct auth_pem {
 	const char *text; /* NULL: none */
 	size_t len;

@@ -20,6 +20,7 @@
 #include "base/loop.h"
 #include "source/kube/auth.h"
 #include "source/kube/endpoints.h"
+#include "source/kube/exec.h"
 #include "source/object.h"
 
 #define PROBE_NS        (800 * CLOCK_NS_PER_MS)
@@ -51,7 +52,8 @@ struct kube {
 	struct api_endpoints endpoints;
 	char *endpoints_path;
 	struct loop_event *endpoints_work, *probe;
-	bool may_kick; /* something has changed since the last kick */
+	struct exec *exec; /* the credential plugin, running */
+	bool may_kick;     /* something has changed since the last kick */
 };
 
 static uint64_t random_bits(void)
@@ -165,12 +167,62 @@ static void on_end(void *ctx, enum kube_http_end how, bool may_retry, const char
 	step(f);
 }
 
+static void kick_all(struct kube *kube)
+{
+	for (int i = 0; i < OBJECT_KINDS; i++) {
+		watch_kick(kube->follower[i].watch, clock_now_ns(), random_bits());
+		(void)loop_arm(kube->follower[i].timer, 0,
+			       0); /* it looks what it has to wait for */
+	}
+}
+
+static void tell_plugin(struct kube *kube, const char *why)
+{
+	struct buf reason = { 0 };
+
+	buf_printf(&reason, "the program %s gives no credential: %s", auth_exec_argv(kube->auth)[0],
+		   why ? why : "");
+	if (!reason.failed)
+		kube->sink.problem(kube->sink.ctx, "API server, exec",
+				   why ? buf_str(&reason) : NULL);
+	buf_done(&reason);
+}
+
+static void on_plugin_end(void *ctx, const char *output, const char *why)
+{
+	struct kube *kube = ctx;
+	struct err err = { 0 };
+
+	kube->exec = NULL;
+	if (output && auth_exec_take(kube->auth, output, clock_now_ns(), clock_wall_ns(), &err) < 0)
+		why = err.what;
+	tell_plugin(kube, why);
+	if (!why)
+		kick_all(kube);
+}
+
+static void run_plugin(struct kube *kube)
+{
+	int rc;
+
+	if (kube->exec)
+		return;
+	rc = exec_start(kube->loop, auth_exec_argv(kube->auth), auth_exec_env(kube->auth),
+			on_plugin_end, kube, &kube->exec);
+	if (rc < 0)
+		tell_plugin(kube, strerrordesc_np(-rc));
+}
+
 static int request(struct follower *f, const struct watch_step *next)
 {
 	const struct kube_http_ops ops = {
 		.ctx = f, .head = on_head, .bytes = on_bytes, .end = on_end
 	};
 
+	if (auth_exec_is_due(f->kube->auth, clock_now_ns())) {
+		run_plugin(f->kube);
+		return -EAGAIN; /* its end wakes us */
+	}
 	return kube_http_get(f->kube->http, next->target, next->stream, &ops, &f->transfer);
 }
 
@@ -219,11 +271,7 @@ static void on_probed(void *ctx, bool reached)
 	if (!reached || !kube->may_kick)
 		return;
 	kube->may_kick = false;
-	for (int i = 0; i < OBJECT_KINDS; i++) {
-		watch_kick(kube->follower[i].watch, clock_now_ns(), random_bits());
-		(void)loop_arm(kube->follower[i].timer, 0,
-			       0); /* it looks what it has to wait for */
-	}
+	kick_all(kube);
 }
 
 static void on_probe(void *arg)
@@ -520,6 +568,7 @@ void kube_free(struct kube *kube)
 {
 	if (!kube)
 		return;
+	exec_cancel(kube->exec);
 	kube_http_free(kube->http);
 	for (int i = 0; i < OBJECT_KINDS; i++) {
 		loop_remove(kube->follower[i].timer);
