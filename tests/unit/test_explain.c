@@ -417,6 +417,17 @@ TEST(a_syn_on_a_closing_flow_is_a_new_flow)
 	want_after(C4 ":40000 > " B4B ":1");
 }
 
+TEST(a_syn_ack_on_a_closing_flow_is_a_direct_connections)
+{
+	put_flow(SL_FLOW_REPLY, ANSWER, REPLY, IPPROTO_TCP, ENTRY(SL_STATE_CLOSING));
+	asks(EXPLAIN_POD_OUT, IPPROTO_TCP, ANSWER, EXPLAIN_SYN | EXPLAIN_ACK,
+	     SL_REASON_NOT_SERVICE);
+	want_after(NULL);
+	want_step("of a direct connection");
+	asks(EXPLAIN_POD_OUT, IPPROTO_TCP, ANSWER, EXPLAIN_ACK, SL_REASON_REPLY);
+	want_after(REPLY);
+}
+
 TEST(a_local_flow_needs_the_local_list)
 {
 	put_flow(SL_FLOW_REQUEST, REQUEST, C4 ":40000 > " B4B ":1", IPPROTO_TCP,
@@ -903,7 +914,8 @@ TEST(a_map_that_cannot_be_read_is_no_answer)
 RUN(T(a_syn_opens_a_flow), T(a_syn_opens_a_flow_v6), T(random_allows_every_distinct_usable_backend),
     T(the_answer_is_the_vips), T(data_follows_its_flow_and_no_map_of_services_is_asked),
     T(tcp_data_goes_on_to_an_endpoint_that_left), T(a_syn_on_an_endpoint_that_left_is_a_new_flow),
-    T(a_syn_on_a_closing_flow_is_a_new_flow), T(a_local_flow_needs_the_local_list),
+    T(a_syn_on_a_closing_flow_is_a_new_flow),
+    T(a_syn_ack_on_a_closing_flow_is_a_direct_connections), T(a_local_flow_needs_the_local_list),
     T(udp_leaves_an_endpoint_that_serves_no_more), T(an_id_with_another_owner_serves_nobody),
     T(an_entry_lives_for_the_idle_time_of_its_state), T(an_entry_lives_while_its_twin_is_fresh),
     T(another_cpus_clock_may_be_ahead), T(a_recycled_entry_is_torn),

@@ -92,6 +92,13 @@ bool walk_is_syn(const struct explain_packet *p)
 	return (p->tcp_flags & (EXPLAIN_SYN | EXPLAIN_ACK)) == EXPLAIN_SYN;
 }
 
+static bool is_syn_ack(const struct explain_packet *p)
+{
+	const uint8_t both = EXPLAIN_SYN | EXPLAIN_ACK;
+
+	return (p->tcp_flags & both) == both;
+}
+
 /* May a packet of this side, that is the client's or not, use the entry? Says so in a step. */
 static bool may_use(struct walk *w, const struct flow_id *id, const struct flow *flow,
 		    bool from_client)
@@ -119,6 +126,13 @@ static bool may_use(struct walk *w, const struct flow_id *id, const struct flow 
 				kind);
 			return false;
 		}
+	}
+	if (tcp && id->kind == SL_FLOW_REPLY && flow->state == SL_STATE_CLOSING &&
+	    is_syn_ack(w->packet)) {
+		walk_step(w,
+			  "flow: %s entry is closing and this is a SYN-ACK: of a direct connection",
+			  kind);
+		return false;
 	}
 	if (!tcp && from_client && !backend_still(w, flow, SL_BACKEND_SERVING)) {
 		walk_step(w, "flow: %s entry, but its endpoint serves no more: a new flow", kind);
