@@ -57,8 +57,9 @@ static int report(const struct call *c)
 		endpoint_text(&peer, peer_text);
 	getsockname(c->fd, (struct sockaddr *)&local.addr, &local.len);
 	printf("ok name=%s peer=%s from=%s local=%s bytes=%llu ms=%.1f\n", c->name, peer_text,
-	       c->from.len ? endpoint_text(&c->from, from_text) : "-", endpoint_text(&local, local_text),
-	       (unsigned long long)c->bytes, (double)(clock_now_us(CLOCK_MONOTONIC) - c->start_us) / 1000);
+	       c->from.len ? endpoint_text(&c->from, from_text) : "-",
+	       endpoint_text(&local, local_text), (unsigned long long)c->bytes,
+	       (double)(clock_now_us(CLOCK_MONOTONIC) - c->start_us) / 1000);
 	return 0;
 }
 
@@ -84,10 +85,12 @@ static bool send_request(const struct call *c)
 	uint64_t left = c->put;
 
 	if (c->put)
-		snprintf(head, sizeof(head), "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %llu\r\n\r\n",
+		snprintf(head, sizeof(head),
+			 "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %llu\r\n\r\n",
 			 (unsigned long long)c->put);
 	else if (c->get)
-		snprintf(head, sizeof(head), "GET /bytes/%llu HTTP/1.1\r\nHost: x\r\n\r\n", (unsigned long long)c->get);
+		snprintf(head, sizeof(head), "GET /bytes/%llu HTTP/1.1\r\nHost: x\r\n\r\n",
+			 (unsigned long long)c->get);
 	else
 		snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
 	if (!send_all(c->fd, head, strlen(head)))
@@ -125,7 +128,8 @@ static bool read_answer(struct call *c)
 		return errno = EPROTO, false;
 	length = strtoull(at + 16, NULL, 10);
 	for (c->bytes = 0; c->bytes < length; c->bytes += body) {
-		size_t want = length - c->bytes < sizeof(in) ? (size_t)(length - c->bytes) : sizeof(in);
+		size_t want = length - c->bytes < sizeof(in) ? (size_t)(length - c->bytes)
+							     : sizeof(in);
 		ssize_t n = recv(c->fd, in, want, 0);
 
 		if (n <= 0) {
@@ -151,7 +155,8 @@ static bool udp_send(const struct call *c, unsigned int turn)
 	snprintf(payload, 12, "%010u", turn);
 	payload[10] = 'x';
 	if (c->unconnected)
-		return sendto(c->fd, payload, c->size, 0, (const struct sockaddr *)&c->to.addr, c->to.len) >= 0;
+		return sendto(c->fd, payload, c->size, 0, (const struct sockaddr *)&c->to.addr,
+			      c->to.len) >= 0;
 	return send(c->fd, payload, c->size, 0) >= 0;
 }
 
@@ -165,14 +170,16 @@ static bool udp_receive(struct call *c, unsigned int turn)
 	do {
 		memset(&c->from, 0, sizeof(c->from));
 		c->from.len = sizeof(c->from.addr);
-		n = recvfrom(c->fd, in, sizeof(in) - 1, 0, (struct sockaddr *)&c->from.addr, &c->from.len);
+		n = recvfrom(c->fd, in, sizeof(in) - 1, 0, (struct sockaddr *)&c->from.addr,
+			     &c->from.len);
 		if (n < 0)
 			return false;
 		in[n] = 0;
 		blank = strchr(in, ' ');
 		if (!blank)
 			return errno = EPROTO, false;
-	} while (memcmp(blank + 1, want, c->size < 10 ? c->size : 10)); /* an answer of an earlier turn */
+	} while (memcmp(blank + 1, want,
+			c->size < 10 ? c->size : 10)); /* an answer of an earlier turn */
 	snprintf(c->name, sizeof(c->name), "%.*s", (int)(blank - in), in);
 	c->bytes = (uint64_t)(in + n - blank - 1);
 	for (const char *p = blank + 11; p < in + n; p++)
@@ -185,7 +192,8 @@ static bool udp_receive(struct call *c, unsigned int turn)
 
 static int open_socket(struct call *c)
 {
-	struct timeval wait = { .tv_sec = c->timeout_ms / 1000, .tv_usec = (c->timeout_ms % 1000) * 1000 };
+	struct timeval wait = { .tv_sec = c->timeout_ms / 1000,
+				.tv_usec = (c->timeout_ms % 1000) * 1000 };
 	int family = c->to.addr.ss_family, on = 1, dont = IP_PMTUDISC_DO;
 	struct endpoint any;
 
@@ -227,12 +235,12 @@ static int call(struct call *c, unsigned int turn)
 }
 
 static const struct option long_options[] = {
-	{ "unconnected", no_argument, NULL, 'u' },	{ "mapped", no_argument, NULL, 'm' },
+	{ "unconnected", no_argument, NULL, 'u' },       { "mapped", no_argument, NULL, 'm' },
 	{ "source-port", required_argument, NULL, 's' }, { "count", required_argument, NULL, 'c' },
-	{ "size", required_argument, NULL, 'z' },	{ "get", required_argument, NULL, 'g' },
-	{ "put", required_argument, NULL, 'p' },	{ "df", no_argument, NULL, 'd' },
-	{ "timeout", required_argument, NULL, 't' },	{ "source", required_argument, NULL, 'a' },
-	{ "pause", required_argument, NULL, 'w' },	{ 0 },
+	{ "size", required_argument, NULL, 'z' },        { "get", required_argument, NULL, 'g' },
+	{ "put", required_argument, NULL, 'p' },         { "df", no_argument, NULL, 'd' },
+	{ "timeout", required_argument, NULL, 't' },     { "source", required_argument, NULL, 'a' },
+	{ "pause", required_argument, NULL, 'w' },       { 0 },
 };
 
 int main(int argc, char *argv[])
@@ -242,18 +250,41 @@ int main(int argc, char *argv[])
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (option) {
-		case 'u': c.unconnected = true; break;
-		case 'm': c.mapped = true; break;
-		case 'd': c.df = true; break;
-		case 'a': c.source = optarg; break;
-		case 'w': c.pause_ms = (unsigned int)atoi(optarg); break;
-		case 's': c.source_port = (uint16_t)atoi(optarg); break;
-		case 'c': c.count = (unsigned int)atoi(optarg); break;
-		case 't': c.timeout_ms = (unsigned int)atoi(optarg); break;
-		case 'z': c.size = strtoull(optarg, NULL, 10); break;
-		case 'g': c.get = strtoull(optarg, NULL, 10); break;
-		case 'p': c.put = strtoull(optarg, NULL, 10); break;
-		default: return 2;
+		case 'u':
+			c.unconnected = true;
+			break;
+		case 'm':
+			c.mapped = true;
+			break;
+		case 'd':
+			c.df = true;
+			break;
+		case 'a':
+			c.source = optarg;
+			break;
+		case 'w':
+			c.pause_ms = (unsigned int)atoi(optarg);
+			break;
+		case 's':
+			c.source_port = (uint16_t)atoi(optarg);
+			break;
+		case 'c':
+			c.count = (unsigned int)atoi(optarg);
+			break;
+		case 't':
+			c.timeout_ms = (unsigned int)atoi(optarg);
+			break;
+		case 'z':
+			c.size = strtoull(optarg, NULL, 10);
+			break;
+		case 'g':
+			c.get = strtoull(optarg, NULL, 10);
+			break;
+		case 'p':
+			c.put = strtoull(optarg, NULL, 10);
+			break;
+		default:
+			return 2;
 		}
 	}
 	if (argc - optind != 3 || c.size > 65000 || c.size < 10 ||

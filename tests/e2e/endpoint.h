@@ -21,7 +21,8 @@ struct endpoint {
 };
 
 /* "10.96.0.20" or "fd00::20"; mapped: an IPv4 address as ::ffff:10.96.0.20. False: no address. */
-static inline bool endpoint_parse(const char *host, uint16_t port, bool mapped, struct endpoint *ret)
+static inline bool endpoint_parse(const char *host, uint16_t port, bool mapped,
+				  struct endpoint *ret)
 {
 	struct sockaddr_in *in4 = (struct sockaddr_in *)&ret->addr;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&ret->addr;

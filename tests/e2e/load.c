@@ -31,9 +31,9 @@
 
 #include "endpoint.h"
 
-#define PODS_MAX 64
+#define PODS_MAX   64
 #define ACTORS_MAX 4096
-#define NAME_LEN 32
+#define NAME_LEN   32
 
 enum kind { LONG, TCP, UDP, STREAM, KINDS };
 static const char *const kind_names[] = { "long", "tcp", "udp", "stream" };
@@ -48,7 +48,7 @@ struct actor {
 	uint32_t turn;
 	uint64_t start_us, due_us; /* CLOCK_MONOTONIC; due: answer or next request */
 	uint64_t start_wall_us;
-	char pod[NAME_LEN];        /* a long connection's: it must stay the same */
+	char pod[NAME_LEN]; /* a long connection's: it must stay the same */
 	char in[512];
 	size_t in_len;
 };
@@ -61,7 +61,7 @@ struct tally {
 static struct load {
 	struct endpoint to;
 	unsigned int n_long, n_streams, rate, think_ms, timeout_ms, seconds;
-	int64_t n[KINDS];          /* short ones asked for: -1 none, 0 without end */
+	int64_t n[KINDS]; /* short ones asked for: -1 none, 0 without end */
 	bool unconnected;
 	char *expect;
 	FILE *log;
@@ -73,8 +73,8 @@ static struct load {
 	} pods[PODS_MAX];
 	unsigned int n_pods;
 	struct actor actors[ACTORS_MAX];
-	unsigned int n_actors;     /* highest in use */
-	unsigned int busy;         /* short ones on their way */
+	unsigned int n_actors; /* highest in use */
+	unsigned int busy;     /* short ones on their way */
 	uint64_t now_us;
 	char first_error[128];
 } load;
@@ -94,7 +94,8 @@ static void log_line(const struct actor *a, const char *outcome)
 	bool changed = a->pod[0] && strcmp(outcome, a->pod);
 
 	if (load.log && (a->kind != LONG || changed))
-		fprintf(load.log, "%llu %s %s %llu\n", (unsigned long long)a->start_wall_us, kind_names[a->kind], outcome,
+		fprintf(load.log, "%llu %s %s %llu\n", (unsigned long long)a->start_wall_us,
+			kind_names[a->kind], outcome,
 			(unsigned long long)(load.now_us - a->start_us));
 }
 
@@ -154,8 +155,9 @@ static void actor_fail(struct actor *a, int error)
 	} else {
 		t->failed++;
 		if (!load.first_error[0])
-			snprintf(load.first_error, sizeof(load.first_error), "%s %s after %llu us", kind_names[a->kind],
-				 strerrorname_np(error), (unsigned long long)took_us);
+			snprintf(load.first_error, sizeof(load.first_error), "%s %s after %llu us",
+				 kind_names[a->kind], strerrorname_np(error),
+				 (unsigned long long)took_us);
 	}
 	log_line(a, strerrorname_np(error));
 	if (a->kind == STREAM) {
@@ -213,7 +215,8 @@ static void actor_send(struct actor *a)
 	} else {
 		snprintf(datagram, sizeof(datagram), "%010u", ++a->turn);
 		if (load.unconnected)
-			n = sendto(a->fd, datagram, 10, 0, (struct sockaddr *)&load.to.addr, load.to.len);
+			n = sendto(a->fd, datagram, 10, 0, (struct sockaddr *)&load.to.addr,
+				   load.to.len);
 		else
 			n = send(a->fd, datagram, 10, 0);
 	}
@@ -235,12 +238,14 @@ static void actor_start(enum kind kind)
 		load.n_actors = (unsigned int)(a - load.actors) + 1;
 	memset(a, 0, sizeof(*a));
 	a->kind = kind;
-	a->fd = socket(load.to.addr.ss_family, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	a->fd = socket(load.to.addr.ss_family,
+		       (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (a->fd < 0) {
 		perror("load: socket");
 		exit(2);
 	}
-	if (datagram && load.unconnected) { /* refusals are told to connected sockets only, unless asked for */
+	if (datagram &&
+	    load.unconnected) { /* refusals are told to connected sockets only, unless asked for */
 		setsockopt(a->fd, IPPROTO_IP, IP_RECVERR, &(int){ 1 }, sizeof(int));
 		setsockopt(a->fd, IPPROTO_IPV6, IPV6_RECVERR, &(int){ 1 }, sizeof(int));
 	}
@@ -256,7 +261,8 @@ static void actor_start(enum kind kind)
 	}
 	event.data.ptr = a;
 	epoll_ctl(load.epoll_fd, EPOLL_CTL_ADD, a->fd, &event);
-	if (!(datagram && load.unconnected) && connect(a->fd, (struct sockaddr *)&load.to.addr, load.to.len) < 0 &&
+	if (!(datagram && load.unconnected) &&
+	    connect(a->fd, (struct sockaddr *)&load.to.addr, load.to.len) < 0 &&
 	    errno != EINPROGRESS) {
 		if (datagram) { /* socket translation refuses here already */
 			a->start_us = load.now_us;
@@ -315,7 +321,8 @@ static void take_datagram(struct actor *a)
 {
 	struct endpoint from = { .len = sizeof(from.addr) };
 	char in[256], name[NAME_LEN];
-	ssize_t n = recvfrom(a->fd, in, sizeof(in) - 1, 0, (struct sockaddr *)&from.addr, &from.len);
+	ssize_t n =
+		recvfrom(a->fd, in, sizeof(in) - 1, 0, (struct sockaddr *)&from.addr, &from.len);
 	unsigned int turn;
 
 	if (n < 0) {
@@ -364,7 +371,8 @@ static void actor_tick(struct actor *a)
 
 static bool wants(enum kind kind)
 {
-	return load.n[kind] == 0 || (load.n[kind] > 0 && load.tally[kind].started < (uint64_t)load.n[kind]);
+	return load.n[kind] == 0 ||
+	       (load.n[kind] > 0 && load.tally[kind].started < (uint64_t)load.n[kind]);
 }
 
 /* Short ones that should have been started by now. */
@@ -373,7 +381,8 @@ static void start_short(uint64_t begin_us)
 	uint64_t should = (load.now_us - begin_us) * load.rate / 1000000 + 1;
 	static enum kind next = TCP;
 
-	while (!stop && load.tally[TCP].started + load.tally[UDP].started < should && (wants(TCP) || wants(UDP))) {
+	while (!stop && load.tally[TCP].started + load.tally[UDP].started < should &&
+	       (wants(TCP) || wants(UDP))) {
 		next = next == TCP ? UDP : TCP;
 		if (!wants(next))
 			continue;
@@ -431,15 +440,18 @@ static int report(void)
 
 		if (!t->started)
 			continue;
-		printf("%s.started %llu\n%s.answered %llu\n%s.failed %llu\n%s.refused %llu\n%s.wrong %llu\n", kind_names[k],
-		       (unsigned long long)t->started, kind_names[k], (unsigned long long)t->answered, kind_names[k],
-		       (unsigned long long)t->failed, kind_names[k], (unsigned long long)t->refused, kind_names[k],
-		       (unsigned long long)t->wrong);
+		printf("%s.started %llu\n%s.answered %llu\n%s.failed %llu\n%s.refused %llu\n%s.wrong %llu\n",
+		       kind_names[k], (unsigned long long)t->started, kind_names[k],
+		       (unsigned long long)t->answered, kind_names[k],
+		       (unsigned long long)t->failed, kind_names[k], (unsigned long long)t->refused,
+		       kind_names[k], (unsigned long long)t->wrong);
 		if (k == UDP || k == STREAM)
-			printf("%s.foreign %llu\n%s.aborted %llu\n", kind_names[k], (unsigned long long)t->foreign, kind_names[k],
+			printf("%s.foreign %llu\n%s.aborted %llu\n", kind_names[k],
+			       (unsigned long long)t->foreign, kind_names[k],
 			       (unsigned long long)t->aborted);
-		printf("%s.worst_ms %.1f\n%s.worst_refused_ms %.1f\n", kind_names[k], (double)t->worst_us / 1000,
-		       kind_names[k], (double)t->worst_refused_us / 1000);
+		printf("%s.worst_ms %.1f\n%s.worst_refused_ms %.1f\n", kind_names[k],
+		       (double)t->worst_us / 1000, kind_names[k],
+		       (double)t->worst_refused_us / 1000);
 		bad += t->failed + t->wrong + t->foreign;
 	}
 	for (unsigned int i = 0; i < load.n_pods; i++) {
@@ -458,12 +470,12 @@ static int report(void)
 }
 
 static const struct option long_options[] = {
-	{ "long", required_argument, NULL, 'l' },	{ "tcp", required_argument, NULL, 't' },
-	{ "udp", required_argument, NULL, 'u' },	{ "streams", required_argument, NULL, 's' },
-	{ "rate", required_argument, NULL, 'r' },	{ "think", required_argument, NULL, 'k' },
-	{ "unconnected", no_argument, NULL, 'n' },	{ "timeout", required_argument, NULL, 'o' },
-	{ "seconds", required_argument, NULL, 'e' },	{ "expect", required_argument, NULL, 'x' },
-	{ "log", required_argument, NULL, 'g' },	{ 0 },
+	{ "long", required_argument, NULL, 'l' },    { "tcp", required_argument, NULL, 't' },
+	{ "udp", required_argument, NULL, 'u' },     { "streams", required_argument, NULL, 's' },
+	{ "rate", required_argument, NULL, 'r' },    { "think", required_argument, NULL, 'k' },
+	{ "unconnected", no_argument, NULL, 'n' },   { "timeout", required_argument, NULL, 'o' },
+	{ "seconds", required_argument, NULL, 'e' }, { "expect", required_argument, NULL, 'x' },
+	{ "log", required_argument, NULL, 'g' },     { 0 },
 };
 
 static bool parse(int argc, char *argv[])
@@ -472,22 +484,43 @@ static bool parse(int argc, char *argv[])
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (option) {
-		case 'l': load.n_long = (unsigned int)atoi(optarg); break;
-		case 't': load.n[TCP] = atoi(optarg); break;
-		case 'u': load.n[UDP] = atoi(optarg); break;
-		case 's': load.n_streams = (unsigned int)atoi(optarg); break;
-		case 'r': load.rate = (unsigned int)atoi(optarg); break;
-		case 'k': load.think_ms = (unsigned int)atoi(optarg); break;
-		case 'n': load.unconnected = true; break;
-		case 'o': load.timeout_ms = (unsigned int)atoi(optarg); break;
-		case 'e': load.seconds = (unsigned int)atoi(optarg); break;
-		case 'x': load.expect = optarg; break;
+		case 'l':
+			load.n_long = (unsigned int)atoi(optarg);
+			break;
+		case 't':
+			load.n[TCP] = atoi(optarg);
+			break;
+		case 'u':
+			load.n[UDP] = atoi(optarg);
+			break;
+		case 's':
+			load.n_streams = (unsigned int)atoi(optarg);
+			break;
+		case 'r':
+			load.rate = (unsigned int)atoi(optarg);
+			break;
+		case 'k':
+			load.think_ms = (unsigned int)atoi(optarg);
+			break;
+		case 'n':
+			load.unconnected = true;
+			break;
+		case 'o':
+			load.timeout_ms = (unsigned int)atoi(optarg);
+			break;
+		case 'e':
+			load.seconds = (unsigned int)atoi(optarg);
+			break;
+		case 'x':
+			load.expect = optarg;
+			break;
 		case 'g':
 			load.log = fopen(optarg, "we");
 			if (!load.log)
 				return perror(optarg), false;
 			break;
-		default: return false;
+		default:
+			return false;
 		}
 	}
 	return argc - optind == 2 && load.n_long + load.n_streams < ACTORS_MAX / 2 &&

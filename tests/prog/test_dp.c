@@ -141,7 +141,8 @@ TEST(a_half_made_commit_is_loaded_again)
 	unload();
 	load();
 	assert_true(programs.reloaded);
-	meta.programs = old; /* and now that version is ours: we come back after the newer one was killed */
+	meta.programs =
+		old; /* and now that version is ours: we come back after the newer one was killed */
 	assert_int_equal(dp_meta_write(dp, &meta), 0);
 	assert_int_equal(pin_drop(&pins, "progs/sl_connect4_new"), 0); /* here */
 	assert_int_equal(dp_load_commit(&pins, dp, &programs, &err), -ENOENT);

@@ -103,7 +103,9 @@ TEST(the_api_server_is_the_default_source)
 	assert_null(config.kubeconfig);
 	assert_int_equal(config.n_api_servers, 0);
 	assert_string_equal(config.state_dir, "/var/lib/sluice");
-	assert_int_equal(load("--source", "kube", "--kubeconfig", "/k", "--api-server", "https://a,https://b:6443", NULL), 0);
+	assert_int_equal(load("--source", "kube", "--kubeconfig", "/k", "--api-server",
+			      "https://a,https://b:6443", NULL),
+			 0);
 	assert_string_equal(config.kubeconfig, "/k");
 	assert_int_equal(config.n_api_servers, 2);
 	assert_string_equal(config.api_servers[1], "https://b:6443");

@@ -340,7 +340,7 @@ TEST(a_list_of_other_things_is_none)
 	EVENT("ADDED", A1)                           \
 	EVENT("ADDED", B2)                           \
 	EVENT("ADDED", OBJECT("c", "10.0.0.3", "3")) \
-		EVENT("DELETED", OBJECT("c", "10.0.0.3", "4"))
+	EVENT("DELETED", OBJECT("c", "10.0.0.3", "4"))
 
 TEST(a8_a_stream_begins_with_a_list)
 {

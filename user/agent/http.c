@@ -158,12 +158,12 @@ static int start(struct http *http)
 
 	if (fd < 0)
 		return fd;
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, http,
-					MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-					(unsigned int)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-					(unsigned int)PER_CLIENT, MHD_OPTION_CONNECTION_TIMEOUT,
-					(unsigned int)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-					(size_t)CONNECTION_SIZE, MHD_OPTION_END);
+	http->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL, 0, NULL, NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, fd,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned int)PER_CLIENT,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_SIZE, MHD_OPTION_END);
 	if (!http->daemon)
 		return -EIO;
 	TAKE_FD(fd);

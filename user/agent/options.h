@@ -24,9 +24,9 @@ enum config_xdp { CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC, CONFIG_XDP_OFF };
 enum config_tc { CONFIG_TC_AUTO, CONFIG_TC_TCX, CONFIG_TC_CLSACT };
 
 struct config {
-	const char *source;     /* as it was given: "kube", "dir:PATH" */
-	const char *source_dir; /* folder of manifests; NULL: the API server */
-	const char *kubeconfig; /* NULL: the pod's service account */
+	const char *source;             /* as it was given: "kube", "dir:PATH" */
+	const char *source_dir;         /* folder of manifests; NULL: the API server */
+	const char *kubeconfig;         /* NULL: the pod's service account */
 	const char *const *api_servers; /* URLs; none: as kubeconfig or environment say */
 	size_t n_api_servers;
 	const char *state_dir; /* NULL: nothing is kept */
