@@ -140,7 +140,7 @@ def report_traffic(data):
     p50 = defaultdict(dict)  # (mode, way) -> {round: us}
     p10 = defaultdict(dict)
     ways = []
-    failed = defaultdict(int)
+    failed, stalled = defaultdict(int), defaultdict(int)
     for row in data:
         if row[0] != "slice":
             continue
@@ -153,7 +153,7 @@ def report_traffic(data):
             p50[mode, way][int(number)] = int(answer[2]) / 1000
             p10[mode, way][int(number)] = int(answer[3]) / 1000
             if int(answer[1]) > STALL_NS:
-                failed[way + ", stalled"] += 1
+                stalled[way] += 1
     if not ways:
         return
     ways.sort(key=lambda w: (w.startswith("node-"), ["direct", "socket", "tc", "nft", "iptables"].index(
@@ -191,8 +191,9 @@ def report_traffic(data):
                 goal = TRAFFIC_GOALS[mode, way]
                 line += f"   goal {goal}: {judge(low, high, goal, bad)}"
             print(line)
-    for way, n in failed.items():
-        print(f"  {way}: {n} slices FAILED")
+    for way in ways:
+        if failed[way] or stalled[way]:
+            print(f"  {way}: {failed[way]} slices FAILED, {stalled[way]} took more than a second")
     loads = [row for row in data if row[0] in ("load", "skip")]
     if loads:
         print("\n  setting up")
