@@ -63,7 +63,7 @@ VERSION ?= $(eval VERSION := $(RELEASE)$(shell git describe --always --dirty --m
 # What building and testing needs; `make deps` installs those that are missing, and only those.
 DEPS := gcc libc6-dev make pkg-config git clang llvm clang-format clang-tidy \
 	libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcjson-dev libmnl-dev libmicrohttpd-dev \
-	libcurl4-openssl-dev libpcre2-dev libcmocka-dev bats bats-support bats-assert shellcheck \
+	libcurl4-openssl-dev libssl-dev libnghttp2-dev libpcre2-dev libcmocka-dev bats bats-support bats-assert shellcheck \
 	iproute2 nftables iptables ethtool jq python3 procps util-linux curl netcat-openbsd openssl nghttp2-proxy
 # What the two systems call differently.
 DEPS_debian := bpftool libclang-rt-14-dev
@@ -118,7 +118,7 @@ PKGS_source  := yaml-0.1 libcjson $(if $(wildcard user/source/kube/*.c),libcurl)
 PKGS_dp      := libbpf libelf zlib libmnl
 PKGS_agent   := $(PKGS_dp) $(PKGS_source) libmicrohttpd
 PKGS_cli     := $(PKGS_dp) $(PKGS_source)
-PKGS_ingress := $(PKGS_source) libpcre2-8
+PKGS_ingress := $(PKGS_source) libpcre2-8 libssl libcrypto libnghttp2 libmicrohttpd
 
 LIBS_agent   := dp source core base
 LIBS_cli     := dp source core base
