@@ -9,7 +9,7 @@
 #
 # Folders and what becomes of them (a folder that is empty or absent is simply left out):
 #   bpf/<name>.bpf.c              $(O)/bpf/<name>.bpf.o, $(O)/skel/<name>.skel.h
-#   user/{base,core,source,dp}    $(B)/lib<name>.a
+#   user/{base,core,source,serve,dp} $(B)/lib<name>.a
 #   user/agent, user/cli,         $(B)/sluiced, $(B)/sluicectl, $(B)/sluice-proxy
 #   user/ingress                  (linked once the folder has a main.c)
 #   tests/<suite>/test_*.c        $(B)/test/<suite>/test_*, cmocka programs
@@ -103,10 +103,11 @@ once = $(eval $(1) := $(shell $(2)))$($(1))
 
 # --------------------------------------------------------------------------------------------------- sources
 
-GROUPS := base core source dp agent cli ingress
+GROUPS := base core source serve dp agent cli ingress
 SRCS_base    := $(sort $(wildcard user/base/*.c))
 SRCS_core    := $(sort $(wildcard user/core/*.c))
 SRCS_source  := $(sort $(wildcard user/source/*.c user/source/*/*.c))
+SRCS_serve   := $(sort $(wildcard user/serve/*.c))
 SRCS_dp      := $(sort $(wildcard user/dp/*.c))
 SRCS_agent   := $(sort $(wildcard user/agent/*.c))
 SRCS_cli     := $(sort $(wildcard user/cli/*.c))
@@ -115,21 +116,22 @@ USER_SRCS := $(foreach g,$(GROUPS),$(SRCS_$(g)))
 
 # What a group may use from outside. Nothing listed here = libc alone.
 PKGS_source  := yaml-0.1 libcjson $(if $(wildcard user/source/kube/*.c),libcurl)
+PKGS_serve   := libmicrohttpd
 PKGS_dp      := libbpf libelf zlib libmnl
-PKGS_agent   := $(PKGS_dp) $(PKGS_source) libmicrohttpd
+PKGS_agent   := $(PKGS_dp) $(PKGS_source) $(PKGS_serve)
 PKGS_cli     := $(PKGS_dp) $(PKGS_source)
-PKGS_ingress := $(PKGS_source) libpcre2-8 libssl libcrypto libnghttp2 libmicrohttpd
+PKGS_ingress := $(PKGS_source) libpcre2-8 libssl libcrypto libnghttp2 $(PKGS_serve)
 
-LIBS_agent   := dp source core base
+LIBS_agent   := dp source serve core base
 LIBS_cli     := dp source core base
-LIBS_ingress := source core base
+LIBS_ingress := source serve core base
 
 BIN_agent := sluiced
 BIN_cli   := sluicectl
 BIN_ingress := sluice-proxy
 BIN_GROUPS := $(foreach g,agent cli ingress,$(if $(wildcard user/$(g)/main.c),$(g)))
 BINS := $(foreach g,$(BIN_GROUPS),$(B)/$(BIN_$(g)))
-LIBS := $(foreach g,base core source dp,$(B)/lib$(g).a)
+LIBS := $(foreach g,base core source serve dp,$(B)/lib$(g).a)
 
 BPF_SRCS := $(sort $(wildcard bpf/*.bpf.c))
 BPF_NAMES := $(BPF_SRCS:bpf/%.bpf.c=%)
@@ -281,7 +283,7 @@ $(1)/lib$(2).a: $(SRCS_$(2):%.c=$(1)/obj/%.o) $(1)/.$(2).list
 	$(call say,AR,$(1)/lib$(2).a)
 	$(Q)rm -f $$@; $$(AR) rcs $$@ $$(filter %.o,$$^)
 endef
-$(foreach b,$(O) $(SANB),$(foreach g,base core source dp,$(eval $(call library,$(b),$(g)))\
+$(foreach b,$(O) $(SANB),$(foreach g,base core source serve dp,$(eval $(call library,$(b),$(g)))\
 	$(eval $(call stamp,$(b)/.$(g).list,$(SRCS_$(g))))))
 
 # $(1) build folder, $(2) group, $(3) more flags
@@ -427,13 +429,14 @@ lint: all lint-layers ## clang-tidy, shellcheck, include rules (ANALYZE=1 adds g
 	$(Q)$(if $(ANALYZE),$(foreach s,$(USER_SRCS),echo "  ANALYZE  $(s)"; gcc $(BASE_CFLAGS) \
 		$(call group_cflags,$(call group_of,$(s))) -O1 -fanalyzer -Wno-error -c $(s) -o /dev/null;))
 
-# Who may include whom: base nothing of ours; core base; source core/model.h; dp core; ingress never dp or the ABI.
+# Who may include whom: base nothing of ours; core base; source core/model.h; serve core; dp core; ingress never dp or the ABI.
 lint-layers: ## check who includes whom
 	$(Q)bad=0; no() { if grep -nE "^#include [\"<]$$2" $$1 2>/dev/null; then bad=1; fi; }; \
-	no 'user/base/*.[ch]'   '(core|source|dp|agent|cli|ingress)/|^#include "sluice_'; \
-	no 'user/core/*.[ch]'   '(source|dp|agent|cli|ingress|bpf|sys|curl|yaml|cjson)/|(unistd|fcntl|time|stdio_ext|pthread)\.h'; \
-	no '-r user/source'     '(dp|agent|cli|ingress|bpf)/|core/(store|policy|ring|plan|diff|explain)\.h'; \
-	no 'user/dp/*.[ch]'     '(source|agent|cli|ingress)/'; \
+	no 'user/base/*.[ch]'   '(core|source|serve|dp|agent|cli|ingress)/|^#include "sluice_'; \
+	no 'user/core/*.[ch]'   '(source|serve|dp|agent|cli|ingress|bpf|sys|curl|yaml|cjson)/|(unistd|fcntl|time|stdio_ext|pthread)\.h'; \
+	no '-r user/source'     '(serve|dp|agent|cli|ingress|bpf)/|core/(store|policy|ring|plan|diff|explain)\.h'; \
+	no 'user/serve/*.[ch]'  '(source|dp|agent|cli|ingress|bpf)/|sluice_'; \
+	no 'user/dp/*.[ch]'     '(source|serve|agent|cli|ingress)/'; \
 	no 'user/cli/*.[ch]'    '(agent|ingress)/'; \
 	no 'user/ingress/*.[ch]' '(dp|agent|cli|bpf)/|sluice_'; \
 	[ $$bad = 0 ] || { echo "include rules: the lines above reach across a layer" >&2; exit 1; }

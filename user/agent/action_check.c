@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "agent/actions.h"
-#include "agent/exit.h"
+#include "base/exit.h"
 #include "agent/source.h"
 #include "base/clock.h"
 #include "base/loop.h"

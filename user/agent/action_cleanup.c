@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "agent/actions.h"
-#include "agent/exit.h"
+#include "base/exit.h"
 #include "dp/attach.h"
 #include "dp/load.h"
 #include "dp/pin.h"

@@ -13,7 +13,7 @@
 #include <cjson/cJSON.h>
 
 #include "agent/ifaces.h"
-#include "agent/json.h"
+#include "base/json.h"
 #include "base/clock.h"
 #include "core/format.h"
 #include "core/problem.h"

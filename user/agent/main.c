@@ -8,7 +8,7 @@
 
 #include "agent/actions.h"
 #include "agent/agent.h"
-#include "agent/exit.h"
+#include "base/exit.h"
 #include "agent/options.h"
 #include "base/options.h"
 #include "sluice_version.h"

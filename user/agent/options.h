@@ -6,19 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/address.h"
+#include "serve/listen_addr.h"
 
 struct options;
-
-/* Where to listen; family AF_UNSPEC: nowhere ("off"). */
-struct listen_addr {
-	struct sockaddr_storage addr;
-	socklen_t len;
-};
 
 enum config_xdp { CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC, CONFIG_XDP_OFF };
 enum config_tc { CONFIG_TC_AUTO, CONFIG_TC_TCX, CONFIG_TC_CLSACT };
@@ -64,8 +58,5 @@ int config_load(int argc, char *const argv[], char *const env[], struct config *
 		struct err *err);
 void config_done(struct config *config);
 int config_write_help(struct buf *buf);
-
-/* "127.0.0.1:80", "[::1]:80", ":80" (all addresses, both families), "off". 0 or -EINVAL. */
-int listen_addr_parse(const char *text, struct listen_addr *ret_addr);
 
 #endif

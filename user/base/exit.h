@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Exit codes, the same for every program of ours. */
-#ifndef AGENT_EXIT_H
-#define AGENT_EXIT_H
+#ifndef BASE_EXIT_H
+#define BASE_EXIT_H
 
 #include <errno.h>
 

@@ -3,7 +3,7 @@
  * libmicrohttpd on our loop: its epoll descriptor is one of ours, its timeouts one timer.
  * Must not know what pages say.
  */
-#include "agent/http.h"
+#include "serve/http.h"
 
 #include <errno.h>
 #include <netinet/in.h>

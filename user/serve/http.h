@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A small HTTP server for pages that are made on demand: health and metrics. Answers GET and HEAD, nothing else. */
-#ifndef AGENT_HTTP_H
-#define AGENT_HTTP_H
+#ifndef SERVE_HTTP_H
+#define SERVE_HTTP_H
 
-#include "agent/options.h"
+#include "serve/listen_addr.h"
 #include "base/buf.h"
 
 struct loop;

@@ -3,7 +3,7 @@
  * Writes strings and keys of JSON. Pure.
  * Must not know what is written.
  */
-#include "agent/json.h"
+#include "base/json.h"
 
 void json_string(struct buf *out, const char *text)
 {

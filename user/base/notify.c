@@ -3,7 +3,7 @@
  * Tells the service manager how we are.
  * Must not know what is told.
  */
-#include "agent/notify.h"
+#include "base/notify.h"
 
 #include <stddef.h>
 #include <stdlib.h>
