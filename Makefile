@@ -303,7 +303,7 @@ $(foreach g,$(BIN_GROUPS),$(eval $(call binary,$(O),$(g),))$(eval $(call binary,
 #   /* libs: yaml cjson */                            libraries beside cmocka
 # unit, abi and fuzz programs are always built with ASan and UBSan, and from that list alone: the list proves
 # what is pure. prog programs link the libraries and every tests/prog/*.c that is no test_*.c itself.
-# A suite may also hold test_*.sh (TAP on stdout) and *.bats.
+# A suite may also hold test_*.sh (TAP on stdout) and *.bats. unit's thread_*.c run under ThreadSanitizer instead.
 
 tag_of  = $(shell sed -n 's|^/\* *$(1): *\(.*[^ ]\) *\*/.*|\1|p' $(2))
 link_of = $(patsubst %.c,$(SANB)/obj/%.o,$(call tag_of,link,$(1)))
@@ -320,6 +320,12 @@ $(UNIT_TESTS): $(O)/test/%: $(SANB)/obj/tests/%.o $$(call link_of,tests/$$*.c)
 $(FUZZ_TESTS): $(O)/test/%: $(SANB)/obj/tests/%.o $(SANB)/obj/tests/fuzz/replay.o $$(call link_of,tests/$$*.c)
 	$(call say,LD test,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call libs_of,tests/$*.c) -lm
+
+THREAD_TESTS := $(patsubst tests/%.c,$(O)/test/%,$(sort $(wildcard tests/unit/thread_*.c)))
+$(THREAD_TESTS): $(O)/test/%: tests/%.c $$(call tag_of,link,tests/$$*.c) $(wildcard user/*/*.h) $(O)/.flags | $(O)/.tools
+	$(call say,CC thread,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(BASE_CFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -fsanitize=thread -o $@ $(filter %.c,$^) \
+		$(call libs_of,tests/$*.c) -lcmocka -lm -lpthread
 
 PROG_SHARED := $(filter-out tests/prog/test_%,$(wildcard tests/prog/*.c))
 $(PROG_TESTS): $(B)/test/%: $(B)/obj/tests/%.o $(PROG_SHARED:%.c=$(B)/obj/%.o) $(LIBS_agent:%=$(B)/lib%.a)
@@ -371,7 +377,7 @@ $(O)/fuzz/%: tests/fuzz/%.c $$(call tag_of,link,tests/fuzz/%.c) $(O)/gen/sluice_
 
 # What each suite runs, as suite=program.
 suite_items = $(addprefix $(1)=,$(2) $(sort $(wildcard tests/$(1)/test_*.sh tests/$(1)/*.bats)))
-ITEMS_unit := $(call suite_items,unit,$(filter $(O)/test/unit/%,$(UNIT_TESTS)))
+ITEMS_unit := $(call suite_items,unit,$(filter $(O)/test/unit/%,$(UNIT_TESTS)) $(THREAD_TESTS))
 ITEMS_abi  := $(call suite_items,abi,$(filter $(O)/test/abi/%,$(UNIT_TESTS)))
 ITEMS_fuzz := $(call suite_items,fuzz,$(FUZZ_TESTS))
 ITEMS_prog := $(call suite_items,prog,$(PROG_TESTS))
@@ -387,9 +393,9 @@ test: deps ## install, build, run every suite; ends with "N passed, N failed, N 
 	$(Q)$(MAKE) all test-programs
 	$(call run_items,$(foreach s,$(SUITES),$(ITEMS_$(s))))
 
-test-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC) $(KUBE_PROGRAMS)
+test-programs: $(UNIT_TESTS) $(THREAD_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC) $(KUBE_PROGRAMS)
 
-test-unit: $(filter $(O)/test/unit/%,$(UNIT_TESTS)) ## pure code under ASan and UBSan; no root
+test-unit: $(filter $(O)/test/unit/%,$(UNIT_TESTS)) $(THREAD_TESTS) ## pure code under ASan and UBSan; no root
 	$(call run_items,$(ITEMS_unit))
 test-abi: $(filter $(O)/test/abi/%,$(UNIT_TESTS)) $(BPF_OBJS) ## sizes, offsets and names of the ABI; no root
 	$(call run_items,$(ITEMS_abi))
