@@ -19,7 +19,7 @@ struct access_log;
 struct buf;
 
 #define ACCESS_LOG_KEEP    ((size_t)1 << 20)   /* bytes a worker may be ahead of the writing */
-#define ACCESS_LOG_LINE    4096                /* bytes; path, arguments, agent are cut to fit */
+#define ACCESS_LOG_LINE    8192                /* bytes; path, arguments, agent are cut to fit */
 #define ACCESS_LOG_WAIT_NS UINT64_C(100000000) /* from a line to its writing, at most */
 
 /*
@@ -28,7 +28,7 @@ struct buf;
  */
 int access_log_new(const char *where, unsigned n_workers, bool with_query, struct err *err,
 		   struct access_log **ret_log);
-/* Writes what is there and ends. After the workers. NULL is fine. */
+/* Writes what is there and ends, within three seconds even if nobody reads. After the workers. NULL is fine. */
 void access_log_free(struct access_log *log);
 
 /* From worker number `worker` only. log NULL: nothing happens. wall_ns: CLOCK_REALTIME now. */
