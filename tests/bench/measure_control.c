@@ -131,7 +131,7 @@ static int read_folder(const char *path, uint32_t services, struct err *err)
 	int rc = loop_new(&loop);
 
 	if (rc == 0)
-		rc = dir_new(loop, path, &sink, err, &dir);
+		rc = dir_new(loop, path, OBJECTS_OF_AGENT, &sink, err, &dir);
 	while (rc >= 0 && !store_is_listed(store))
 		rc = loop_turn(loop, CLOCK_NS_PER_S);
 	store_count(store, &stats);

@@ -9,6 +9,7 @@ import gzip
 import http.server
 import json
 import os
+import re
 import socket
 import socketserver
 import ssl
@@ -22,9 +23,13 @@ RESOURCES = {
     "/api/v1/nodes": ("nodes", "Node", "v1"),
     "/apis/discovery.k8s.io/v1/endpointslices": ("endpointslices", "EndpointSlice", "discovery.k8s.io/v1"),
     "/apis/networking.k8s.io/v1/servicecidrs": ("servicecidrs", "ServiceCIDR", "networking.k8s.io/v1"),
+    "/apis/networking.k8s.io/v1/ingresses": ("ingresses", "Ingress", "networking.k8s.io/v1"),
+    "/apis/networking.k8s.io/v1/ingressclasses": ("ingressclasses", "IngressClass", "networking.k8s.io/v1"),
 }
+SECRETS = re.compile("/api/v1/namespaces/([^/]+)/secrets")
 
-Request = collections.namedtuple("Request", "when resource verb query token")
+Request = collections.namedtuple("Request", "when resource verb query token namespace")
+Write = collections.namedtuple("Write", "when method path type body token")
 
 
 def openssl(*words):
@@ -87,6 +92,7 @@ class Api:
         self.version = 100
         self.oldest = 0  # events up to this one are forgotten
         self.objects = {name: {} for name, _, _ in RESOURCES.values()}
+        self.objects["secrets"] = {}
         self.events = []
 
     def _change(self, resource, kind, obj):
@@ -129,7 +135,7 @@ class Server:
 
     def __init__(self, api, cert=None, client_ca=None, address="127.0.0.1", port=0):
         self.api, self.address, self.cert, self.client_ca = api, address, cert, client_ca
-        self.requests, self.rules, self.port, self.listener = [], [], port, None
+        self.requests, self.writes, self.rules, self.port, self.listener = [], [], [], port, None
         self.streams = True         # knows sendInitialEvents
         self.token = None           # what a request must bring; None: anything
         self.page = 500
@@ -240,11 +246,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.s.paused.wait()
         parts = urllib.parse.urlsplit(self.path)
         self.query = {k: v[0] for k, v in urllib.parse.parse_qs(parts.query).items()}
-        self.resource, self.kind, self.api_version = RESOURCES.get(parts.path, (parts.path, None, None))
+        secrets = SECRETS.fullmatch(parts.path)
+        self.namespace = secrets.group(1) if secrets else None
+        self.resource, self.kind, self.api_version = (("secrets", "Secret", "v1") if secrets else
+                                                      RESOURCES.get(parts.path, (parts.path, None, None)))
         watch = self.query.get("watch") == "true"
         verb = "version" if not self.kind else "list" if not watch else "stream" if "sendInitialEvents" in self.query else "watch"
         token = self.headers.get("Authorization", "")
-        self.s.requests.append(Request(time.monotonic(), self.resource, verb, self.query, token))
+        self.s.requests.append(Request(time.monotonic(), self.resource, verb, self.query, token, self.namespace))
         for rule in self.s.rules:
             if rule[0] in (None, self.resource) and rule[1] in (None, verb) and rule[3] > 0:
                 rule[3] -= 1
@@ -259,8 +268,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             getattr(self, "do_" + verb)()
 
+    def do_write(self):
+        """A rule for the verb "write" answers, or the body comes back."""
+        self.s.paused.wait()
+        self.resource, token = self.path, self.headers.get("Authorization", "")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.s.writes.append(Write(time.monotonic(), self.command, self.path, self.headers.get("Content-Type"), body, token))
+        for rule in self.s.rules:
+            if rule[1] == "write" and rule[3] > 0:
+                rule[3] -= 1
+                if rule[2](self):
+                    return
+        if self.s.token is not None and token != "Bearer " + self.s.token:
+            self.status(401, "Unauthorized")
+        else:
+            self.whole(201 if self.command == "POST" else 200, body)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_write
+
     def selected(self, obj):
         meta = obj["metadata"]
+        if self.resource == "secrets":
+            field, _, value = self.query["fieldSelector"].partition("=")
+            return meta["namespace"] == self.namespace and value == (meta["name"] if field == "metadata.name" else obj["type"])
         labels = meta.get("labels", {})
         if self.resource == "nodes":
             return self.query.get("fieldSelector") == "metadata.name=" + meta["name"]

@@ -50,7 +50,8 @@ class Client:
 
     running = []
 
-    def __init__(self, *args, env=None, pod=None):
+    def __init__(self, *args, env=None, pod=None, kinds=4):
+        self.kinds = kinds
         words = [FOLLOW, *args]
         if pod:  # a pod's service account folder, visible to it alone
             script = f"mkdir -p {POD_DIR} && mount --bind {pod} {POD_DIR} && exec \"$@\""
@@ -58,7 +59,7 @@ class Client:
         self.p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                   env={**os.environ, **(env or {})})
         self.lines, self.objects, self.listed, self.problems = [], {}, {}, {}
-        self.gone, self.puts, self.stats_seen = 0, 0, queue.Queue()
+        self.gone, self.puts, self.stats_seen, self.answers = 0, 0, queue.Queue(), queue.Queue()
         self.err = ""
         self.threads = [threading.Thread(target=self.read, daemon=True), threading.Thread(target=self.read_err, daemon=True)]
         for t in self.threads:
@@ -88,15 +89,25 @@ class Client:
                 self.problems.pop(rest, None)
             elif word == "stats":
                 self.stats_seen.put(dict(p.split("=", 1) for p in rest.split(" ")))
+            elif word == "answer":
+                status, _, body = rest.partition(" ")
+                self.answers.put((int(status), body))
+
+    def tell(self, line):
+        self.p.stdin.write(line + "\n")
+        self.p.stdin.flush()
+
+    def send(self, line, seconds=10):
+        self.tell("send " + line)
+        return self.answers.get(timeout=seconds)
 
     def stats(self):
-        self.p.stdin.write("stats\n")
-        self.p.stdin.flush()
+        self.tell("stats")
         got = self.stats_seen.get(timeout=10)
         return {k: int(v) if v.isdigit() else v for k, v in got.items()}
 
     def synced(self, n=1, seconds=20):
-        wait_for("every kind listed", lambda: len(self.listed) == 4 and min(self.listed.values()) >= n, seconds)
+        wait_for("every kind listed", lambda: len(self.listed) == self.kinds and min(self.listed.values()) >= n, seconds)
         return self
 
     def has(self, objects, seconds=10):
@@ -827,6 +838,130 @@ def a21_goaway_loses_no_event(api, server, front, client):
         client.has(expected(api), 15)
     assert not server.asked("list", since=since) and not server.asked("stream", since=since)
     assert client.puts == puts + 120 and client.gone == 0, client.puts - puts
+
+
+# ---- what a proxy follows; writing
+
+def ingress(name, host="h", namespace="d"):
+    return {"metadata": metadata(name, namespace), "spec": {"rules": [{"host": host, "http": {"paths": [
+        {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s0", "port": {"number": 80}}}}]}}]}}
+
+
+def secret(name, namespace="d", kind="kubernetes.io/tls"):
+    return {"metadata": metadata(name, namespace), "type": kind, "data": {"tls.crt": "Zm9v", "tls.key": "YmFy"}}
+
+
+def proxy(api):
+    api.put("ingressclasses", {"metadata": {"name": "c", "uid": "u"}, "spec": {"controller": "sluice.dev/ingress"}})
+    api.put("ingresses", ingress("web"))
+    server = apiserver.Server(api)
+    client = Client("--kubeconfig", kubeconfig(server, name=f"kubeconfig-{server.port}"), "--kinds", "proxy", kinds=6)
+    return server, client
+
+
+@test
+def a_proxy_follows_ingresses_and_no_more_secrets_than_it_wants():
+    api = cluster()
+    for ns in ("a", "b"):
+        api.put("secrets", secret("one", ns))
+        api.put("secrets", secret("two", ns))
+        api.put("secrets", secret("key", ns, "Opaque"))
+    server, client = proxy(api)
+    wait_for("all but Secrets", lambda: len(client.listed) == 5)
+    assert client.objects["Ingress d/web"] == "1" and "IngressClass c" in client.objects
+    assert "Secret" not in client.listed and not server.asked(resource="secrets")
+    assert not server.asked(resource="servicecidrs")
+    client.tell("secrets")
+    wait_for("none is a list, too", lambda: client.listed.get("Secret") == 1)
+
+    def secrets():
+        return sorted(k[7:] for k in client.objects if k.startswith("Secret "))
+    client.tell("secrets a b/key b/../../x b/none")
+    wait_for("listed", lambda: client.listed["Secret"] > 1)
+    assert secrets() == ["a/one", "a/two", "b/key"], secrets()
+    assert {r.namespace for r in server.asked(resource="secrets")} == {"a", "b"}
+    # seen by name and by type: it is never gone while one of them sees it
+    gone = client.gone
+    client.tell("secrets a a/one b/none")
+    wait_for("what is not wanted goes", lambda: secrets() == ["a/one", "a/two"])
+    client.tell("secrets a/one")
+    wait_for("its follower is there", lambda: secrets() == ["a/one"])
+    assert client.gone == gone + 2 and "gone Secret a/one" not in client.lines, client.lines[-6:]
+    api.put("secrets", secret("one", "a"))
+    api.delete("secrets", "a", "one")
+    wait_for("a deletion", lambda: secrets() == [])
+    client.tell("secrets")
+    assert not client.problems, client.problems
+
+
+@test
+def a_secret_that_may_not_be_read_holds_nothing_up():
+    api = cluster()
+    api.put("secrets", secret("one", "a"))
+    api.put("secrets", secret("one", "b"))
+    server, client = proxy(api)
+    server.rule("secrets", None, lambda h: h.namespace == "a" and h.status(403))
+    client.tell("secrets a b")
+    wait_for("listed all the same", lambda: "Secret" in client.listed)
+    wait_for("it is said", lambda: "may this account" in client.problems.get("API server, Secrets of a", ""))
+    assert "Secret b/one" in client.objects and "Secret a/one" not in client.objects
+    server.rules = []
+    wait_for("the right comes", lambda: "Secret a/one" in client.objects, 20)
+    wait_for("it is solved", lambda: not client.problems)
+    # taken away again: what is known stays
+    server.rule("secrets", None, lambda h: h.status(403))
+    server.drop()
+    wait_for("it is said again", lambda: len(client.problems) >= 2)
+    assert "Secret a/one" in client.objects and "Secret b/one" in client.objects
+
+
+@test
+def writes_are_sent_with_the_credential():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert())
+    server.token = "new"
+    token = write(os.path.join(TMP, "write-token"), "old")
+    client = Client("--kubeconfig", kubeconfig(server, authority().ca, {"tokenFile": token}, name="kubeconfig-write"))
+    wait_for("it is refused", lambda: client.problems)
+    write(token, "new\n")
+    status, body = client.send('POST /api/v1/namespaces/d/events {"x": 1}')
+    assert (status, body) == (201, '{"x": 1}'), (status, body)
+    assert [w.token for w in server.writes] in (["Bearer old", "Bearer new"], ["Bearer new"]), server.writes
+    assert server.writes[-1].type == "application/json" and server.writes[-1].body == b'{"x": 1}'
+    assert client.send("PATCH /x {}")[0] == 200 and client.send("DELETE /x")[0] == 200
+    status, body = client.send("GET /api/v1/services?limit=1")
+    assert status == 200 and body.startswith('{"kind": "ServiceList"')
+    server.rule(None, "write", lambda h: h.status(409, "Conflict"), times=1)
+    status, body = client.send("PUT /x {}")
+    assert status == 409 and "Conflict" in body
+    server.rule(None, "write", lambda h: h.whole(200, b"x" * (2 << 20)), times=1)
+    status, body = client.send("PUT /x {}")
+    assert status == 0 and "1 MiB" in body, body
+    server.rule(None, "write", lambda h: h.cut())
+    assert client.send("PUT /x {}")[0] == 0
+    server.rules = []
+    for i in range(200):
+        client.tell(f"send PUT /{i} {{}}")
+    assert all(client.answers.get(timeout=20)[0] == 200 for _ in range(200))
+    server.stop()
+    assert client.send("PUT /x {}", 30)[0] == 0
+    server.start()
+    client.synced()
+    assert client.send("PUT /x {}")[0] == 200
+
+
+@test
+def a_slow_write_disturbs_no_watch():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    free = threading.Event()
+    server.rule(None, "write", lambda h: free.wait(40) and False, times=1)
+    since, watches = time.monotonic(), server.followed
+    status, why = client.send("PUT /x {}", 30)
+    assert status == 0 and 14 < time.monotonic() - since < 20, why
+    free.set()
+    assert server.followed == watches and client.stats()["generations"] == 1
 
 
 # ---- running them

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Follows an API server and writes down what it learns, a line each (unit/recorder.h); no kernel is touched.
 //
-//	follow [--kubeconfig FILE] [--state-dir DIR] [URL…]
+//	follow [--kubeconfig FILE] [--state-dir DIR] [--kinds agent|proxy] [URL…]
 //
-// Lines from the standard input: "stats" writes counters as "stats name=value …", "relist" lists again. Ends with its input.
+// Lines from the standard input: "stats" writes counters as "stats name=value …"; "relist" lists again; "secrets [NS[/NAME]…]"
+// are wanted from now on; "send METHOD TARGET [BODY]" is sent, and "answer STATUS BODY" written. Ends with its input.
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -68,27 +69,83 @@ static void write_stats(void)
 	fflush(stdout);
 }
 
+/* "NS/NAME …", "NS …" */
+static void want_secrets(char *words)
+{
+	struct kube_secret wanted[64];
+	size_t n = 0;
+	char *word, *slash;
+
+	for (word = strtok(words, " "); word && n < 64; word = strtok(NULL, " ")) {
+		slash = strchr(word, '/');
+		if (slash)
+			*slash = 0;
+		wanted[n++] = (struct kube_secret){ word, slash ? slash + 1 : NULL };
+	}
+	if (kube_set_secrets(kube, wanted, n) < 0)
+		printf("error secrets\n");
+}
+
+static void on_answer(void *ctx, const struct kube_answer *a)
+{
+	(void)ctx;
+	printf("answer %u %s\n", a->status, a->why ? a->why : a->body);
+	fflush(stdout);
+}
+
+/* "METHOD TARGET BODY" */
+static void send_request(char *words)
+{
+	char *method = strtok(words, " "), *target = strtok(NULL, " "), *body = strtok(NULL, "");
+	const struct kube_http_request request = {
+		.method = method,
+		.target = target,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
+	};
+	int rc = kube_send(kube, &request, on_answer, NULL, NULL);
+
+	if (rc < 0)
+		printf("answer 0 %s\n", strerror(-rc));
+	fflush(stdout);
+}
+
+static void on_line(char *line)
+{
+	if (strcmp(line, "stats") == 0)
+		write_stats();
+	else if (strcmp(line, "relist") == 0)
+		kube_relist(kube);
+	else if (strncmp(line, "secrets", 7) == 0)
+		want_secrets(line + 7);
+	else if (strncmp(line, "send ", 5) == 0)
+		send_request(line + 5);
+}
+
 static void on_input(void *arg, int fd, uint32_t events)
 {
-	char line[256];
-	ssize_t len = read(fd, line, sizeof(line) - 1);
+	static struct buf input;
+	char bytes[4096], *end;
+	ssize_t len = read(fd, bytes, sizeof(bytes));
 
 	(void)arg;
 	(void)events;
 	if (len <= 0) {
 		ended = true;
+		buf_done(&input);
 		return;
 	}
-	line[len] = 0;
-	if (strstr(line, "stats"))
-		write_stats();
-	if (strstr(line, "relist"))
-		kube_relist(kube);
+	buf_put(&input, bytes, (size_t)len);
+	while ((end = memchr(input.data, '\n', input.len))) {
+		*end = 0;
+		on_line(input.data);
+		buf_consume(&input, (size_t)(end - input.data) + 1);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	struct kube_options options = { .node_name = "n1" };
+	struct kube_options options = { .node_name = "n1", .kinds = OBJECTS_OF_AGENT };
 	struct source_sink sink = recorder_sink(&recorder);
 	struct loop_event *input;
 	struct err err = { 0 };
@@ -99,6 +156,8 @@ int main(int argc, char **argv)
 			options.kubeconfig = argv[at + 1];
 		else if (strcmp(argv[at], "--state-dir") == 0)
 			options.state_dir = argv[at + 1];
+		else if (strcmp(argv[at], "--kinds") == 0 && strcmp(argv[at + 1], "proxy") == 0)
+			options.kinds = OBJECTS_OF_PROXY;
 	options.api_servers = (const char *const *)argv + at;
 	options.n_api_servers = (size_t)(argc - at);
 	if (loop_new(&loop) < 0 ||

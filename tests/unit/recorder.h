@@ -7,6 +7,8 @@
  *
  *	put Service default/web 10.0.0.1        put EndpointSlice default/web-1 2
  *	put Node n1                             put ServiceCIDR c
+ *	put Ingress default/web 1 (rules)       put IngressClass c
+ *	put Secret default/tls 2 (items)
  *	gone Service default/web                listed Service
  *	problem web.yaml:3: reason              solved web.yaml:3
  */
@@ -55,6 +57,21 @@ static inline void record_cidr(void *ctx, const struct service_cidr *c)
 	record(ctx, "put ServiceCIDR %s", c->meta.name);
 }
 
+static inline void record_ingress(void *ctx, const struct ingress *i)
+{
+	record(ctx, "put Ingress %s/%s %zu", i->meta.namespace, i->meta.name, i->n_rules);
+}
+
+static inline void record_ingress_class(void *ctx, const struct ingress_class *c)
+{
+	record(ctx, "put IngressClass %s", c->meta.name);
+}
+
+static inline void record_secret(void *ctx, const struct secret *s)
+{
+	record(ctx, "put Secret %s/%s %zu", s->meta.namespace, s->meta.name, s->n_items);
+}
+
 static inline void record_gone(void *ctx, enum object_kind kind, const char *namespace,
 			       const char *name)
 {
@@ -84,6 +101,9 @@ static inline struct source_sink recorder_sink(struct recorder *r)
 		.put_slice = record_slice,
 		.put_node = record_node,
 		.put_service_cidr = record_cidr,
+		.put_ingress = record_ingress,
+		.put_ingress_class = record_ingress_class,
+		.put_secret = record_secret,
 		.gone = record_gone,
 		.listed = record_listed,
 		.problem = record_problem,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // JSON strings and Prometheus samples, with what object names may smuggle in.
-/* link: user/base/json.c user/agent/metrics_text.c user/base/buf.c */
+/* link: user/base/json.c user/base/metrics_text.c user/base/buf.c */
 #include "unit/test.h"
 
 #include "base/json.h"
-#include "agent/metrics_text.h"
+#include "base/metrics_text.h"
 
 TEST(json_strings_are_escaped)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What the sink is told of files that come, change, break and go: differences only, nothing good lost by a mistake.
-/* link: user/source/catalog.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/core/model.c user/core/address.c user/base/arena.c user/base/buf.c user/base/table.c user/base/options_value.c */
+/* link: user/source/catalog.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/table.c user/base/options_value.c */
 /* libs: yaml */
 #include "unit/test.h"
 
@@ -22,7 +22,7 @@ static int setup(void **state)
 	struct source_sink sink = recorder_sink(&recorder);
 
 	(void)state;
-	return catalog_new(&sink, 1, &catalog);
+	return catalog_new(&sink, OBJECTS_ALL, 1, &catalog);
 }
 
 static int teardown(void **state)
@@ -416,7 +416,7 @@ TEST(the_sink_ends_where_the_files_are)
 	uint32_t random = 7;
 	int step, file;
 
-	assert_int_equal(catalog_new(&sink, 1, &c), 0);
+	assert_int_equal(catalog_new(&sink, OBJECTS_ALL, 1, &c), 0);
 	for (step = 0; step < 3000; step++) {
 		file = (int)(next_random(&random) % 3);
 		switch (next_random(&random) % 8) {
@@ -441,7 +441,7 @@ TEST(the_sink_ends_where_the_files_are)
 			continue;
 		memset(&fresh_model, 0, sizeof(fresh_model));
 		sink.ctx = &fresh_model;
-		assert_int_equal(catalog_new(&sink, 2, &fresh), 0);
+		assert_int_equal(catalog_new(&sink, OBJECTS_ALL, 2, &fresh), 0);
 		for (file = 0; file < 3; file++) {
 			if (!exists[file])
 				continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Values to objects: the example manifests, every rule of every kind, refusals with their remedies, lists, times.
-/* link: user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/field.c user/source/object.c user/source/value.c user/source/value_json.c user/source/manifest.c user/core/model.c user/core/address.c user/base/arena.c user/base/buf.c user/base/options_value.c */
+/* link: user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/value_json.c user/source/manifest.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/options_value.c */
 /* libs: yaml cjson */
 #include "unit/test.h"
 
@@ -64,7 +64,9 @@ static int on_object(void *ctx, struct value v, const struct decode_input *input
 
 static int on_document(void *ctx, struct value root)
 {
-	struct decode_input input = { .from_api = got.from_api, .file = "test.yaml" };
+	struct decode_input input = { .from_api = got.from_api,
+				      .kinds = OBJECTS_OF_AGENT,
+				      .file = "test.yaml" };
 	struct decode_report report = { 0 };
 	struct notes notes = { 0 };
 	int rc = decode_each(root, &input, &notes, on_object, &report);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A real folder and real inotify: files that come, change, break, are replaced and go; the folder itself as well.
-/* link: user/source/dir.c user/source/catalog.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/core/model.c user/core/address.c user/base/arena.c user/base/buf.c user/base/clock.c user/base/loop.c user/base/table.c user/base/options_value.c */
+/* link: user/source/dir.c user/source/catalog.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/clock.c user/base/loop.c user/base/table.c user/base/options_value.c */
 /* libs: yaml */
 #include "unit/test.h"
 
@@ -131,7 +131,7 @@ static void start(void)
 	struct source_sink sink = recorder_sink(&recorder);
 	struct err err = { 0 };
 
-	if (dir_new(loop, folder, &sink, &err, &dir) < 0)
+	if (dir_new(loop, folder, OBJECTS_OF_AGENT, &sink, &err, &dir) < 0)
 		fail_msg("%s", err.what);
 }
 
@@ -176,15 +176,15 @@ TEST(a_missing_folder_is_an_error_at_start)
 	char expected[512];
 
 	must(rmdir(folder));
-	assert_int_equal(dir_new(loop, folder, &sink, &err, &dir), -ENOENT);
+	assert_int_equal(dir_new(loop, folder, OBJECTS_OF_AGENT, &sink, &err, &dir), -ENOENT);
 	snprintf(
 		expected, sizeof(expected),
 		"folder %s: No such file or directory: --source dir:PATH names a folder of manifests",
 		folder);
 	assert_string_equal(err.what, expected);
-	assert_int_equal(dir_new(loop, "", &sink, NULL, &dir), -ENOENT);
+	assert_int_equal(dir_new(loop, "", OBJECTS_OF_AGENT, &sink, NULL, &dir), -ENOENT);
 	write_to(folder, "");
-	assert_int_equal(dir_new(loop, folder, &sink, &err, &dir), -ENOTDIR);
+	assert_int_equal(dir_new(loop, folder, OBJECTS_OF_AGENT, &sink, &err, &dir), -ENOTDIR);
 	assert_null(dir);
 }
 
@@ -546,7 +546,7 @@ TEST(a_relative_path_will_do)
 
 	put_file("a.yaml", SERVICE("x", "10.0.0.1"));
 	must(chdir(top));
-	assert_int_equal(dir_new(loop, "m///", &sink, NULL, &dir), 0);
+	assert_int_equal(dir_new(loop, "m///", OBJECTS_OF_AGENT, &sink, NULL, &dir), 0);
 	told("put Service default/x 10.0.0.1\n" LISTED);
 	must(rename("m", "away"));
 	told("problem m: " MISSING "\n");
@@ -585,7 +585,7 @@ TEST(survives_lack_of_memory_at_start)
 
 	for (n = 1;; n++) {
 		failmalloc_at(n);
-		rc = dir_new(loop, folder, &sink, NULL, &dir);
+		rc = dir_new(loop, folder, OBJECTS_OF_AGENT, &sink, NULL, &dir);
 		if (!failmalloc_done())
 			break;
 		if (rc == 0) /* an allocation that was only for the better */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Objects: copies are deep and equal, share nothing, and free everything even when memory runs out
 // half-way.
-/* link: user/core/model.c */
+/* link: user/core/model.c user/core/model_ingress.c */
 #include "unit/test.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "core/model.h"
+#include "core/model_ingress.h"
 #include "unit/failmalloc.h"
 
 static char ns[] = "ns", name[] = "name", uid[] = "uid", origin[] = "f.yaml:3", zone[] = "zone",
@@ -73,6 +73,74 @@ static const struct node node = {
 static const struct service_cidr service_cidr = { .meta = { NULL, name, NULL, NULL },
 						  .cidrs = cidrs,
 						  .n_cidrs = 1 };
+
+static struct ingress_annotation annotations[] = { { name, zone } };
+static struct ingress_path paths[] = { { name, INGRESS_EXACT, { zone, NULL, 80 } },
+				       { NULL, INGRESS_PREFIX, { name, port_name, 0 } } };
+static struct ingress_rule rules[] = { { name, paths, 2 }, { NULL, NULL, 0 } };
+static struct ingress_tls tls[] = { { hints, 2, name }, { NULL, 0, NULL } };
+static const struct ingress ingress = {
+	.meta = { ns, name, uid, origin },
+	.created_ns = 7,
+	.class_name = zone,
+	.annotations = annotations,
+	.n_annotations = 1,
+	.has_default = true,
+	.default_backend = { name, port_name, 0 },
+	.rules = rules,
+	.n_rules = 2,
+	.tls = tls,
+	.n_tls = 2,
+};
+
+static const struct ingress_class ingress_class = { .meta = { NULL, name, NULL, NULL },
+						    .controller = zone,
+						    .is_default = true };
+
+static unsigned char key[] = "a\0b";
+static struct secret_item items[] = { { name, key, 3 }, { zone, NULL, 0 } };
+static const struct secret secret = {
+	.meta = { ns, name, uid, origin },
+	.type = zone,
+	.items = items,
+	.n_items = 2,
+};
+
+TEST(ingresses_and_classes)
+{
+	struct ingress_class class = { 0 };
+	struct ingress c = { 0 };
+
+	assert_int_equal(ingress_copy(&ingress, &c), 0);
+	assert_string_equal(c.class_name, "zone");
+	assert_string_equal(ingress_annotation(&c, "name"), "zone");
+	assert_null(ingress_annotation(&c, "zone"));
+	assert_string_equal(c.default_backend.port_name, "web");
+	assert_ptr_not_equal(c.rules[0].paths, paths);
+	assert_string_equal(c.rules[0].paths[1].backend.port_name, "web");
+	assert_int_equal(c.rules[0].paths[0].backend.port, 80);
+	assert_string_equal(c.tls[0].hosts[1], "name");
+	ingress_done(&c);
+	ingress_done(NULL);
+	assert_int_equal(ingress_class_copy(&ingress_class, &class), 0);
+	assert_string_equal(class.controller, "zone");
+	assert_true(class.is_default);
+	ingress_class_done(&class);
+	ingress_class_done(NULL);
+}
+
+TEST(secrets)
+{
+	struct secret c = { 0 };
+
+	assert_int_equal(secret_copy(&secret, &c), 0);
+	assert_ptr_not_equal(c.items[0].data, key);
+	assert_memory_equal(secret_find(&c, "name")->data, key, 4);
+	assert_int_equal(secret_find(&c, "zone")->len, 0);
+	assert_null(secret_find(&c, "web"));
+	secret_done(&c);
+	secret_done(NULL);
+}
 
 TEST(services)
 {
@@ -152,7 +220,10 @@ TEST(no_memory)
 	FAIL_EACH(endpoint_slice, slice);
 	FAIL_EACH(node, node);
 	FAIL_EACH(service_cidr, service_cidr);
+	FAIL_EACH(ingress, ingress);
+	FAIL_EACH(ingress_class, ingress_class);
+	FAIL_EACH(secret, secret);
 }
 
 RUN(cmocka_unit_test(services), cmocka_unit_test(slices), cmocka_unit_test(nodes_and_cidrs),
-    cmocka_unit_test(no_memory))
+    cmocka_unit_test(ingresses_and_classes), cmocka_unit_test(secrets), cmocka_unit_test(no_memory))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // From Ingresses and a request to the Service and the target: hosts, paths, precedence, expressions, rewriting.
-/* link: user/ingress/routes.c user/ingress/routes_host.c user/ingress/class.c user/ingress/model.c */
-/* link: user/ingress/decode.c user/ingress/match.c user/ingress/path.c user/ingress/http1.c */
+/* link: user/ingress/routes.c user/ingress/routes_host.c user/ingress/class.c */
+/* link: user/ingress/match.c user/ingress/path.c user/ingress/http1.c */
+/* link: user/source/decode_ingress.c user/source/decode_secret.c */
 /* link: user/source/decode_read.c user/source/decode.c user/source/decode_service.c */
 /* link: user/source/decode_slice.c user/source/decode_node.c user/source/object.c */
-/* link: user/source/field.c user/source/value.c user/source/value_json.c user/core/model.c */
+/* link: user/source/field.c user/source/value.c user/source/value_json.c user/core/model.c user/core/model_ingress.c */
 /* link: user/core/address.c user/base/arena.c user/base/buf.c user/base/table.c */
 /* link: user/base/options_value.c */
 /* libs: cjson pcre2-8 */
@@ -17,7 +18,7 @@
 #include <string.h>
 
 #include "base/vec.h"
-#include "ingress/decode.h"
+#include "source/decode.h"
 #include "ingress/http1.h"
 #include "ingress/path.h"
 #include "ingress/routes.h"
@@ -40,12 +41,17 @@ struct world {
 static void add_json(struct world *w, const cJSON *json)
 {
 	struct ingress *ingress = calloc(1, sizeof(*ingress));
-	struct notes notes = { .from_api = true };
+	const struct decode_input input = { .from_api = true,
+					    .api_version = "networking.k8s.io/v1",
+					    .kind = "Ingress" };
+	struct decode_report report = { 0 };
+	struct object object;
 
 	assert_non_null(ingress);
-	if (ingress_decode(value_of_json(json), &notes, ingress) != 0)
-		fail_msg("refused: %s", buf_str(&notes.text));
-	notes_done(&notes);
+	if (decode_object(value_of_json(json), &input, &report, &object) != DECODE_OBJECT)
+		fail_msg("refused: %s", buf_str(&report.notes.text));
+	*ingress = object.ingress;
+	decode_report_done(&report);
 	assert_int_equal(vec_push(&w->ingresses, ingress), 0);
 }
 
@@ -628,101 +634,6 @@ TEST(of_two_default_classes_the_newest_counts)
 	world_done(&w);
 }
 
-/* ---- decoding --------------------------------------------------------------------------------------------------- */
-
-static int decode(const char *text, struct notes *notes, struct ingress *ret_ingress)
-{
-	cJSON *json = cJSON_Parse(text);
-	int rc;
-
-	assert_non_null(json);
-	rc = ingress_decode(value_of_json(json), notes, ret_ingress);
-	cJSON_Delete(json);
-	return rc;
-}
-
-TEST(a_whole_ingress_is_decoded)
-{
-	struct notes notes = { 0 };
-	struct ingress in;
-
-	assert_int_equal(
-		decode("{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"Ingress\",\"metadata\":{\"name\":\"i\","
-		       "\"namespace\":\"n\",\"creationTimestamp\":\"1970-01-01T00:00:02Z\",\"annotations\":{"
-		       "\"nginx.ingress.kubernetes.io/server-snippet\":\"a\\nb\",\"other\":\"x\"}},\"spec\":{"
-		       "\"ingressClassName\":\"c\",\"defaultBackend\":{\"service\":{\"name\":\"d\",\"port\":{\"name\":\"web\"}}},"
-		       "\"tls\":[{\"hosts\":[\"a\",\"b\"],\"secretName\":\"s\"}],\"rules\":[{\"host\":\"h\",\"http\":{\"paths\":[{"
-		       "\"path\":\"/p\",\"pathType\":\"Exact\",\"backend\":{\"service\":{\"name\":\"v\",\"port\":{\"number\":81}}}}]}}]}}",
-		       &notes, &in),
-		0);
-	assert_string_equal(buf_str(&notes.text), "");
-	assert_string_equal(in.meta.namespace, "n");
-	assert_int_equal(in.created_ns, 2000000000);
-	assert_string_equal(in.class_name, "c");
-	assert_int_equal(in.n_annotations, 1);
-	assert_string_equal(ingress_annotation(&in, INGRESS_NGINX "server-snippet"), "a\nb");
-	assert_string_equal(in.default_backend.port_name, "web");
-	assert_string_equal(in.tls[0].hosts[1], "b");
-	assert_string_equal(in.tls[0].secret, "s");
-	assert_string_equal(in.rules[0].host, "h");
-	assert_int_equal(in.rules[0].paths[0].type, INGRESS_EXACT);
-	assert_int_equal(in.rules[0].paths[0].backend.port, 81);
-	ingress_done(&in);
-	notes_done(&notes);
-}
-
-TEST(what_has_no_meaning_is_refused_with_its_place)
-{
-#define PATHS(p) \
-	"{\"metadata\":{\"name\":\"i\"},\"spec\":{\"rules\":[{\"http\":{\"paths\":[" p "]}}]}}"
-#define BACKEND "\"backend\":{\"service\":{\"name\":\"v\",\"port\":{\"number\":81}}}"
-	static const struct {
-		const char *json, *said;
-	} cases[] = {
-		{ "{\"metadata\":{}}", "metadata.name" },
-		{ PATHS("{\"path\":\"p\",\"pathType\":\"Exact\"," BACKEND "}"),
-		  "spec.rules[0].http.paths[0].path" },
-		{ PATHS("{\"path\":\"/p\"," BACKEND "}"), "paths[0].pathType" },
-		{ PATHS("{\"path\":\"/p\",\"pathType\":\"prefix\"," BACKEND "}"), "Prefix" },
-		{ PATHS("{\"path\":\"/p\",\"pathType\":\"Prefix\"}"), "backend" },
-		{ PATHS("{\"path\":\"/p\",\"pathType\":\"Prefix\",\"backend\":{\"service\":{\"name\":\"v\"}}}"),
-		  "port" },
-		{ PATHS("{\"path\":\"/p\",\"pathType\":\"Prefix\",\"backend\":{\"service\":{\"name\":\"v\",\"port\":{"
-			"\"number\":70000}}}}"),
-		  "70000" },
-		{ "{\"metadata\":{\"name\":\"i\",\"annotations\":{\"sluice.dev/x\":true}}}",
-		  "quotes" },
-		{ "{\"metadata\":{\"name\":\"i\"},\"spec\":{\"rules\":{}}}", "spec.rules" },
-	};
-	struct notes notes = { 0 };
-	struct ingress in;
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (decode(cases[i].json, &notes, &in) != -EINVAL)
-			fail_msg("taken: %s", cases[i].json);
-		if (!strstr(buf_str(&notes.text), cases[i].said))
-			fail_msg("\"%s\" does not say \"%s\"", buf_str(&notes.text), cases[i].said);
-	}
-	notes_done(&notes);
-}
-
-TEST(a_class_is_decoded)
-{
-	cJSON *json = cJSON_Parse(
-		"{\"metadata\":{\"name\":\"c\",\"annotations\":{"
-		"\"ingressclass.kubernetes.io/is-default-class\":\"true\"}},\"spec\":{\"controller\":\"x/y\"}}");
-	struct notes notes = { 0 };
-	struct ingress_class class;
-
-	assert_int_equal(ingress_class_decode(value_of_json(json), &notes, &class), 0);
-	assert_string_equal(class.meta.name, "c");
-	assert_string_equal(class.controller, "x/y");
-	assert_true(class.is_default);
-	ingress_class_done(&class);
-	cJSON_Delete(json);
-	notes_done(&notes);
-}
-
 /* ---- many ------------------------------------------------------------------------------------------------------- */
 
 TEST(ten_thousand_ingresses)
@@ -957,7 +868,5 @@ RUN(cmocka_unit_test(paths_are_normalised_once),
     cmocka_unit_test(canaries_hang_on_their_twins),
     cmocka_unit_test(class_by_name_default_and_annotation),
     cmocka_unit_test(of_two_default_classes_the_newest_counts),
-    cmocka_unit_test(a_whole_ingress_is_decoded),
-    cmocka_unit_test(what_has_no_meaning_is_refused_with_its_place),
-    cmocka_unit_test(a_class_is_decoded), cmocka_unit_test(ten_thousand_ingresses),
-    cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(imported_cases))
+    cmocka_unit_test(ten_thousand_ingresses), cmocka_unit_test(every_allocation_may_fail),
+    cmocka_unit_test(imported_cases))

@@ -10,7 +10,7 @@
 
 #include "agent/actions.h"
 #include "base/exit.h"
-#include "agent/source.h"
+#include "source/source.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "core/diff.h"
@@ -46,6 +46,7 @@ static int make(struct check *c, struct err *err)
 		.snat_high = config->snat_high,
 		.limits = plan_limits_of(config->max_services, config->max_backends),
 	};
+	const struct source_options options = config_source(config);
 	struct source_sink sink;
 	int rc;
 
@@ -58,7 +59,7 @@ static int make(struct check *c, struct err *err)
 	if (rc < 0)
 		return err_set(err, rc, "cannot plan with these options: %s", strerror(-rc));
 	sink = store_sink(c->store);
-	return source_init(c->loop, config, &sink, err, &c->source);
+	return source_init(c->loop, &options, &sink, err, &c->source);
 }
 
 static int read_source(struct check *c, struct err *err)

@@ -21,7 +21,7 @@
 #include "agent/ifaces.h"
 #include "agent/metrics.h"
 #include "base/notify.h"
-#include "agent/source.h"
+#include "source/source.h"
 #include "agent/sync.h"
 #include "agent/usage.h"
 #include "base/clock.h"
@@ -363,6 +363,7 @@ static int make_control(struct agent *a, struct err *err)
 	const struct sync_hooks hooks = {
 		.ctx = a, .synced = on_synced, .nodes = on_nodes, .relist = on_relist
 	};
+	const struct source_options options = config_source(a->config);
 	struct source_sink sink;
 	uint64_t netns = 0;
 	int rc = make_attach(a, err, &netns);
@@ -380,7 +381,7 @@ static int make_control(struct agent *a, struct err *err)
 	if (rc < 0)
 		return rc;
 	sink = sync_sink(a->sync);
-	return source_init(a->loop, a->config, &sink, err, &a->source);
+	return source_init(a->loop, &options, &sink, err, &a->source);
 }
 
 static int make(struct agent *a, struct err *err)

@@ -12,7 +12,7 @@
 
 #include "agent/ifaces.h"
 #include "agent/metrics_services.h"
-#include "agent/metrics_text.h"
+#include "base/metrics_text.h"
 #include "core/format.h"
 #include "core/problem.h"
 #include "sluice_version.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "agent/metrics.h"
-#include "agent/metrics_text.h"
+#include "base/metrics_text.h"
 #include "base/vec.h"
 #include "core/format.h"
 

@@ -348,3 +348,18 @@ void config_done(struct config *config)
 	options_free(config->options);
 	memset(config, 0, sizeof(*config));
 }
+
+struct source_options config_source(const struct config *config)
+{
+	return (struct source_options){
+		.dir = config->source_dir,
+		.kinds = OBJECTS_OF_AGENT,
+		.kube = {
+			.kubeconfig = config->kubeconfig,
+			.api_servers = config->api_servers,
+			.n_api_servers = config->n_api_servers,
+			.state_dir = config->state_dir,
+			.node_name = config->node_name,
+		},
+	};
+}

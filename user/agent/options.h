@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "core/address.h"
 #include "serve/listen_addr.h"
+#include "source/source.h"
 
 struct options;
 
@@ -58,5 +59,8 @@ int config_load(int argc, char *const argv[], char *const env[], struct config *
 		struct err *err);
 void config_done(struct config *config);
 int config_write_help(struct buf *buf);
+
+/* What the agent asks of its source. Texts stay the config's. */
+struct source_options config_source(const struct config *config);
 
 #endif

@@ -109,7 +109,7 @@ static int read_folder(struct reading *r, const char *path, struct err *err)
 {
 	const struct source_sink sink = store_sink(r->store);
 	uint64_t end_ns = clock_now_ns() + READ_NS;
-	int rc = dir_new(r->loop, path, &sink, err, &r->dir);
+	int rc = dir_new(r->loop, path, OBJECTS_OF_AGENT, &sink, err, &r->dir);
 
 	if (rc < 0)
 		return rc;

@@ -6,12 +6,9 @@
 #include <string.h>
 
 #include "core/model.h"
+#include "core/model_copy.h"
 
-/*
- * Copies made with these leave the first failure in *rc and NULL behind; everything after it does
- * nothing.
- */
-static void *copy_array(const void *from, size_t n, size_t size, int *rc)
+void *model_copy_array(const void *from, size_t n, size_t size, int *rc)
 {
 	void *to;
 
@@ -25,12 +22,12 @@ static void *copy_array(const void *from, size_t n, size_t size, int *rc)
 	return to;
 }
 
-static char *copy_text(const char *from, int *rc)
+char *model_copy_text(const char *from, int *rc)
 {
-	return from ? copy_array(from, strlen(from) + 1, 1, rc) : NULL;
+	return from ? model_copy_array(from, strlen(from) + 1, 1, rc) : NULL;
 }
 
-static char **copy_texts(char *const *from, size_t n, int *rc)
+char **model_copy_texts(char *const *from, size_t n, int *rc)
 {
 	char **to;
 
@@ -42,11 +39,11 @@ static char **copy_texts(char *const *from, size_t n, int *rc)
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++)
-		to[i] = copy_text(from[i], rc);
+		to[i] = model_copy_text(from[i], rc);
 	return to;
 }
 
-static void free_texts(char **texts, size_t n)
+void model_free_texts(char **texts, size_t n)
 {
 	if (!texts)
 		return;
@@ -55,7 +52,7 @@ static void free_texts(char **texts, size_t n)
 	free(texts);
 }
 
-static void meta_done(struct object_meta *m)
+void model_meta_done(struct object_meta *m)
 {
 	free(m->namespace);
 	free(m->name);
@@ -63,12 +60,12 @@ static void meta_done(struct object_meta *m)
 	free(m->origin);
 }
 
-static void copy_meta(const struct object_meta *from, struct object_meta *to, int *rc)
+void model_copy_meta(const struct object_meta *from, struct object_meta *to, int *rc)
 {
-	to->namespace = copy_text(from->namespace, rc);
-	to->name = copy_text(from->name, rc);
-	to->uid = copy_text(from->uid, rc);
-	to->origin = copy_text(from->origin, rc);
+	to->namespace = model_copy_text(from->namespace, rc);
+	to->name = model_copy_text(from->name, rc);
+	to->uid = model_copy_text(from->uid, rc);
+	to->origin = model_copy_text(from->origin, rc);
 }
 
 /* ---- Service --------------------------------------------------------------------------------- */
@@ -77,7 +74,7 @@ void service_done(struct service *s)
 {
 	if (!s)
 		return;
-	meta_done(&s->meta);
+	model_meta_done(&s->meta);
 	free(s->cluster_ips);
 	free(s->external_ips);
 	free(s->lb_ips);
@@ -94,16 +91,17 @@ int service_copy(const struct service *s, struct service *ret_copy)
 	int rc = 0;
 
 	memset(&c.meta, 0, sizeof(c.meta));
-	copy_meta(&s->meta, &c.meta, &rc);
-	c.cluster_ips = copy_array(s->cluster_ips, s->n_cluster_ips, sizeof(*s->cluster_ips), &rc);
+	model_copy_meta(&s->meta, &c.meta, &rc);
+	c.cluster_ips =
+		model_copy_array(s->cluster_ips, s->n_cluster_ips, sizeof(*s->cluster_ips), &rc);
 	c.external_ips =
-		copy_array(s->external_ips, s->n_external_ips, sizeof(*s->external_ips), &rc);
-	c.lb_ips = copy_array(s->lb_ips, s->n_lb_ips, sizeof(*s->lb_ips), &rc);
-	c.source_ranges =
-		copy_array(s->source_ranges, s->n_source_ranges, sizeof(*s->source_ranges), &rc);
-	c.ports = copy_array(s->ports, s->n_ports, sizeof(*s->ports), &rc);
+		model_copy_array(s->external_ips, s->n_external_ips, sizeof(*s->external_ips), &rc);
+	c.lb_ips = model_copy_array(s->lb_ips, s->n_lb_ips, sizeof(*s->lb_ips), &rc);
+	c.source_ranges = model_copy_array(s->source_ranges, s->n_source_ranges,
+					   sizeof(*s->source_ranges), &rc);
+	c.ports = model_copy_array(s->ports, s->n_ports, sizeof(*s->ports), &rc);
 	for (size_t i = 0; c.ports && i < s->n_ports; i++)
-		c.ports[i].name = copy_text(s->ports[i].name, &rc);
+		c.ports[i].name = model_copy_text(s->ports[i].name, &rc);
 	if (rc < 0) {
 		service_done(&c);
 		return rc;
@@ -118,23 +116,23 @@ static void endpoint_done(struct endpoint *e)
 {
 	free(e->node_name);
 	free(e->pod_name);
-	free_texts(e->zone_hints, e->n_zone_hints);
-	free_texts(e->node_hints, e->n_node_hints);
+	model_free_texts(e->zone_hints, e->n_zone_hints);
+	model_free_texts(e->node_hints, e->n_node_hints);
 }
 
 static void copy_endpoint(const struct endpoint *from, struct endpoint *to, int *rc)
 {
-	to->node_name = copy_text(from->node_name, rc);
-	to->pod_name = copy_text(from->pod_name, rc);
-	to->zone_hints = copy_texts(from->zone_hints, from->n_zone_hints, rc);
-	to->node_hints = copy_texts(from->node_hints, from->n_node_hints, rc);
+	to->node_name = model_copy_text(from->node_name, rc);
+	to->pod_name = model_copy_text(from->pod_name, rc);
+	to->zone_hints = model_copy_texts(from->zone_hints, from->n_zone_hints, rc);
+	to->node_hints = model_copy_texts(from->node_hints, from->n_node_hints, rc);
 }
 
 void endpoint_slice_done(struct endpoint_slice *s)
 {
 	if (!s)
 		return;
-	meta_done(&s->meta);
+	model_meta_done(&s->meta);
 	free(s->service);
 	for (size_t i = 0; s->endpoints && i < s->n_endpoints; i++)
 		endpoint_done(&s->endpoints[i]);
@@ -151,18 +149,18 @@ int endpoint_slice_copy(const struct endpoint_slice *s, struct endpoint_slice *r
 	int rc = 0;
 
 	memset(&c.meta, 0, sizeof(c.meta));
-	copy_meta(&s->meta, &c.meta, &rc);
-	c.service = copy_text(s->service, &rc);
+	model_copy_meta(&s->meta, &c.meta, &rc);
+	c.service = model_copy_text(s->service, &rc);
 	/*
 	 * Every element is visited even after a failure: what was copied bytewise must not be freed
 	 * twice.
 	 */
-	c.endpoints = copy_array(s->endpoints, s->n_endpoints, sizeof(*s->endpoints), &rc);
+	c.endpoints = model_copy_array(s->endpoints, s->n_endpoints, sizeof(*s->endpoints), &rc);
 	for (size_t i = 0; c.endpoints && i < s->n_endpoints; i++)
 		copy_endpoint(&s->endpoints[i], &c.endpoints[i], &rc);
-	c.ports = copy_array(s->ports, s->n_ports, sizeof(*s->ports), &rc);
+	c.ports = model_copy_array(s->ports, s->n_ports, sizeof(*s->ports), &rc);
 	for (size_t i = 0; c.ports && i < s->n_ports; i++)
-		c.ports[i].name = copy_text(s->ports[i].name, &rc);
+		c.ports[i].name = model_copy_text(s->ports[i].name, &rc);
 	if (rc < 0) {
 		endpoint_slice_done(&c);
 		return rc;
@@ -177,7 +175,7 @@ void node_done(struct node *n)
 {
 	if (!n)
 		return;
-	meta_done(&n->meta);
+	model_meta_done(&n->meta);
 	free(n->internal_ips);
 	free(n->external_ips);
 	free(n->pod_cidrs);
@@ -191,13 +189,13 @@ int node_copy(const struct node *n, struct node *ret_copy)
 	int rc = 0;
 
 	memset(&c.meta, 0, sizeof(c.meta));
-	copy_meta(&n->meta, &c.meta, &rc);
+	model_copy_meta(&n->meta, &c.meta, &rc);
 	c.internal_ips =
-		copy_array(n->internal_ips, n->n_internal_ips, sizeof(*n->internal_ips), &rc);
+		model_copy_array(n->internal_ips, n->n_internal_ips, sizeof(*n->internal_ips), &rc);
 	c.external_ips =
-		copy_array(n->external_ips, n->n_external_ips, sizeof(*n->external_ips), &rc);
-	c.pod_cidrs = copy_array(n->pod_cidrs, n->n_pod_cidrs, sizeof(*n->pod_cidrs), &rc);
-	c.zone = copy_text(n->zone, &rc);
+		model_copy_array(n->external_ips, n->n_external_ips, sizeof(*n->external_ips), &rc);
+	c.pod_cidrs = model_copy_array(n->pod_cidrs, n->n_pod_cidrs, sizeof(*n->pod_cidrs), &rc);
+	c.zone = model_copy_text(n->zone, &rc);
 	if (rc < 0) {
 		node_done(&c);
 		return rc;
@@ -212,7 +210,7 @@ void service_cidr_done(struct service_cidr *c)
 {
 	if (!c)
 		return;
-	meta_done(&c->meta);
+	model_meta_done(&c->meta);
 	free(c->cidrs);
 	memset(c, 0, sizeof(*c));
 }
@@ -223,8 +221,8 @@ int service_cidr_copy(const struct service_cidr *c, struct service_cidr *ret_cop
 	int rc = 0;
 
 	memset(&copy.meta, 0, sizeof(copy.meta));
-	copy_meta(&c->meta, &copy.meta, &rc);
-	copy.cidrs = copy_array(c->cidrs, c->n_cidrs, sizeof(*c->cidrs), &rc);
+	model_copy_meta(&c->meta, &copy.meta, &rc);
+	copy.cidrs = model_copy_array(c->cidrs, c->n_cidrs, sizeof(*c->cidrs), &rc);
 	if (rc < 0) {
 		service_cidr_done(&copy);
 		return rc;

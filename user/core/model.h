@@ -21,8 +21,22 @@ enum object_kind {
 	OBJECT_ENDPOINT_SLICE,
 	OBJECT_NODE,
 	OBJECT_SERVICE_CIDR,
+	OBJECT_INGRESS, /* from here on: core/model_ingress.h */
+	OBJECT_INGRESS_CLASS,
+	OBJECT_SECRET,
 	OBJECT_KINDS,
 };
+
+/* Sets of kinds: what somebody asks of a source. */
+#define OBJECT_BIT(kind) (1u << (kind))
+#define OBJECTS_ALL      (OBJECT_BIT(OBJECT_KINDS) - 1)
+#define OBJECTS_OF_AGENT                                                  \
+	(OBJECT_BIT(OBJECT_SERVICE) | OBJECT_BIT(OBJECT_ENDPOINT_SLICE) | \
+	 OBJECT_BIT(OBJECT_NODE) | OBJECT_BIT(OBJECT_SERVICE_CIDR))
+#define OBJECTS_OF_PROXY                                                                           \
+	(OBJECT_BIT(OBJECT_SERVICE) | OBJECT_BIT(OBJECT_ENDPOINT_SLICE) |                          \
+	 OBJECT_BIT(OBJECT_NODE) | OBJECT_BIT(OBJECT_INGRESS) | OBJECT_BIT(OBJECT_INGRESS_CLASS) | \
+	 OBJECT_BIT(OBJECT_SECRET))
 
 /* What every object has. */
 struct object_meta {
@@ -140,8 +154,12 @@ int endpoint_slice_copy(const struct endpoint_slice *s, struct endpoint_slice *r
 int node_copy(const struct node *n, struct node *ret_copy);
 int service_cidr_copy(const struct service_cidr *c, struct service_cidr *ret_copy);
 
+struct ingress;
+struct ingress_class;
+struct secret;
+
 /*
- * What a source calls. Everything in one thread, from the loop.
+ * What a source calls. Everything in one thread, from the loop. Functions of kinds that were not asked for may be NULL.
  * put: the object is new or changed (same kind, namespace, name replaces); the callee copies.
  * gone: the object no longer exists.
  * listed: everything of this kind that existed has been put once; nothing is ever deleted before every kind of every
@@ -155,6 +173,9 @@ struct source_sink {
 	void (*put_slice)(void *ctx, const struct endpoint_slice *s);
 	void (*put_node)(void *ctx, const struct node *n);
 	void (*put_service_cidr)(void *ctx, const struct service_cidr *c);
+	void (*put_ingress)(void *ctx, const struct ingress *i);
+	void (*put_ingress_class)(void *ctx, const struct ingress_class *c);
+	void (*put_secret)(void *ctx, const struct secret *s);
 	void (*gone)(void *ctx, enum object_kind kind, const char *namespace, const char *name);
 	void (*listed)(void *ctx, enum object_kind kind);
 	void (*problem)(void *ctx, const char *object, const char *reason);

@@ -468,7 +468,7 @@ void store_free(struct store *store)
 bool store_is_listed(const struct store *store)
 {
 	for (int i = 0; i < OBJECT_KINDS; i++)
-		if (!store->listed[i])
+		if ((OBJECTS_OF_AGENT & OBJECT_BIT(i)) && !store->listed[i])
 			return false;
 	return true;
 }

@@ -18,7 +18,7 @@
  */
 #include "base/buf.h"
 #include "ingress/match.h"
-#include "ingress/model.h"
+#include "core/model_ingress.h"
 
 struct routes;
 

@@ -72,6 +72,7 @@ struct file {
 
 struct catalog {
 	struct source_sink sink;
+	unsigned kinds;
 	struct table entries; /* by "kind/namespace/name" */
 	struct table files;   /* by name */
 	struct entry *touched_entries, **touched_entries_end;
@@ -150,13 +151,15 @@ static void entry_free(void *value)
 	free(entry);
 }
 
-int catalog_new(const struct source_sink *sink, uint64_t seed, struct catalog **ret_catalog)
+int catalog_new(const struct source_sink *sink, unsigned kinds, uint64_t seed,
+		struct catalog **ret_catalog)
 {
 	struct catalog *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
 	c->sink = *sink;
+	c->kinds = kinds;
 	table_init(&c->entries, seed);
 	table_init(&c->files, seed);
 	c->touched_entries_end = &c->touched_entries;
@@ -422,7 +425,7 @@ static int on_object(void *ctx, struct value v, const struct decode_input *input
 static int on_document(void *ctx, struct value root)
 {
 	struct reading *r = ctx;
-	struct decode_input input = { .file = r->file->name };
+	struct decode_input input = { .kinds = r->c->kinds, .file = r->file->name };
 	struct notes notes = { 0 };
 	int rc = decode_each(root, &input, &notes, on_object, r);
 

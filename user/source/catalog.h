@@ -26,8 +26,12 @@ struct catalog_stats {
 	size_t others;  /* of kinds that are not ours: passed over in silence */
 };
 
-/* seed: for the hash tables. The sink is copied; its ctx must outlive the catalog. 0 or -ENOMEM. */
-int catalog_new(const struct source_sink *sink, uint64_t seed, struct catalog **ret_catalog);
+/*
+ * kinds: OBJECT_BIT()s of what the sink is told of. seed: for the hash tables. The sink is copied; its ctx must outlive the
+ * catalog. 0 or -ENOMEM.
+ */
+int catalog_new(const struct source_sink *sink, unsigned kinds, uint64_t seed,
+		struct catalog **ret_catalog);
 /* The sink is told nothing. NULL is fine. */
 void catalog_free(struct catalog *c);
 

@@ -24,6 +24,10 @@ static const struct kind {
 	{ "discovery.k8s.io", "EndpointSlice", OBJECT_ENDPOINT_SLICE, true, 253, decode_slice },
 	{ "networking.k8s.io", "ServiceCIDR", OBJECT_SERVICE_CIDR, false, 253,
 	  decode_service_cidr },
+	{ "networking.k8s.io", "Ingress", OBJECT_INGRESS, true, 253, decode_ingress },
+	{ "networking.k8s.io", "IngressClass", OBJECT_INGRESS_CLASS, false, 253,
+	  decode_ingress_class },
+	{ "", "Secret", OBJECT_SECRET, true, 253, decode_secret },
 };
 
 /* "discovery.k8s.io/v1" is group and version, "v1" a version of the core group. */
@@ -56,6 +60,11 @@ static const char *read_type(struct notes *n, const struct field *root, const ch
 	return implied;
 }
 
+static bool is_wanted(const struct decode_input *input, enum object_kind kind)
+{
+	return !input->kinds || (input->kinds & OBJECT_BIT(kind));
+}
+
 /* *ret_kind is NULL for a kind that is not ours. False: refused. */
 static bool find_kind(struct notes *n, const struct field *root, const struct decode_input *input,
 		      const struct kind **ret_kind)
@@ -71,7 +80,8 @@ static bool find_kind(struct notes *n, const struct field *root, const struct de
 	if (n->refused || !version || !kind)
 		return false;
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(kind, kinds[i].kind) != 0 || !is_group(version, kinds[i].group))
+		if (strcmp(kind, kinds[i].kind) != 0 || !is_group(version, kinds[i].group) ||
+		    !is_wanted(input, kinds[i].object))
 			continue;
 		if (is_v1(version)) {
 			*ret_kind = &kinds[i];

@@ -3,7 +3,8 @@
 #define SOURCE_DECODE_H
 
 /*
- * Values to objects: v1 Service and Node, discovery.k8s.io/v1 EndpointSlice, networking.k8s.io/v1 ServiceCIDR.
+ * Values to objects: v1 Service, Node and Secret, discovery.k8s.io/v1 EndpointSlice, networking.k8s.io/v1 ServiceCIDR, Ingress
+ * and IngressClass.
  *
  * One decoder for manifests and for the API server's answers. What the API server does for its objects is done here
  * for manifests: defaults, refusal of what has no meaning, and a note for a field that nobody reads. Nobody
@@ -14,6 +15,7 @@
 
 struct decode_input {
 	bool from_api;           /* checked and completed by an API server */
+	unsigned kinds;          /* OBJECT_BIT()s: what is ours; 0 for every kind above */
 	const char *api_version; /* of an element of a typed list, which need not say it; or NULL */
 	const char *kind;        /* the same */
 	const char *file;        /* meta.origin becomes "file:line"; NULL for none */

@@ -9,6 +9,7 @@
 /* Fills the object (kind and metadata are there). What it allocated is freed with the object, refused or not. */
 typedef void decode_kind_fn(struct notes *n, const struct field *root, struct object *object);
 decode_kind_fn decode_service, decode_slice, decode_node, decode_service_cidr;
+decode_kind_fn decode_ingress, decode_ingress_class, decode_secret;
 
 /* A label or annotation (map "labels", "annotations") by name; its map goes to *ret_map, which must outlive it. */
 struct field decode_tag(struct notes *n, const struct field *metadata, const char *map,

@@ -58,6 +58,7 @@ struct watched {
 struct dir {
 	struct loop *loop;
 	struct source_sink sink;
+	unsigned kinds;
 	struct catalog *catalog;
 	char *path;
 	char *parent;     /* NULL: none to watch */
@@ -639,7 +640,8 @@ static void say_listed(struct dir *dir)
 	int kind;
 
 	for (kind = 0; kind < OBJECT_KINDS; kind++)
-		dir->sink.listed(dir->sink.ctx, (enum object_kind)kind);
+		if (dir->kinds & OBJECT_BIT(kind))
+			dir->sink.listed(dir->sink.ctx, (enum object_kind)kind);
 	dir->said_listed = true;
 }
 
@@ -743,7 +745,7 @@ static int start(struct dir *dir, const char *path, struct err *err)
 	table_init(&dir->files, seed);
 	rc = set_path(dir, path);
 	if (rc == 0)
-		rc = catalog_new(&dir->sink, seed, &dir->catalog);
+		rc = catalog_new(&dir->sink, dir->kinds, seed, &dir->catalog);
 	if (rc < 0)
 		return err_set(err, rc, "no memory for the folder source");
 	dir->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -763,8 +765,8 @@ static int start(struct dir *dir, const char *path, struct err *err)
 	return rc < 0 ? err_set(err, rc, "folder %s: %s", dir->path, strerrordesc_np(-rc)) : 0;
 }
 
-int dir_new(struct loop *loop, const char *path, const struct source_sink *sink, struct err *err,
-	    struct dir **ret_dir)
+int dir_new(struct loop *loop, const char *path, unsigned kinds, const struct source_sink *sink,
+	    struct err *err, struct dir **ret_dir)
 {
 	struct dir *dir = calloc(1, sizeof(*dir));
 	int rc;
@@ -773,6 +775,7 @@ int dir_new(struct loop *loop, const char *path, const struct source_sink *sink,
 		return err_set(err, -ENOMEM, "no memory for the folder source");
 	dir->loop = loop;
 	dir->sink = *sink;
+	dir->kinds = kinds;
 	dir->fd = dir->inotify = dir->folder_wd = dir->parent_wd = -1;
 	rc = start(dir, path, err);
 	if (rc < 0) {

@@ -27,11 +27,12 @@ struct dir;
 #define DIR_CHECK_NS UINT64_C(30000000000)
 
 /*
- * Opens the folder and calls the sink from the loop: everything that is there, `listed` for every kind, and then each
- * change. The sink is copied; path too. 0 or a negative errno with *err, -ENOENT if there is no such folder.
+ * Opens the folder and calls the sink from the loop: everything of these kinds (OBJECT_BIT()s) that is there, `listed` for
+ * each kind, and then each change. The sink is copied; path too. 0 or a negative errno with *err, -ENOENT if there is no
+ * such folder.
  */
-int dir_new(struct loop *loop, const char *path, const struct source_sink *sink, struct err *err,
-	    struct dir **ret_dir);
+int dir_new(struct loop *loop, const char *path, unsigned kinds, const struct source_sink *sink,
+	    struct err *err, struct dir **ret_dir);
 /* The sink is not called again. NULL is fine. */
 void dir_free(struct dir *dir);
 

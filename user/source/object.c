@@ -23,6 +23,15 @@ void object_done(struct object *object)
 	case OBJECT_SERVICE_CIDR:
 		service_cidr_done(&object->service_cidr);
 		break;
+	case OBJECT_INGRESS:
+		ingress_done(&object->ingress);
+		break;
+	case OBJECT_INGRESS_CLASS:
+		ingress_class_done(&object->ingress_class);
+		break;
+	case OBJECT_SECRET:
+		secret_done(&object->secret);
+		break;
 	case OBJECT_KINDS:
 		break;
 	}
@@ -133,6 +142,72 @@ static bool nodes_equal(const struct node *a, const struct node *b)
 	       cidrs_equal(a->pod_cidrs, a->n_pod_cidrs, b->pod_cidrs, b->n_pod_cidrs);
 }
 
+static bool backends_equal(const struct ingress_backend *a, const struct ingress_backend *b)
+{
+	return text_equal(a->service, b->service) && text_equal(a->port_name, b->port_name) &&
+	       a->port == b->port;
+}
+
+static bool ingress_rules_equal(const struct ingress_rule *a, const struct ingress_rule *b)
+{
+	size_t i;
+
+	if (!text_equal(a->host, b->host) || a->n_paths != b->n_paths)
+		return false;
+	for (i = 0; i < a->n_paths; i++)
+		if (!text_equal(a->paths[i].path, b->paths[i].path) ||
+		    a->paths[i].type != b->paths[i].type ||
+		    !backends_equal(&a->paths[i].backend, &b->paths[i].backend))
+			return false;
+	return true;
+}
+
+static bool annotations_equal(const struct ingress *a, const struct ingress *b)
+{
+	size_t i;
+
+	for (i = 0; a->n_annotations == b->n_annotations && i < a->n_annotations; i++)
+		if (!text_equal(a->annotations[i].name, b->annotations[i].name) ||
+		    !text_equal(a->annotations[i].value, b->annotations[i].value))
+			return false;
+	return a->n_annotations == b->n_annotations;
+}
+
+static bool ingresses_equal(const struct ingress *a, const struct ingress *b)
+{
+	size_t i;
+
+	if (a->created_ns != b->created_ns || !text_equal(a->class_name, b->class_name) ||
+	    a->has_default != b->has_default ||
+	    !backends_equal(&a->default_backend, &b->default_backend) || a->n_rules != b->n_rules ||
+	    a->n_tls != b->n_tls || !annotations_equal(a, b))
+		return false;
+	for (i = 0; i < a->n_rules; i++)
+		if (!ingress_rules_equal(&a->rules[i], &b->rules[i]))
+			return false;
+	for (i = 0; i < a->n_tls; i++)
+		if (!text_equal(a->tls[i].secret, b->tls[i].secret) ||
+		    !words_equal(a->tls[i].hosts, a->tls[i].n_hosts, b->tls[i].hosts,
+				 b->tls[i].n_hosts))
+			return false;
+	return true;
+}
+
+static bool secrets_equal(const struct secret *a, const struct secret *b)
+{
+	size_t i;
+
+	if (!text_equal(a->type, b->type) || a->n_items != b->n_items)
+		return false;
+	for (i = 0; i < a->n_items; i++)
+		if (!text_equal(a->items[i].key, b->items[i].key) ||
+		    a->items[i].len != b->items[i].len ||
+		    (a->items[i].len &&
+		     memcmp(a->items[i].data, b->items[i].data, a->items[i].len) != 0))
+			return false;
+	return true;
+}
+
 bool object_equal(const struct object *a, const struct object *b)
 {
 	if (a->kind != b->kind || !text_equal(a->meta.namespace, b->meta.namespace) ||
@@ -148,6 +223,14 @@ bool object_equal(const struct object *a, const struct object *b)
 	case OBJECT_SERVICE_CIDR:
 		return cidrs_equal(a->service_cidr.cidrs, a->service_cidr.n_cidrs,
 				   b->service_cidr.cidrs, b->service_cidr.n_cidrs);
+	case OBJECT_INGRESS:
+		return ingresses_equal(&a->ingress, &b->ingress);
+	case OBJECT_INGRESS_CLASS:
+		return a->ingress_class.created_ns == b->ingress_class.created_ns &&
+		       a->ingress_class.is_default == b->ingress_class.is_default &&
+		       text_equal(a->ingress_class.controller, b->ingress_class.controller);
+	case OBJECT_SECRET:
+		return secrets_equal(&a->secret, &b->secret);
 	case OBJECT_KINDS:
 		break;
 	}
@@ -169,6 +252,15 @@ void object_put(const struct object *object, const struct source_sink *sink)
 	case OBJECT_SERVICE_CIDR:
 		sink->put_service_cidr(sink->ctx, &object->service_cidr);
 		break;
+	case OBJECT_INGRESS:
+		sink->put_ingress(sink->ctx, &object->ingress);
+		break;
+	case OBJECT_INGRESS_CLASS:
+		sink->put_ingress_class(sink->ctx, &object->ingress_class);
+		break;
+	case OBJECT_SECRET:
+		sink->put_secret(sink->ctx, &object->secret);
+		break;
 	case OBJECT_KINDS:
 		break;
 	}
@@ -177,10 +269,10 @@ void object_put(const struct object *object, const struct source_sink *sink)
 const char *object_kind_name(enum object_kind kind)
 {
 	static const char *const names[OBJECT_KINDS] = {
-		[OBJECT_SERVICE] = "Service",
-		[OBJECT_ENDPOINT_SLICE] = "EndpointSlice",
-		[OBJECT_NODE] = "Node",
-		[OBJECT_SERVICE_CIDR] = "ServiceCIDR",
+		[OBJECT_SERVICE] = "Service", [OBJECT_ENDPOINT_SLICE] = "EndpointSlice",
+		[OBJECT_NODE] = "Node",       [OBJECT_SERVICE_CIDR] = "ServiceCIDR",
+		[OBJECT_INGRESS] = "Ingress", [OBJECT_INGRESS_CLASS] = "IngressClass",
+		[OBJECT_SECRET] = "Secret",
 	};
 
 	return kind < OBJECT_KINDS ? names[kind] : "object";

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "core/model.h"
+#include "core/model_ingress.h"
 
 struct object {
 	enum object_kind kind;
@@ -15,6 +16,9 @@ struct object {
 		struct endpoint_slice slice;
 		struct node node;
 		struct service_cidr service_cidr;
+		struct ingress ingress;
+		struct ingress_class ingress_class;
+		struct secret secret;
 	};
 };
 

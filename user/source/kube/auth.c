@@ -27,7 +27,7 @@
 struct words VEC_OF(char *);
 
 /* A text from a file (path set: read again) or given as it is. */
-struct secret {
+struct kept_file {
 	char *path;
 	char *text; /* NULL: none */
 	size_t len;
@@ -35,7 +35,7 @@ struct secret {
 
 struct auth {
 	char *server, *tls_name;
-	struct secret ca, cert, key, token;
+	struct kept_file ca, cert, key, token;
 	uint64_t token_read_ns, pem_read_ns;
 	struct words argv, env; /* of the plugin, each with a NULL at its end; empty: none */
 	bool exec_due;
@@ -43,7 +43,7 @@ struct auth {
 	uint64_t generation;
 };
 
-static void secret_done(struct secret *s)
+static void kept_file_done(struct kept_file *s)
 {
 	free(s->path);
 	if (s->text)
@@ -64,10 +64,10 @@ void auth_free(struct auth *auth)
 		return;
 	words_free(&auth->argv);
 	words_free(&auth->env);
-	secret_done(&auth->ca);
-	secret_done(&auth->cert);
-	secret_done(&auth->key);
-	secret_done(&auth->token);
+	kept_file_done(&auth->ca);
+	kept_file_done(&auth->cert);
+	kept_file_done(&auth->key);
+	kept_file_done(&auth->token);
 	free(auth->server);
 	free(auth->tls_name);
 	free(auth);
@@ -113,7 +113,7 @@ static bool is_pem(const char *text, size_t len)
 }
 
 /* Takes the text over. True if it is another than before. */
-static bool replace(struct secret *s, char *text, size_t len)
+static bool replace(struct kept_file *s, char *text, size_t len)
 {
 	bool other = !s->text || s->len != len || memcmp(s->text, text, len) != 0;
 
@@ -135,7 +135,7 @@ static void trim(struct buf *buf)
 }
 
 /* 1: read, and another than before; 0: read, the same; -errno: as it was. -EINVAL: not what it should be. */
-static int secret_read(struct secret *s, bool token)
+static int kept_file_read(struct kept_file *s, bool token)
 {
 	struct buf text = { 0 };
 	size_t len;
@@ -159,15 +159,15 @@ static int secret_read(struct secret *s, bool token)
 /* Certificate and key belong together: while one is being replaced, neither is. */
 static bool pair_changed(struct auth *auth)
 {
-	struct secret cert = { .path = auth->cert.path }, key = { .path = auth->key.path };
+	struct kept_file cert = { .path = auth->cert.path }, key = { .path = auth->key.path };
 	bool changed;
 
 	if (!cert.path || !key.path)
 		return false;
-	if (secret_read(&cert, false) < 0 || secret_read(&key, false) < 0) {
+	if (kept_file_read(&cert, false) < 0 || kept_file_read(&key, false) < 0) {
 		cert.path = key.path = NULL;
-		secret_done(&cert);
-		secret_done(&key);
+		kept_file_done(&cert);
+		kept_file_done(&key);
 		return false;
 	}
 	changed = replace(&auth->cert, cert.text, cert.len);
@@ -183,12 +183,13 @@ void auth_refresh(struct auth *auth, uint64_t now_ns, enum auth_when when)
 	if (auth->token.path &&
 	    (when == AUTH_NOW || now_ns - auth->token_read_ns >= TOKEN_AGE_NS)) {
 		auth->token_read_ns = now_ns;
-		(void)secret_read(&auth->token, true); /* if not: the last one may still be good */
+		(void)kept_file_read(&auth->token,
+				     true); /* if not: the last one may still be good */
 	}
 	if (when == AUTH_WHEN_DUE && now_ns - auth->pem_read_ns < PEM_AGE_NS)
 		return;
 	auth->pem_read_ns = now_ns;
-	changed = auth->ca.path && secret_read(&auth->ca, false) > 0;
+	changed = auth->ca.path && kept_file_read(&auth->ca, false) > 0;
 	changed |= pair_changed(auth);
 	auth->generation += changed;
 }
@@ -203,11 +204,11 @@ static int load_pod(struct auth *auth, struct err *err)
 	auth->ca.path = strdup(AUTH_POD_DIR "/ca.crt");
 	if (!auth->token.path || !auth->ca.path)
 		return err_set(err, -ENOMEM, "no memory");
-	rc = secret_read(&auth->token, true);
+	rc = kept_file_read(&auth->token, true);
 	if (rc < 0)
 		return err_set(err, rc, "%s: %s: outside of a pod give --kubeconfig FILE",
 			       auth->token.path, strerrordesc_np(-rc));
-	rc = secret_read(&auth->ca, false);
+	rc = kept_file_read(&auth->ca, false);
 	return rc < 0 ? err_set(err, rc, "%s: %s: it must hold the cluster's authority in PEM form",
 				auth->ca.path, strerrordesc_np(-rc))
 		      : 0;
@@ -288,7 +289,7 @@ static struct value find_named(struct value root, const char *list, const char *
 }
 
 /* PEM from <key>-data, which comes first, or from the file <key>. Neither: 0. */
-static int load_pem(struct kubeconfig *k, struct value map, const char *key, struct secret *s)
+static int load_pem(struct kubeconfig *k, struct value map, const char *key, struct kept_file *s)
 {
 	char data_key[64], what[512];
 	const char *data, *path = value_string(value_get(map, key));
@@ -306,7 +307,7 @@ static int load_pem(struct kubeconfig *k, struct value map, const char *key, str
 	if (!path || !*path)
 		return 0;
 	s->path = resolve(k->path, path);
-	rc = s->path ? secret_read(s, false) : -ENOMEM;
+	rc = s->path ? kept_file_read(s, false) : -ENOMEM;
 	if (rc >= 0)
 		return 0;
 	snprintf(what, sizeof(what), "%s: %s: %s", key, path,
@@ -316,7 +317,7 @@ static int load_pem(struct kubeconfig *k, struct value map, const char *key, str
 
 static int load_token(struct kubeconfig *k, struct value user)
 {
-	struct secret *s = &k->auth->token;
+	struct kept_file *s = &k->auth->token;
 	const char *text = value_string(value_get(user, "token"));
 	const char *path = value_string(value_get(user, "tokenFile"));
 	char what[512];
@@ -324,7 +325,7 @@ static int load_token(struct kubeconfig *k, struct value user)
 
 	if (path && *path) { /* comes first: it is the newer one */
 		s->path = resolve(k->path, path);
-		rc = s->path ? secret_read(s, true) : -ENOMEM;
+		rc = s->path ? kept_file_read(s, true) : -ENOMEM;
 		if (rc >= 0)
 			return 0;
 		snprintf(what, sizeof(what), "tokenFile: %s: %s", path,
@@ -522,7 +523,7 @@ char *const *auth_exec_env(const struct auth *auth)
 	return auth->env.data;
 }
 
-static int take_text(struct secret *s, const char *text, bool *ret_changed)
+static int take_text(struct kept_file *s, const char *text, bool *ret_changed)
 {
 	char *copy = strdup(text);
 
@@ -622,7 +623,7 @@ const char *auth_token(const struct auth *auth)
 	return auth->token.text;
 }
 
-static struct auth_pem pem_of(const struct secret *s)
+static struct auth_pem pem_of(const struct kept_file *s)
 {
 	return (struct auth_pem){ s->text, s->len };
 }

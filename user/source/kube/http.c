@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* GET requests by libcurl on the loop; who is asked, and when a connection is given up. */
+/* Requests by libcurl on the loop; who is asked, and when a connection is given up. */
 /* Must not know what is asked for, nor what the answers mean. */
 #include "source/kube/http.h"
 
@@ -52,6 +52,7 @@ struct kube_transfer {
 	void (*probed)(void *ctx, bool reached); /* of a probe; ops.ctx is its argument */
 	size_t probe_server;
 	bool watchdog;
+	bool sends; /* kube_http_send() */
 	unsigned status;
 	size_t refusal_bytes;
 	char retry_after[64];
@@ -410,7 +411,8 @@ static void finish(struct kube_transfer *t, CURLcode code, bool missed)
 		else
 			http->watchdog = NULL;
 	} else {
-		if (how == KUBE_HTTP_FAILED)
+		/* one slow answer to a write says nothing about the connection: the watchdog looks after that */
+		if (how == KUBE_HTTP_FAILED && !(t->sends && code == CURLE_OPERATION_TIMEDOUT))
 			may_retry = move_on(http, t->pool);
 		t->ops.end(t->ops.ctx, how, may_retry, *t->why ? t->why : curl_easy_strerror(code));
 	}
@@ -450,7 +452,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	struct kube_transfer *t = arg;
 	size_t len = size * n;
 
-	if (t->status != 200) {
+	if (t->status != 200 && !t->sends) {
 		t->refusal_bytes += len;
 		return t->refusal_bytes <= REFUSAL_BYTES_MAX ? len : 0;
 	}
@@ -617,7 +619,7 @@ static struct kube_transfer *transfer_new(void)
 	return t;
 }
 
-/* GET, not yet started. */
+/* A request, GET at first, not yet started. */
 static int prepare(struct kube_http *http, const char *target, bool stream,
 		   struct kube_transfer **ret)
 {
@@ -651,6 +653,44 @@ int kube_http_get(struct kube_http *http, const char *target, bool stream,
 		return rc;
 	t->ops = *ops;
 	rc = start(t, pool);
+	if (rc < 0)
+		transfer_free(t);
+	else
+		*ret_transfer = t;
+	return rc;
+}
+
+static int set_request(struct kube_transfer *t, const struct kube_http_request *request)
+{
+	int rc = 0;
+
+	curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, request->method);
+	curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)KUBE_HTTP_SEND_MS);
+	if (!request->body)
+		return 0;
+	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, request->body);
+	rc = add_header(t, "Content-Type", request->content_type);
+	if (rc == 0)
+		rc = add_header(t, "Expect", ""); /* no 100-continue: bodies are small */
+	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+	return rc;
+}
+
+int kube_http_send(struct kube_http *http, const struct kube_http_request *request,
+		   const struct kube_http_ops *ops, struct kube_transfer **ret_transfer)
+{
+	struct pool *pool = current_pool(http);
+	struct kube_transfer *t;
+	int rc = pool ? prepare(http, request->target, false, &t) : -ENOMEM;
+
+	if (rc < 0)
+		return rc;
+	t->ops = *ops;
+	t->sends = true;
+	rc = set_request(t, request);
+	if (rc == 0)
+		rc = start(t, pool);
 	if (rc < 0)
 		transfer_free(t);
 	else

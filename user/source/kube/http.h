@@ -3,7 +3,7 @@
 #define SOURCE_KUBE_HTTP_H
 
 /*
- * GET requests to API servers, by libcurl on the loop: HTTP/2 where the server has it, TLS 1.2 or later.
+ * Requests to API servers, by libcurl on the loop: HTTP/2 where the server has it, TLS 1.2 or later.
  *
  * One server at a time, the same one as long as it answers. Every 30 s a small request asks whether it still does, on the
  * connection of the others; when 15 s bring no answer, that connection is given up with all that is on it. A hung server
@@ -60,6 +60,19 @@ struct kube_http_ops {
 /* stream: taken uncompressed and without end; else compressed, if the server likes. 0 or a negative errno. */
 int kube_http_get(struct kube_http *http, const char *target, bool stream,
 		  const struct kube_http_ops *ops, struct kube_transfer **ret_transfer);
+struct kube_http_request {
+	const char *method; /* "GET", "POST", "PUT", "PATCH", "DELETE" */
+	const char *target;
+	const char *content_type; /* of the body */
+	const char *body;         /* NULL: none; must live until end() */
+	size_t body_len;
+};
+
+/* One request with one answer, within KUBE_HTTP_SEND_MS; bytes() gets the body of any status. 0 or a negative errno. */
+#define KUBE_HTTP_SEND_MS 15000
+int kube_http_send(struct kube_http *http, const struct kube_http_request *request,
+		   const struct kube_http_ops *ops, struct kube_transfer **ret_transfer);
+
 /* Ends it without a callback; not from within head() and bytes(). NULL is fine. */
 void kube_http_cancel(struct kube_transfer *transfer);
 

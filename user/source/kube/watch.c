@@ -786,19 +786,18 @@ static uint64_t on_refused(struct watch *w, uint64_t now_ns, uint64_t random)
 {
 	bool absent = w->config->optional && !w->following &&
 		      (w->status == 404 || w->status == 403);
+	bool empty = absent || (w->config->guarded && !w->following && w->status == 403);
 
 	w->stats.refusals++;
 	if (w->asked == ASKED_STREAM)
 		w->no_stream_once = true;
 	if (!w->following)
 		unstage_all(w);
-	if (!absent)
-		return backoff(w, now_ns, random);
-	if (!w->listed) {
+	if (empty && !w->listed) {
 		w->listed = true;
 		w->sink.listed(w->sink.ctx, w->config->kind);
 	}
-	return ABSENT_NS + random % ABSENT_NS;
+	return absent ? ABSENT_NS + random % ABSENT_NS : backoff(w, now_ns, random);
 }
 
 static bool on_login(struct watch *w)
@@ -960,6 +959,30 @@ void watch_free(struct watch *w)
 	free(w);
 }
 
+void watch_drop(struct watch *w)
+{
+	struct table_entry *e;
+
+	table_for_each(e, &w->known)
+		forget(w, e->key);
+}
+
+bool watch_has(const struct watch *w, const char *namespace, const char *name)
+{
+	const struct known *known;
+	struct buf key = { 0 };
+
+	buf_printf(&key, "%s/%s", namespace, name);
+	known = key.failed ? NULL : table_get_str(&w->known, buf_str(&key));
+	buf_done(&key);
+	return known && known->put;
+}
+
+bool watch_is_following(const struct watch *w)
+{
+	return w->following;
+}
+
 bool watch_is_listed(const struct watch *w)
 {
 	return w->listed;
@@ -974,4 +997,24 @@ void watch_count(const struct watch *w, struct watch_stats *ret_stats)
 {
 	*ret_stats = w->stats;
 	ret_stats->objects = w->known.len;
+}
+
+void watch_stats_add(struct watch_stats *stats, const struct watch_stats *more)
+{
+	stats->lists += more->lists;
+	stats->streams += more->streams;
+	stats->watches += more->watches;
+	stats->syncs += more->syncs;
+	stats->events += more->events;
+	stats->bookmarks += more->bookmarks;
+	stats->skipped += more->skipped;
+	stats->refused += more->refused;
+	stats->expired += more->expired;
+	stats->refusals += more->refusals;
+	stats->broken += more->broken;
+	stats->cut += more->cut;
+	stats->ended += more->ended;
+	stats->failures += more->failures;
+	stats->objects += more->objects;
+	stats->last_status = more->last_status;
 }

@@ -24,7 +24,8 @@ struct watch;
 
 struct watch_config {
 	enum object_kind kind;
-	bool optional; /* older servers do not know the kind: a 404 or 403 says it is listed */
+	bool optional; /* older servers do not know the kind: a 404 or 403 says it is listed; looked for again after minutes */
+	bool guarded; /* we may not be allowed to see them: a 403 says it is listed; asked again as after any refusal */
 	const char *api_version; /* "discovery.k8s.io/v1" */
 	const char *path;        /* "/apis/discovery.k8s.io/v1/endpointslices" */
 	const char *selector;    /* part of a query, percent-encoded, or "" */
@@ -67,9 +68,16 @@ void watch_end(struct watch *watch, uint64_t now_ns, uint64_t random, enum watch
 /* The server can be reached again: a wait for that ends within 200 ms. */
 void watch_kick(struct watch *watch, uint64_t now_ns, uint64_t random);
 
+/* Nobody wants these any more: the sink hears that all of them are gone. To be freed next. */
+void watch_drop(struct watch *watch);
+/* Does the sink have this object from here? */
+bool watch_has(const struct watch *watch, const char *namespace, const char *name);
+
 /* Puts everything and says `listed` once more: for a sink that lost something. Ends a transfer under way with WATCH_ABORT. */
 void watch_relist(struct watch *watch);
 
+/* Is a list in, so that events count? */
+bool watch_is_following(const struct watch *watch);
 /* Has everything been listed once? Is the last word that there was no answer? */
 bool watch_is_listed(const struct watch *watch);
 bool watch_is_down(const struct watch *watch);
@@ -93,5 +101,7 @@ struct watch_stats {
 	unsigned last_status; /* of the last answer; 0 = none */
 };
 void watch_count(const struct watch *watch, struct watch_stats *ret_stats);
+/* Adds to *stats what `more` counted; last_status is that of `more`. */
+void watch_stats_add(struct watch_stats *stats, const struct watch_stats *more);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Prometheus' text format: families, samples, labels. Pure. */
-#ifndef AGENT_METRICS_TEXT_H
-#define AGENT_METRICS_TEXT_H
+#ifndef BASE_METRICS_TEXT_H
+#define BASE_METRICS_TEXT_H
 
 #include <stdint.h>
 

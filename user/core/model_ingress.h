@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef INGRESS_MODEL_H
-#define INGRESS_MODEL_H
+#ifndef CORE_MODEL_INGRESS_H
+#define CORE_MODEL_INGRESS_H
 
 /*
- * networking.k8s.io/v1 Ingress and IngressClass as plain data: what the API says, not yet judged. Strings are
- * NUL-terminated and owned by the struct that holds them; NULL means "not set".
+ * What an HTTP proxy reads, as plain data: networking.k8s.io/v1 Ingress and IngressClass, v1 Secret. It is what the API says,
+ * not yet judged. Strings are NUL-terminated and owned by the struct that holds them; NULL means "not set".
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,6 +68,24 @@ struct ingress_class {
 	bool is_default;
 };
 
+struct secret_item {
+	char *key;           /* "tls.crt" */
+	unsigned char *data; /* decoded; a NUL follows, which len does not count. NULL with len 0 */
+	size_t len;
+};
+
+struct secret {
+	struct object_meta meta;
+	char *type; /* "kubernetes.io/tls"; "Opaque" where none is said */
+	struct secret_item *items;
+	size_t n_items;
+};
+
+#define SECRET_TLS "kubernetes.io/tls"
+
+/* The item, or NULL. */
+const struct secret_item *secret_find(const struct secret *secret, const char *key);
+
 #define INGRESS_ANNOTATION_CLASS \
 	"kubernetes.io/ingress.class" /* the way before spec.ingressClassName */
 #define INGRESS_NGINX  "nginx.ingress.kubernetes.io/"
@@ -81,5 +99,11 @@ bool ingress_is_true(const char *value);
 /* Frees what the struct owns, not the struct. NULL-safe, works on half-filled zeroed structs. */
 void ingress_done(struct ingress *ingress);
 void ingress_class_done(struct ingress_class *class);
+void secret_done(struct secret *secret); /* its data is overwritten first */
+
+/* Deep copies into zeroed *ret_copy. 0 or -ENOMEM (then *ret_copy is as it was). */
+int ingress_copy(const struct ingress *ingress, struct ingress *ret_copy);
+int ingress_class_copy(const struct ingress_class *class, struct ingress_class *ret_copy);
+int secret_copy(const struct secret *secret, struct secret *ret_copy);
 
 #endif

@@ -1,30 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Opens the source that the options name. */
 /* Must not know what a source does. */
-#include "agent/source.h"
+#include "source/source.h"
 
+#include <errno.h>
 #include <string.h>
 
-#include "agent/metrics_text.h"
+#include "base/metrics_text.h"
 #include "source/dir.h"
-#include "source/kube/kube.h"
 #include "source/object.h"
 
-int source_init(struct loop *loop, const struct config *config, const struct source_sink *sink,
-		struct err *err, struct source *ret_source)
+int source_init(struct loop *loop, const struct source_options *options,
+		const struct source_sink *sink, struct err *err, struct source *ret_source)
 {
-	const struct kube_options kube = {
-		.kubeconfig = config->kubeconfig,
-		.api_servers = config->api_servers,
-		.n_api_servers = config->n_api_servers,
-		.state_dir = config->state_dir,
-		.node_name = config->node_name,
-	};
+	struct kube_options kube = options->kube;
 	struct source source = { 0 };
 	int rc;
 
-	if (config->source_dir)
-		rc = dir_new(loop, config->source_dir, sink, err, &source.dir);
+	kube.kinds = options->kinds;
+	if (options->dir)
+		rc = dir_new(loop, options->dir, options->kinds, sink, err, &source.dir);
 	else
 		rc = kube_new(loop, &kube, sink, err, &source.kube);
 	if (rc == 0)
@@ -45,6 +40,19 @@ void source_relist(struct source *source)
 		dir_relist(source->dir);
 	if (source->kube)
 		kube_relist(source->kube);
+}
+
+int source_set_secrets(struct source *source, const struct kube_secret *wanted, size_t n)
+{
+	return source->kube ? kube_set_secrets(source->kube, wanted, n) : 0;
+}
+
+int source_send(struct source *source, const struct kube_http_request *request, kube_answer_fn *fn,
+		void *ctx, struct kube_send **ret_send)
+{
+	if (!source->kube)
+		return -EOPNOTSUPP;
+	return kube_send(source->kube, request, fn, ctx, ret_send);
 }
 
 /* ---- metrics ---------------------------------------------------------------------------------------- */
@@ -90,6 +98,9 @@ void source_write_metrics(const struct source *source, struct buf *out)
 		metrics_family(out, counters[i].name, "counter", counters[i].help);
 		for (int kind = 0; kind < OBJECT_KINDS; kind++) {
 			uint64_t value;
+
+			if (!(kube_kinds(source->kube) & OBJECT_BIT(kind)))
+				continue;
 
 			memcpy(&value, (const char *)&stats.watches[kind] + counters[i].offset,
 			       sizeof(value));

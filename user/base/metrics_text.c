@@ -3,7 +3,7 @@
  * Writes Prometheus' text format. Pure.
  * Must not know which metrics there are.
  */
-#include "agent/metrics_text.h"
+#include "base/metrics_text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

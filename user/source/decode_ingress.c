@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Turns values into Ingress and IngressClass. */
-/* Must not know which parser made the values, what other objects there are, or what annotations mean. */
-#include "ingress/decode.h"
+/* The fields of networking.k8s.io/v1 Ingress and IngressClass. */
+/* Must not know what other objects there are, or what annotations mean. */
+#include "source/decode_read.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "source/decode_read.h"
+#include "core/model_ingress.h"
 
 static void read_backend_port(struct notes *n, const struct field *service,
 			      struct ingress_backend *b)
@@ -158,81 +157,43 @@ static void read_annotations(struct notes *n, const struct field *metadata, stru
 	}
 }
 
-static void read_meta(struct notes *n, const struct field *root, bool namespaced,
-		      struct object_meta *meta, int64_t *ret_created_ns)
-{
-	struct field metadata = field_get(root, "metadata"), name = field_get(&metadata, "name");
-	struct field namespace = field_get(&metadata, "namespace"),
-		     uid = field_get(&metadata, "uid");
-	struct field created = field_get(&metadata, "creationTimestamp");
-
-	if (!field_is_map(n, &metadata) || !field_is_set(&name)) {
-		note_refusal(n, &name, "is missing: give the object a name");
-		return;
-	}
-	meta->name = field_strdup(n, &name);
-	meta->namespace = namespaced && field_is_set(&namespace)
-				  ? field_strdup(n, &namespace)
-				  : notes_strdup(n, namespaced ? "default" : "");
-	meta->uid = n->from_api ? field_strdup(n, &uid) : NULL;
-	*ret_created_ns = field_time(n, &created);
-}
-
-static int verdict(const struct notes *n)
-{
-	return n->no_memory ? -ENOMEM : n->refused ? -EINVAL : 0;
-}
-
-int ingress_decode(struct value v, struct notes *n, struct ingress *ret_ingress)
+void decode_ingress(struct notes *n, const struct field *root, struct object *object)
 {
 	static const char *const known[] = { "defaultBackend", "ingressClassName", "rules", "tls",
 					     NULL };
-	struct field root = { .value = v }, spec = field_get(&root, "spec");
-	struct field metadata = field_get(&root, "metadata"),
-		     class = field_get(&spec, "ingressClassName");
+	struct ingress *ingress = &object->ingress;
+	struct field metadata = field_get(root, "metadata"), spec = field_get(root, "spec");
+	struct field created = field_get(&metadata, "creationTimestamp");
+	struct field class = field_get(&spec, "ingressClassName");
 	struct field backend = field_get(&spec, "defaultBackend");
-	struct ingress ingress = { 0 };
-	int rc;
 
-	notes_reset(n);
-	read_meta(n, &root, true, &ingress.meta, &ingress.created_ns);
-	read_annotations(n, &metadata, &ingress);
-	if (field_is_map(n, &spec)) {
-		field_check_names(n, &spec, known);
-		ingress.class_name = field_strdup(n, &class);
-		ingress.has_default = field_is_set(&backend);
-		if (ingress.has_default)
-			read_backend(n, &backend, &ingress.default_backend);
-		read_rules(n, &spec, &ingress);
-		read_tls(n, &spec, &ingress);
-	}
-	rc = verdict(n);
-	if (rc)
-		ingress_done(&ingress);
-	else
-		*ret_ingress = ingress;
-	return rc;
+	ingress->created_ns = field_time(n, &created);
+	read_annotations(n, &metadata, ingress);
+	if (!field_is_map(n, &spec))
+		return;
+	field_check_names(n, &spec, known);
+	ingress->class_name = field_strdup(n, &class);
+	ingress->has_default = field_is_set(&backend);
+	if (ingress->has_default)
+		read_backend(n, &backend, &ingress->default_backend);
+	read_rules(n, &spec, ingress);
+	read_tls(n, &spec, ingress);
 }
 
-int ingress_class_decode(struct value v, struct notes *n, struct ingress_class *ret_class)
+void decode_ingress_class(struct notes *n, const struct field *root, struct object *object)
 {
-	struct field root = { .value = v }, spec = field_get(&root, "spec"), annotations;
-	struct field metadata = field_get(&root, "metadata"),
-		     controller = field_get(&spec, "controller");
-	struct field mark;
-	struct ingress_class class = { 0 };
-	int rc;
+	static const char *const known[] = { "controller", "parameters", NULL };
+	struct ingress_class *class = &object->ingress_class;
+	struct field metadata = field_get(root, "metadata"), spec = field_get(root, "spec");
+	struct field created = field_get(&metadata, "creationTimestamp"), annotations;
+	struct field mark = decode_tag(n, &metadata, "annotations",
+				       "ingressclass.kubernetes.io/is-default-class", &annotations);
+	struct field controller = field_get(&spec, "controller");
 
-	notes_reset(n);
-	read_meta(n, &root, false, &class.meta, &class.created_ns);
-	annotations = field_get(&metadata, "annotations");
-	mark = field_get(&annotations, "ingressclass.kubernetes.io/is-default-class");
-	class.is_default = ingress_is_true(field_string(n, &mark));
-	class.controller = field_strdup(n, &controller);
-	rc = verdict(n);
-	if (rc)
-		ingress_class_done(&class);
-	else
-		*ret_class = class;
-	return rc;
+	class->created_ns = field_time(n, &created);
+	class->is_default = ingress_is_true(field_string(n, &mark));
+	if (!field_is_map(n, &spec))
+		return;
+	field_check_names(n, &spec, known);
+	class->controller = field_strdup(n, &controller);
 }
