@@ -3,21 +3,42 @@
 #define INGRESS_GATE_H
 
 /*
- * What an Ingress's annotations mean for one request, in the order in which they count: source ranges, rate and connection limits,
- * redirects, CORS preflight, client certificate, basic authentication, external authentication, canary, body size, affinity.
- * Pure: a request in, a decision out; clock and randomness come from the caller.
+ * What an Ingress's annotations mean for one request, in the order in which they count: redirects (to TLS, to or from www, app-root,
+ * permanent ones), source ranges, rate and connection limits, CORS preflight, client certificate, basic authentication, external
+ * authentication, canary, body size, affinity. Pure but for the counters of struct gate: a request in, a decision out; clock and
+ * randomness come from the caller.
+ *
+ *	gate_check()      GATE_ASK: send gate_ask() to rule->ask, then gate_answered() with what came
+ *	upstream_take()   with result.pick
+ *	gate_cookie()     once the origin is known: a Set-Cookie for the client, or none
+ *	gate_leave()      when the exchange is over, always
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "core/address.h"
 #include "ingress/http1.h"
 #include "ingress/rule.h"
 #include "ingress/upstream.h"
 
+/* What all threads count together: rates, passwords that were found right. One a process. */
+struct gate;
+
+struct gate_settings {
+	uint64_t seed;       /* random: of hash tables that clients choose the keys of */
+	uint16_t https_port; /* in redirects, if it is not 443; 0: 443 */
+	uint64_t body_max;   /* of requests whose Ingress says nothing; bytes, 0: no limit */
+	enum upstream_near near;
+};
+
+int gate_new(const struct gate_settings *settings, struct gate **ret_gate); /* 0 or -ENOMEM */
+void gate_free(struct gate *gate);                                          /* NULL is fine */
+
 struct gate_request {
+	struct gate *gate;
 	const struct http1_head *head;
 	const char *bytes;
 	const char *path; /* in the matched form */
@@ -26,37 +47,60 @@ struct gate_request {
 		client; /* believed: of the peer, the PROXY protocol or a trusted X-Forwarded-For */
 	bool tls;       /* believed: of the connection, or a trusted X-Forwarded-Proto */
 	const char *client_cert_problem; /* NULL: verified, or none was asked for */
-	uint64_t now_ns;                 /* CLOCK_MONOTONIC */
-	int64_t now_s;                   /* Unix time */
+	bool has_client_cert;
+	const char *client_cert_subject, *client_cert_issuer; /* RFC 2253; NULL without one */
+	const char *client_cert_pem; /* percent-encoded; NULL without one */
+	uint64_t now_ns;             /* CLOCK_MONOTONIC */
+	int64_t now_s;               /* Unix time */
 	uint32_t random;
 	struct arena *arena; /* results live there */
 };
 
 enum gate_verdict {
 	GATE_PASS,
-	GATE_ANSWER, /* with status, set and body */
-	GATE_ASK, /* external authentication: ask policy's URL first, then gate_check() again with its answer */
+	GATE_ANSWER, /* with status, answer_set, response_set and body */
+	GATE_ASK,    /* external authentication: gate_ask(), then gate_answered() */
+};
+
+#define GATE_SETS 48 /* fields that a gate sets, at most */
+
+struct gate_sets {
+	struct http1_set *set; /* in the arena */
+	size_t n;
 };
 
 struct gate_result {
-	struct rule *rule; /* the one that counts from here on (a canary's, maybe); borrowed */
+	struct rule *
+		rule; /* the one that counts from here on (a canary's, maybe); borrowed from the given one */
 	unsigned status;
-	const struct http1_set *answer_set; /* fields of our answer */
-	size_t n_answer_set;
-	const char *body;
+	struct gate_sets answer_set; /* of our answer: Location, WWW-Authenticate, Retry-After … */
+	const char *body;            /* of our answer; NULL: as pages of errors are */
 	size_t body_len;
-	const struct http1_set *request_set; /* fields for the origin */
-	size_t n_request_set;
-	const struct http1_set
-		*response_set; /* fields for the client: CORS, HSTS, cookies, custom ones */
-	size_t n_response_set;
-	struct upstream_pick pick; /* choice, hash, sticky */
+	struct gate_sets request_set; /* for the origin */
+	struct gate_sets
+		response_set; /* for the client, in every answer: CORS, HSTS, cookies, custom ones */
+	struct upstream_pick pick; /* choice, near, hash, sticky, random, now_ns */
 	uint64_t body_max;         /* bytes; UINT64_MAX: no limit */
 	const char *reason;        /* why it is an answer: for the log */
+	void *held;                /* of a connection limit; given back by gate_leave() */
 };
 
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM. *ret_result is to be given to gate_leave() in any case. */
 int gate_check(const struct gate_request *request, struct rule *rule,
 	       enum gate_verdict *ret_verdict, struct gate_result *ret_result);
+
+/* Appends the head of the request to the authentication service: text of HTTP/1.1, without a body. 0 or -ENOMEM. */
+int gate_ask(const struct gate_request *request, const struct rule *rule, struct buf *out);
+
+/* Its answer's head; NULL: there was none (answered 503). *result as gate_check() left it. Never GATE_ASK. 0 or -ENOMEM. */
+int gate_answered(const struct gate_request *request, struct rule *rule,
+		  const struct http1_head *answer, const char *bytes,
+		  enum gate_verdict *ret_verdict, struct gate_result *result);
+
+/* The value of Set-Cookie that keeps the client at this origin; NULL: it has that cookie, or is not to be kept. */
+const char *gate_cookie(const struct gate_request *request, const struct gate_result *result,
+			const struct origin *origin);
+
+void gate_leave(struct gate *gate, struct gate_result *result);
 
 #endif

@@ -4,25 +4,28 @@
 
 /*
  * What a request needs of the configuration: a rule. And the snapshot it is found in. Both immutable and counted (atomics), to be
- * held and dropped by any thread.
+ * held and dropped by any thread. Rules are shared between snapshots: one that nothing has changed for stays the same object.
  */
 #include <stddef.h>
 
+#include "ingress/policy.h"
 #include "ingress/routes.h"
 
 struct match_work;
-struct policy;
 struct upstream;
 
+/* Lives exactly as long as its route, whose count it shares. */
 struct rule {
-	_Atomic unsigned refs;
-	const struct route *route;   /* owned by the rule */
+	struct route *route;
 	const struct policy *policy; /* of the Ingress; counted */
 	struct upstream *
 		upstream; /* counted; NULL: no such Service or port (503), or no Service at all (404) */
-	struct rule *canary; /* counted, or NULL */
-	unsigned stats;      /* index of its counters */
+	struct upstream *ask; /* counted: who is asked for external authentication, or NULL */
+	unsigned stats;       /* index of its counters */
 };
+
+/* The rule of a route's canary, or NULL; borrowed. */
+struct rule *rule_canary(const struct rule *rule);
 
 struct snapshot;
 
