@@ -16,7 +16,7 @@
 
 #include "base/buf.h"
 #include "core/address.h"
-#include "ingress/model.h"
+#include "core/model_ingress.h"
 #include "ingress/upstream.h"
 
 struct auth_users;

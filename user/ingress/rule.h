@@ -16,7 +16,7 @@ struct upstream;
 
 /* Lives exactly as long as its route, whose count it shares. */
 struct rule {
-	struct route *route;
+	const struct route *route;
 	const struct policy *policy; /* of the Ingress; counted */
 	struct upstream *
 		upstream; /* counted; NULL: no such Service or port (503), or no Service at all (404) */
