@@ -76,6 +76,8 @@ struct certs_secret {
 	size_t crt_len;
 	const char *key; /* tls.key: PEM, not encrypted */
 	size_t key_len;
+	uint64_t
+		tag; /* of this content, of the caller's choice: the same tag is not read again; 0: content is compared */
 };
 
 /* auth-tls-*; borrowed for the call. */

@@ -32,7 +32,7 @@ struct tls_settings {
 
 /* One for a process; used by any thread. 0; -ENOMEM; -EIO with a sentence. */
 int tls_new(const struct tls_settings *settings, struct tls **ret_tls, struct err *err);
-void tls_free(struct tls *tls); /* NULL is fine; connections live on */
+void tls_free(struct tls *tls); /* after the last connection; NULL is fine */
 
 /* An SSL for an accepted socket; SSL_free() ends it. NULL: out of memory. */
 struct ssl_st *tls_accept(struct tls *tls, int fd, void *arg);
