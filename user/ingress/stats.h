@@ -9,6 +9,7 @@
  * counts where it belongs. Slots of equal labels are one; a slot that nobody holds any more may be given to other labels, which begin
  * at zero.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ingress/record.h"
