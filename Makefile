@@ -71,6 +71,9 @@ DEPS_ubuntu := linux-tools-common linux-tools-generic libclang-rt-18-dev
 # Only `make vm` needs these.
 DEPS_vm := qemu-system-x86 busybox-static cpio xz-utils debian-archive-keyring
 
+# Only `make bench` needs these: what sluice-proxy is measured beside, and clients.
+DEPS_bench := nginx haproxy wrk nghttp2-client
+
 # pkg-config modules of each group, as module:package, so that a missing one can be named with its package.
 MODULES := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcjson:libcjson-dev \
 	libmnl:libmnl-dev libmicrohttpd:libmicrohttpd-dev libcurl:libcurl4-openssl-dev libpcre2-8:libpcre2-dev \
@@ -142,8 +145,8 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 
 # ----------------------------------------------------------------------------------------------------- goals
 
-.PHONY: all bpf deps deps-vm help clean install uninstall format format-check lint lint-layers vmlinux demo \
-	test test-unit test-abi test-fuzz test-prog test-kube test-e2e test-programs vm bench
+.PHONY: all bpf deps deps-vm deps-bench help clean install uninstall format format-check lint lint-layers vmlinux demo \
+	test test-unit test-abi test-fuzz test-prog test-kube test-e2e test-programs vm bench bench-ingress
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
 
@@ -196,6 +199,9 @@ deps: ## install the packages that are missing (Debian 12, Ubuntu 24.04)
 	$(Q)$(if $(filter skip,$(DEPS)),:,sh -c "$$deps_script")
 deps-vm: ## install what only `make vm` needs: an emulator, a guest's shell
 	$(Q)$(if $(filter skip,$(DEPS)),:,want="$(DEPS_vm)" sh -c "$$deps_script")
+
+deps-bench: ## install what only `make bench` needs: nginx, haproxy, load generators
+	$(Q)$(if $(filter skip,$(DEPS)),:,want="$(DEPS_bench)" sh -c "$$deps_script")
 
 # Names what is missing with its package, once per change of the Makefile; everything built waits for it.
 $(O)/.tools: Makefile
@@ -351,8 +357,16 @@ $(B)/demo/%: deploy/demo/%.c $(O)/.flags | $(O)/.tools
 
 # Measurements: slbench (everything without traffic), its generators, and nb (the traffic).
 BENCH_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/nb.c %.bpf.c,$(wildcard tests/bench/*.c)))
-.PHONY: bench-programs
-bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/generate.bpf.o $(O)/bench/empty.bpf.o
+.PHONY: bench-programs bench-ingress-programs
+bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/generate.bpf.o $(O)/bench/empty.bpf.o bench-ingress-programs
+
+# The ingress proxy beside others: origin and clients, each of one file and what it names.
+fast_link_of = $(patsubst %.c,$(O)/obj/%.o,$(call tag_of,link,$(1)))
+BENCH_INGRESS := $(patsubst tests/bench/ingress/%.c,$(O)/bench/%,$(sort $(wildcard tests/bench/ingress/*.c)))
+bench-ingress-programs: $(BENCH_INGRESS)
+$(BENCH_INGRESS): $(O)/bench/%: $(O)/obj/tests/bench/ingress/%.o $$(call fast_link_of,tests/bench/ingress/$$*.c)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call libs_of,tests/bench/ingress/$*.c)
 
 $(O)/bench/slbench: $(BENCH_OBJS) $(LIBS_agent:%=$(O)/lib%.a)
 	$(call say,LD,$@)
@@ -411,16 +425,19 @@ test-kube: all $(KUBE_PROGRAMS) ## against a real API server; root
 vm: deps deps-vm ## load and packet tests on the kernel matrix, in qemu
 	$(Q)$(MAKE) all test-programs
 	$(Q)$(TEST_ENV) tests/vm/run
-bench: deps ## measurements; ratios, never part of a test (QUICK=1: under two minutes; root)
+bench: deps deps-bench ## measurements; ratios, never part of a test (QUICK=1: a smoke run; root)
 	$(Q)$(MAKE) all bench-programs
 	$(Q)$(TEST_ENV) tests/bench/run $(O)/bench
+bench-ingress: deps deps-bench ## the part of it that has sluice-proxy beside nginx and haproxy; root
+	$(Q)$(MAKE) all bench-ingress-programs
+	$(Q)ONLY=ingress $(TEST_ENV) tests/bench/run $(O)/bench
 demo: deps ## balance real requests over three pods, in namespaces of its own; root
 	$(Q)$(MAKE) all $(TRAFFIC)
 	$(Q)$(TEST_ENV) deploy/demo/run
 
 # ---------------------------------------------------------------------------------------------- code quality
 
-C_FILES := $(sort $(wildcard include/*.h bpf/*.[ch] user/*/*.[ch] user/*/*/*.[ch] tests/*/*.[ch]))
+C_FILES := $(sort $(wildcard include/*.h bpf/*.[ch] user/*/*.[ch] user/*/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch]))
 SCRIPTS := $(sort $(wildcard .ci/run tests/run tests/*/run tests/vm/init tests/vm/kernels tests/vm/test_traffic tests/*/*.sh tests/*/*.bats tests/*/*.bash deploy/*/run deploy/*/*.sh))
 
 format: ## rewrite the C files as .clang-format says

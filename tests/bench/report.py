@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a readable table of the raw data in a folder (ns.raw, gc.raw, control.raw, traffic.raw).
+"""Makes a readable table of the raw data in a folder (ns.raw, gc.raw, control.raw, traffic.raw, ingress.raw).
 
     report.py FOLDER
 
@@ -11,6 +11,8 @@ import random
 import statistics
 import sys
 from collections import defaultdict
+
+from ingress import table
 
 MOVED_MAX = 0.15
 RESAMPLES = 1000
@@ -213,6 +215,7 @@ def main():
     report_plain(rows(folder, "gc.raw"), "gc", "garbage collection in the kernel (live: every flow lives; over: every flow is over)")
     report_plain(rows(folder, "control.raw"), "control", "control plane: 10,000 services × 5 endpoints (folder: as YAML, 20 files)")
     report_traffic(rows(folder, "traffic.raw"))
+    table.report(rows(folder, "ingress.raw"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,3 @@
+-- One MiB up, with Content-Length.
+wrk.method = "POST"
+wrk.body = string.rep("x", 1048576)
