@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Any bytes as a path (up to a line break): what is matched is stable, and no rewriting makes a target
 // that would end its line, climb, or be read as something else.
-/* link: user/ingress/path.c user/ingress/routes.c user/ingress/routes_host.c user/ingress/class.c */
-/* link: user/ingress/model.c user/ingress/match.c user/ingress/http1.c user/ingress/http1_write.c */
+/* link: user/ingress/path.c user/ingress/routes.c user/ingress/routes_make.c user/ingress/routes_host.c */
+/* link: user/ingress/route.c user/ingress/class.c user/ingress/setting.c */
+/* link: user/core/model.c user/core/model_ingress.c user/core/address.c user/ingress/match.c user/ingress/http1.c user/ingress/http1_write.c */
 /* link: user/base/arena.c user/base/buf.c user/base/table.c */
 /* libs: pcre2-8 */
 #include <errno.h>
@@ -40,9 +41,7 @@ static struct routes *make_routes(void)
 					       { (char *)"c", &paths[2], 1 } };
 	static struct ingress ingresses[3];
 	const struct ingress *list[3];
-	struct routes_input in = {
-		.ingresses = list, .n_ingresses = 3, .controller = "", .take_classless = true
-	};
+	struct routes_input in = { .ingresses = list, .n_ingresses = 3, .take_classless = true };
 	struct routes *routes = NULL;
 
 	for (int i = 0; i < 3; i++) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // From Ingresses and a request to the Service and the target: hosts, paths, precedence, expressions, rewriting.
-/* link: user/ingress/routes.c user/ingress/routes_host.c user/ingress/class.c */
+/* link: user/ingress/routes.c user/ingress/routes_make.c user/ingress/routes_host.c user/ingress/route.c */
+/* link: user/ingress/class.c user/ingress/setting.c */
 /* link: user/ingress/match.c user/ingress/path.c user/ingress/http1.c */
 /* link: user/source/decode_ingress.c user/source/decode_secret.c */
 /* link: user/source/decode_read.c user/source/decode.c user/source/decode_service.c */
@@ -26,6 +27,8 @@
 #include "unit/failmalloc.h"
 
 #define CONTROLLER "sluice.dev/ingress"
+
+static const char *const controllers = CONTROLLER;
 
 /* ---- a world of Ingresses -------------------------------------------------------------------------------------- */
 
@@ -84,7 +87,8 @@ static void build(struct world *w)
 				   .n_ingresses = w->ingresses.len,
 				   .classes = (const struct ingress_class *const *)w->classes.data,
 				   .n_classes = w->classes.len,
-				   .controller = CONTROLLER,
+				   .controllers = &controllers,
+				   .n_controllers = 1,
 				   .take_default = w->take_default,
 				   .take_classless = w->take_classless,
 				   .note = on_note,
@@ -94,7 +98,7 @@ static void build(struct world *w)
 		w->work = match_work_new();
 	assert_non_null(w->work);
 	buf_reset(&w->notes);
-	routes_free(w->routes);
+	routes_drop(w->routes);
 	w->routes = NULL;
 	assert_int_equal(routes_build(&in, &w->routes), 0);
 	/* The snapshot owns what it needs: nothing of the models may be looked at from here on. */
@@ -120,7 +124,7 @@ static void drop_models(struct world *w)
 static void world_done(struct world *w)
 {
 	drop_models(w);
-	routes_free(w->routes);
+	routes_drop(w->routes);
 	match_work_free(w->work);
 	buf_done(&w->notes);
 }
@@ -573,6 +577,193 @@ TEST(canaries_hang_on_their_twins)
 	world_done(&w);
 }
 
+TEST(an_alias_leads_to_the_same_host)
+{
+	struct world w = WORLD("d/i@1 server-alias=b.test,*.C.test,taken.test; a.test /x P x:80",
+			       "d/j@2 server-alias=b.test,a*b; taken.test / P t:80");
+
+	expect(&w, "a.test/x", "x");
+	expect(&w, "B.test/x/y", "x");
+	expect(&w, "n.c.test/x", "x");
+	expect(&w, "b.test/y", "");
+	expect(&w, "taken.test/x", "t");
+	expect_note(&w, "d/i loser: server-alias \"taken.test\": another Ingress has this host");
+	expect_note(&w, "d/j loser: server-alias \"b.test\"");
+	expect_note(&w, "d/j refused: server-alias \"a*b\" is not served");
+	world_done(&w);
+}
+
+static const char *redirect_of(struct world *w, const char *host)
+{
+	const struct route *route;
+	int rc = routes_find(w->routes, w->work, host, strlen(host), "/p", 2, &route);
+
+	return rc == 0 && route->redirect_host ? route->redirect_host : "";
+}
+
+TEST(from_or_to_www_unless_somebody_is_there)
+{
+	struct world w =
+		WORLD("d/i@1 from-to-www-redirect=true; a.test / P a:80; www.b.test / P b:80;"
+		      " c.test / P c:80; *.w.test / P w:80; - / P any:80",
+		      "d/j@2; www.c.test / P wwwc:80");
+
+	assert_string_equal(redirect_of(&w, "www.a.test"), "a.test");
+	assert_string_equal(redirect_of(&w, "B.TEST"), "www.b.test");
+	assert_string_equal(redirect_of(&w, "a.test"), "");
+	expect(&w, "a.test/", "a");
+	expect(&w, "www.c.test/", "wwwc");
+	expect(&w, "www.x.test/", "any");
+	world_done(&w);
+}
+
+/* Is the route of "h/p" one of a host with TLS? */
+static bool has_tls(struct world *w, const char *host)
+{
+	const struct route *route = NULL;
+
+	assert_int_equal(routes_find(w->routes, w->work, host, strlen(host), "/p", 2, &route), 0);
+	return route->tls;
+}
+
+TEST(a_host_with_tls_has_it_for_all_of_its_paths)
+{
+	struct world w = { 0 };
+	struct ingress *in;
+
+	add_class(&w, "ours", CONTROLLER, false, 0);
+	add(&w,
+	    "d/i@1; a.test / P a:80; x.w.test / P w:80; other.test / P o:80; *.v.test / P v:80");
+	add(&w, "d/j@2; a.test /p P p:80; j.test / P j:80; k.test / P k:80");
+	in = w.ingresses.data[0];
+	in->tls = calloc(1, sizeof(*in->tls));
+	in->n_tls = 1;
+	in->tls[0].hosts = calloc(3, sizeof(char *));
+	in->tls[0].hosts[0] = strdup("A.test");
+	in->tls[0].hosts[1] = strdup("*.w.test");
+	in->tls[0].hosts[2] = strdup("k.test");
+	in->tls[0].n_hosts = 3;
+	build(&w);
+	assert_true(has_tls(&w, "a.test")); /* of d/j: it belongs to the host */
+	assert_true(has_tls(&w, "x.w.test"));
+	assert_false(has_tls(&w, "other.test"));
+	assert_false(has_tls(&w, "n.v.test"));
+	assert_false(has_tls(&w, "k.test")); /* d/i has no rule for it */
+	/* Without hosts it is for all of the Ingress's. */
+	in->tls[0].n_hosts = 0;
+	build(&w);
+	assert_true(has_tls(&w, "other.test"));
+	assert_true(has_tls(&w, "n.v.test"));
+	assert_false(has_tls(&w, "j.test"));
+	in->tls[0].n_hosts = 3;
+	world_done(&w);
+}
+
+/* ---- one version after another ------------------------------------------------------------------------------- */
+
+static unsigned attached, detached;
+
+static struct rule *on_attach(void *ctx, size_t source, struct route *route)
+{
+	const struct world *w = ctx;
+
+	assert_string_equal(w->ingresses.data[source]->meta.name, route->ingress);
+	attached++;
+	return malloc(1);
+}
+
+static void on_detach(struct rule *rule)
+{
+	free(rule);
+	detached++;
+}
+
+static const struct route *find(struct routes *routes, struct match_work *work, const char *host)
+{
+	const struct route *route = NULL;
+
+	if (routes_find(routes, work, host, strlen(host), "/a", 2, &route) != 0)
+		return NULL;
+	return route;
+}
+
+static struct routes *make_next(struct routes_maker *maker, struct world *w,
+				const uint64_t *versions)
+{
+	struct routes_input in = { .ingresses = (const struct ingress *const *)w->ingresses.data,
+				   .n_ingresses = w->ingresses.len,
+				   .versions = versions,
+				   .classes = (const struct ingress_class *const *)w->classes.data,
+				   .n_classes = w->classes.len,
+				   .controllers = &controllers,
+				   .n_controllers = 1,
+				   .attach = on_attach,
+				   .detach = on_detach,
+				   .note = on_note,
+				   .ctx = w };
+	struct routes *routes = NULL;
+
+	buf_reset(&w->notes);
+	assert_int_equal(routes_make(maker, &in, &routes), 0);
+	return routes;
+}
+
+TEST(hosts_that_did_not_change_are_the_same_objects)
+{
+	struct world w = { 0 };
+	struct routes_maker *maker;
+	struct routes *one, *two, *three;
+	struct match_work *work = match_work_new();
+	const struct route *a, *b, *held;
+
+	attached = detached = 0;
+	add_class(&w, "ours", CONTROLLER, false, 0);
+	add(&w, "d/i@1; a.test /a P a:80; a.test /a P lost:80");
+	add(&w, "d/j@2 use-regex=true from-to-www-redirect=true; b.test /a I b:80");
+	add(&w, "d/all@3; default all:80");
+	add(&w, "d/can@4 canary=true; a.test /a P c:80");
+	assert_int_equal(routes_maker_new(1, &maker), 0);
+	one = make_next(maker, &w, (uint64_t[]){ 1, 2, 3, 4 });
+	assert_int_equal(attached, 5);
+	a = find(one, work, "a.test");
+	b = find(one, work, "b.test");
+	assert_non_null(a->canary);
+	assert_int_not_equal(w.notes.len, 0);
+	/* d/j changes: only what it says is made again; what is said of the others is said again. */
+	two = make_next(maker, &w, (uint64_t[]){ 1, 5, 3, 4 });
+	assert_int_equal(attached, 7);
+	assert_ptr_equal(find(two, work, "a.test"), a);
+	assert_ptr_not_equal(find(two, work, "b.test"), b);
+	assert_non_null(b->match);
+	assert_ptr_equal(find(two, work, "b.test")->match, b->match); /* compiled once */
+	assert_ptr_equal(find(two, work, "else.test"), find(one, work, "else.test"));
+	expect_note(&w, "d/i loser: host \"a.test\"");
+	/* A request holds what it found, and nothing else. */
+	held = route_hold(b);
+	routes_drop(one);
+	assert_int_equal(detached, 1);
+	assert_string_equal(held->service, "b");
+	route_drop(held);
+	assert_int_equal(detached, 2);
+	/* The canary changes: its twin's host with it. */
+	three = make_next(maker, &w, (uint64_t[]){ 1, 5, 3, 6 });
+	assert_int_equal(attached, 9);
+	assert_string_equal(find(three, work, "a.test")->canary->service, "c");
+	routes_drop(two);
+	assert_int_equal(detached, 4);
+	/* One leaves. */
+	w.ingresses.len = 3;
+	two = make_next(maker, &w, (uint64_t[]){ 1, 5, 3 });
+	w.ingresses.len = 4;
+	assert_null(find(two, work, "a.test")->canary);
+	routes_drop(two);
+	routes_drop(three);
+	routes_maker_free(maker);
+	assert_int_equal(attached, detached);
+	match_work_free(work);
+	world_done(&w);
+}
+
 /* ---- classes ---------------------------------------------------------------------------------------------------- */
 
 static void expect_class(const char *field, const char *annotation, bool take_default,
@@ -676,7 +867,8 @@ TEST(every_allocation_may_fail)
 			.n_ingresses = w.ingresses.len,
 			.classes = (const struct ingress_class *const *)w.classes.data,
 			.n_classes = w.classes.len,
-			.controller = CONTROLLER
+			.controllers = &controllers,
+			.n_controllers = 1
 		};
 		struct routes *routes = NULL;
 		int rc;
@@ -686,7 +878,7 @@ TEST(every_allocation_may_fail)
 		if (!failmalloc_done())
 			n = 0; /* none failed: this is the last */
 		if (rc == 0) { /* or only speed was lost */
-			routes_free(w.routes);
+			routes_drop(w.routes);
 			w.routes = routes;
 			expect(&w, "h/a", "a");
 			expect(&w, "x.w/b", "b");
@@ -866,6 +1058,10 @@ RUN(cmocka_unit_test(paths_are_normalised_once),
     cmocka_unit_test(an_expression_that_cannot_be_compiled_costs_its_path_alone),
     cmocka_unit_test(an_expression_cannot_take_forever),
     cmocka_unit_test(canaries_hang_on_their_twins),
+    cmocka_unit_test(an_alias_leads_to_the_same_host),
+    cmocka_unit_test(from_or_to_www_unless_somebody_is_there),
+    cmocka_unit_test(a_host_with_tls_has_it_for_all_of_its_paths),
+    cmocka_unit_test(hosts_that_did_not_change_are_the_same_objects),
     cmocka_unit_test(class_by_name_default_and_annotation),
     cmocka_unit_test(of_two_default_classes_the_newest_counts),
     cmocka_unit_test(ten_thousand_ingresses), cmocka_unit_test(every_allocation_may_fail),

@@ -14,7 +14,10 @@ static void say(const struct routes_input *in, const struct ingress *ingress, co
 
 static bool is_our_class(const struct routes_input *in, const struct ingress_class *class)
 {
-	return class->controller && strcmp(class->controller, in->controller) == 0;
+	for (size_t i = 0; class->controller && i < in->n_controllers; i++)
+		if (strcmp(class->controller, in->controllers[i]) == 0)
+			return true;
+	return false;
 }
 
 static const struct ingress_class *find(const struct routes_input *in, const char *name)

@@ -6,15 +6,24 @@
 
 #include <errno.h>
 #include <pcre2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/table.h"
 
 #define STEPS_MAX    100000 /* a sane path takes some hundreds; about a millisecond */
 #define DEPTH_MAX    10000
 #define HEAP_MAX_KIB 1024
 
 struct match {
+	_Atomic unsigned refs;
 	pcre2_code *code;
+};
+
+struct match_cache {
+	struct table matches; /* flags as a digit, pattern -> struct match, counted */
 };
 
 struct match_work {
@@ -22,17 +31,18 @@ struct match_work {
 	pcre2_match_context *context;
 };
 
-int match_new(const char *pattern, bool anchored, char *why, size_t size, struct match **ret_match)
+int match_new(const char *pattern, unsigned flags, char *why, size_t size, struct match **ret_match)
 {
-	uint32_t options = PCRE2_CASELESS | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY |
-			   PCRE2_NEVER_BACKSLASH_C | PCRE2_NEVER_UTF;
+	uint32_t options = PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C |
+			   PCRE2_NEVER_UTF;
 	struct match *match = calloc(1, sizeof(*match));
 	PCRE2_SIZE at;
 	int error;
 
 	if (!match)
 		return -ENOMEM;
-	options |= anchored ? PCRE2_ANCHORED : 0;
+	options |= flags & MATCH_ANCHORED ? PCRE2_ANCHORED : 0;
+	options |= flags & MATCH_CASE ? 0 : PCRE2_CASELESS;
 	match->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &error,
 				    &at, NULL);
 	if (!match->code) {
@@ -45,16 +55,80 @@ int match_new(const char *pattern, bool anchored, char *why, size_t size, struct
 	}
 	/* Faster where memory may be made executable; the same answers where not. */
 	(void)pcre2_jit_compile(match->code, PCRE2_JIT_COMPLETE);
+	match->refs = 1;
 	*ret_match = match;
 	return 0;
 }
 
-void match_free(struct match *match)
+struct match *match_hold(struct match *match)
 {
-	if (!match)
+	atomic_fetch_add_explicit(&match->refs, 1, memory_order_relaxed);
+	return match;
+}
+
+void match_drop(struct match *match)
+{
+	if (!match || atomic_fetch_sub(&match->refs, 1) != 1)
 		return;
 	pcre2_code_free(match->code);
 	free(match);
+}
+
+struct match_cache *match_cache_new(uint64_t seed)
+{
+	struct match_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache)
+		table_init(&cache->matches, seed);
+	return cache;
+}
+
+static void drop_value(void *match)
+{
+	match_drop(match);
+}
+
+void match_cache_free(struct match_cache *cache)
+{
+	if (!cache)
+		return;
+	table_done(&cache->matches, drop_value);
+	free(cache);
+}
+
+int match_cache_get(struct match_cache *cache, const char *pattern, unsigned flags, char *why,
+		    size_t size, struct match **ret_match)
+{
+	struct match *match;
+	char *key = NULL;
+	int len = asprintf(&key, "%u%s", flags, pattern), rc = 0;
+
+	if (len < 0)
+		return -ENOMEM;
+	match = table_get(&cache->matches, key, (size_t)len);
+	if (!match) {
+		rc = match_new(pattern, flags, why, size, &match);
+		if (!rc && table_put(&cache->matches, key, (size_t)len, match, NULL) < 0) {
+			match_drop(match);
+			rc = -ENOMEM;
+		}
+	}
+	free(key);
+	if (!rc)
+		*ret_match = match_hold(match);
+	return rc;
+}
+
+void match_cache_sweep(struct match_cache *cache)
+{
+	struct table_entry *entry;
+
+	table_for_each(entry, &cache->matches) {
+		struct match *match = entry->value;
+
+		if (match->refs == 1)
+			match_drop(table_remove(&cache->matches, entry->key, entry->key_len));
+	}
 }
 
 struct match_work *match_work_new(void)

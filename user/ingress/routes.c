@@ -1,27 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Builds the snapshot of hosts and paths from Ingresses, oldest first. */
-/* Must not know requests, Services' endpoints, or what other annotations ask for. */
+/* Builds the snapshot of hosts from Ingresses, oldest first; hosts for which nothing has changed are taken over. */
+/* Must not know requests, paths, Services' endpoints, or what other annotations ask for. */
 #include "ingress/routes.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "ingress/class.h"
 #include "ingress/routes_host.h"
+#include "ingress/setting.h"
 
-#define NGINX(name) INGRESS_NGINX name
+struct routes_maker {
+	struct routes *last; /* counted; NULL: nothing was made yet */
+	struct match_cache *cache;
+};
+
+/* The rules of one host. */
+struct group {
+	const char *redirect_to; /* a host that only sends on */
+	struct VEC_OF(struct routes_part) parts;
+};
 
 struct builder {
 	const struct routes_input *in;
+	struct routes_maker *maker;
 	struct routes *routes;
+	struct arena arena;  /* groups */
 	struct order *order; /* our Ingresses, oldest first */
 	size_t n_order;
-	struct table claims; /* host, type and path -> the route that has it */
-	struct buf key;
+	struct table groups;
 	bool no_memory;
 };
 
@@ -72,337 +84,319 @@ static int take_ours(struct builder *b)
 	return 0;
 }
 
-/* ---- hosts -------------------------------------------------------------------------------------------------- */
-
-static const char *path_of(const struct ingress_path *p)
+bool routes_is_ours(const struct routes_input *input, const struct ingress *ingress)
 {
-	return p->path && *p->path ? p->path : "/";
+	struct routes_input quiet = *input;
+
+	quiet.note = NULL;
+	return class_is_ours(&quiet, ingress);
 }
 
-/* A name, "*." and a name, or nothing; '*' nowhere else. */
-static bool is_host(const char *host)
-{
-	return !*host || (!strchr(host[0] == '*' && host[1] == '.' ? host + 2 : host, '*') &&
-			  (host[0] != '*' || host[2] != '\0') && host[0] != '.' &&
-			  strlen(host) <= ROUTES_HOST_MAX);
-}
+/* ---- who says what about a host ------------------------------------------------------------------------------ */
 
-static struct routes_host *get_host(struct builder *b, const char *name)
+static struct group *add_group(struct builder *b, const char *name)
 {
-	char lower[ROUTES_HOST_MAX + 1];
-	struct routes_host *host;
-	size_t len = strlen(name);
+	struct group *group = arena_new(&b->arena, struct group, 1);
 
-	for (size_t i = 0; i < len; i++)
-		lower[i] = (char)tolower((unsigned char)name[i]);
-	if (len > 1 && lower[len - 1] == '.')
-		len--;
-	lower[len] = '\0';
-	host = table_get(&b->routes->hosts, lower, len);
-	if (host)
-		return host;
-	host = arena_new(&b->routes->arena, struct routes_host, 1);
-	if (!host || !(host->name = arena_strdup(&b->routes->arena, lower)) ||
-	    table_put(&b->routes->hosts, lower, len, host, NULL) < 0) {
+	if (!group || table_put_str(&b->groups, name, group, NULL) < 0) {
 		b->no_memory = true;
 		return NULL;
 	}
-	host->fresh = true;
-	return host;
+	return group;
 }
 
-/* ---- one path ------------------------------------------------------------------------------------------------ */
-
-static const char *copy(struct builder *b, const char *text)
+static struct routes_part part_of(const struct builder *b, const struct order *o,
+				  const struct ingress_rule *rule)
 {
-	const char *out = text ? arena_strdup(&b->routes->arena, text) : NULL;
-
-	b->no_memory |= text && !out;
-	return out;
-}
-
-static struct route *new_route(struct builder *b, const struct order *o, const char *host,
-			       const char *path, enum ingress_path_type type,
-			       const struct ingress_backend *backend)
-{
-	struct route *r = arena_new(&b->routes->arena, struct route, 1);
-
-	if (!r) {
-		b->no_memory = true;
-		return NULL;
-	}
-	r->namespace = copy(b, o->ingress->meta.namespace);
-	r->ingress = copy(b, o->ingress->meta.name);
-	r->host = host;
-	r->path = copy(b, path);
-	r->type = type;
-	r->service = copy(b, backend->service);
-	r->port_name = copy(b, backend->port_name);
-	r->port = backend->port;
-	r->source = o->source;
-	return b->no_memory ? NULL : r;
-}
-
-/* The claim on a path, or NULL and the key left in b->key. */
-static struct route *find_claim(struct builder *b, const char *host, const char *path,
-				enum ingress_path_type type)
-{
-	buf_reset(&b->key);
-	buf_printf(&b->key, "%s %d %s", host, type, path);
-	b->no_memory |= b->key.failed;
-	return b->key.failed ? NULL : table_get(&b->claims, b->key.data, b->key.len);
-}
-
-/* Where nginx would look: a Prefix becomes a folder first, so that "/foo" to "/foo" is a rewrite and "/" to "/" is none. */
-static bool changes(const char *target, const char *path, enum ingress_path_type type)
-{
-	size_t len = strlen(path);
-
-	if (!target || !*target)
-		return false;
-	if (type != INGRESS_PREFIX || path[len - 1] == '/')
-		return strcmp(target, path) != 0;
-	return strlen(target) != len + 1 || strncmp(target, path, len) != 0 || target[len] != '/';
-}
-
-static const char *target_of(const struct ingress *ingress)
-{
-	return ingress_annotation(ingress, NGINX("rewrite-target"));
-}
-
-/* The commonest mistake: everything below the path ends up at one place. */
-static void warn_lost_path(const struct builder *b, const struct ingress *ingress, const char *path)
-{
-	const char *target = target_of(ingress);
-
-	if (!strcmp(path, "/") || strchr(target, '$') || strcmp(target, "/") != 0)
-		return;
-	say(b, ingress, ROUTES_WARNING,
-	    "rewrite-target \"/\" sends %s and all below it to \"/\": to cut %s off instead, use the annotation "
-	    "sluice.dev/strip-prefix: \"true\" without rewrite-target, or path \"%s(/|$)(.*)\" with pathType "
-	    "ImplementationSpecific and rewrite-target \"/$2\"",
-	    path, path, path);
-}
-
-static void add_path(struct builder *b, const struct order *o, struct routes_host *host,
-		     const struct ingress_path *p)
-{
-	const char *path = path_of(p), *target = target_of(o->ingress);
-	struct route *r = find_claim(b, host->name, path, p->type);
-
-	if (r) {
-		say(b, o->ingress, ROUTES_LOSER,
-		    "host \"%s\" path \"%s\": Ingress %s/%s is older and has the same path; change one of them",
-		    host->name, path, r->namespace, r->ingress);
-		return;
-	}
-	r = b->no_memory ? NULL : new_route(b, o, host->name, path, p->type, &p->backend);
-	if (!r)
-		return;
-	if (!r->service)
-		say(b, o->ingress, ROUTES_REFUSED,
-		    "host \"%s\" path \"%s\": the backend is no Service, so the answer is 404; name a Service",
-		    host->name, path);
-	r->strip = ingress_is_true(ingress_annotation(o->ingress, INGRESS_SLUICE "strip-prefix"));
-	if (changes(target, path, p->type)) {
-		r->target = copy(b, target);
-		host->regex = true;
-		warn_lost_path(b, o->ingress, path);
-	}
-	host->regex |= ingress_is_true(ingress_annotation(o->ingress, NGINX("use-regex")));
-	b->no_memory |= table_put(&b->claims, b->key.data, b->key.len, r, NULL) < 0;
-	b->no_memory |= vec_push(&host->routes, r) < 0;
-}
-
-/* ---- one Ingress ---------------------------------------------------------------------------------------------- */
-
-static bool is_canary(const struct ingress *ingress)
-{
-	return ingress_is_true(ingress_annotation(ingress, NGINX("canary")));
-}
-
-static void add_default(struct builder *b, const struct order *o, const char *host,
-			const struct route **slot)
-{
-	if (o->ingress->has_default)
-		*slot = new_route(b, o, host, "", INGRESS_PREFIX, &o->ingress->default_backend);
+	return (struct routes_part){ .ingress = o->ingress,
+				     .rule = rule,
+				     .source = o->source,
+				     .version = b->in->versions ? b->in->versions[o->source] : 0 };
 }
 
 static void add_rule(struct builder *b, const struct order *o, const struct ingress_rule *rule)
 {
 	const char *name = rule->host ? rule->host : "";
-	struct routes_host *host;
+	char lower[ROUTES_HOST_MAX + 1];
+	struct group *group;
 
-	if (!is_host(name)) {
+	if (!routes_host_name(name, lower)) {
 		say(b, o->ingress, ROUTES_REFUSED,
 		    "host \"%.128s\" is not served: write a name, or \"*.\" and a name", name);
 		return;
 	}
-	host = get_host(b, name);
-	if (!host)
-		return;
-	/* The oldest Ingress of a host has its misses. */
-	if (host->fresh)
-		add_default(b, o, host->name, &host->fallback);
-	host->fresh = false;
-	for (size_t i = 0; i < rule->n_paths; i++)
-		add_path(b, o, host, &rule->paths[i]);
+	group = table_get_str(&b->groups, lower);
+	if (!group)
+		group = add_group(b, lower);
+	if (group)
+		b->no_memory |= vec_push(&group->parts, part_of(b, o, rule)) < 0;
 }
 
-static void add_ingress(struct builder *b, const struct order *o)
+/* www.a.test for a.test, and the other way round, unless somebody serves it. */
+static void add_www(struct builder *b, const struct order *o, const struct ingress_rule *rule)
 {
-	const struct ingress *ingress = o->ingress;
+	char lower[ROUTES_HOST_MAX + 1], other[ROUTES_HOST_MAX + 5];
+	struct group *group;
 
-	if (ingress->n_rules == 0 && ingress->has_default) {
-		if (b->routes->fallback)
-			say(b, ingress, ROUTES_LOSER,
-			    "spec.defaultBackend: Ingress %s/%s is older and has the default backend of all hosts",
-			    b->routes->fallback->namespace, b->routes->fallback->ingress);
-		else
-			add_default(b, o, "", &b->routes->fallback);
-	}
-	for (size_t i = 0; i < ingress->n_rules; i++)
-		add_rule(b, o, &ingress->rules[i]);
+	if (!rule->host || !routes_host_name(rule->host, lower) || !*lower || *lower == '*')
+		return;
+	if (strncmp(lower, "www.", 4) == 0)
+		strcpy(other, lower + 4);
+	else
+		snprintf(other, sizeof(other), "www.%s", lower);
+	if (!*other || strlen(other) > ROUTES_HOST_MAX || table_get_str(&b->groups, other))
+		return;
+	group = add_group(b, other);
+	if (!group)
+		return;
+	group->redirect_to = arena_strdup(&b->arena, lower);
+	b->no_memory |= !group->redirect_to || vec_push(&group->parts, part_of(b, o, rule)) < 0;
 }
 
-static void add_canary_path(struct builder *b, const struct order *o, const char *host,
-			    const struct ingress_path *p)
+static void group_rules(struct builder *b)
+{
+	for (size_t i = 0; i < b->n_order && !b->no_memory; i++)
+		for (size_t j = 0; j < b->order[i].ingress->n_rules; j++)
+			add_rule(b, &b->order[i], &b->order[i].ingress->rules[j]);
+	for (size_t i = 0; i < b->n_order && !b->no_memory; i++) {
+		const struct ingress *ingress = b->order[i].ingress;
+
+		if (ingress->n_annotations && setting_is_true(ingress, "from-to-www-redirect"))
+			for (size_t j = 0; j < ingress->n_rules; j++)
+				add_www(b, &b->order[i], &ingress->rules[j]);
+	}
+}
+
+/* ---- hosts ---------------------------------------------------------------------------------------------------- */
+
+static bool is_unchanged(const struct routes_host *host, const struct group *group)
+{
+	const struct route *first = host->routes.len ? host->routes.data[0] : NULL;
+	bool redirects = first && first->redirect_host;
+
+	if (redirects != !!group->redirect_to || host->n_made_of != group->parts.len ||
+	    (redirects && strcmp(first->redirect_host, group->redirect_to) != 0))
+		return false;
+	for (size_t i = 0; i < host->n_made_of; i++)
+		if (!host->made_of[i] || host->made_of[i] != group->parts.data[i].version)
+			return false;
+	return true;
+}
+
+static void say_notes(const struct builder *b, const struct routes_host *host,
+		      const struct group *group)
+{
+	const struct routes_note *note;
+
+	vec_for_each(note, &host->notes)
+		say(b, group->parts.data[note->part].ingress, note->severity, "%s", note->reason);
+}
+
+static void put_host(struct builder *b, const char *name, struct routes_host *host)
+{
+	if (table_put_str(&b->routes->hosts, name, host, NULL) < 0) {
+		routes_host_drop(host);
+		b->no_memory = true;
+	}
+}
+
+static void make_host(struct builder *b, const char *name, const struct group *group)
+{
+	struct routes_host *host = b->maker->last ? table_get_str(&b->maker->last->hosts, name)
+						  : NULL;
+
+	if (host && strcmp(host->name, name) == 0 && is_unchanged(host, group)) {
+		routes_host_hold(host);
+	} else if (routes_host_make(b->in, b->maker->cache, name, group->redirect_to,
+				    group->parts.data, group->parts.len, &host) < 0) {
+		b->no_memory = true;
+		return;
+	}
+	say_notes(b, host, group);
+	put_host(b, name, host);
+}
+
+static void add_alias(struct builder *b, const struct ingress *ingress, const char *alias,
+		      struct routes_host *host)
 {
 	char lower[ROUTES_HOST_MAX + 1];
-	struct route *twin;
-	size_t i;
+	const struct routes_host *there;
 
-	for (i = 0; i < ROUTES_HOST_MAX && host[i]; i++)
-		lower[i] = (char)tolower((unsigned char)host[i]);
-	lower[i] = '\0';
-	twin = find_claim(b, lower, path_of(p), p->type);
-	if (!twin)
-		say(b, o->ingress, ROUTES_REFUSED,
-		    "host \"%s\" path \"%s\": a canary needs another Ingress with the same host, path and pathType",
-		    host, path_of(p));
-	else if (twin->canary)
-		say(b, o->ingress, ROUTES_LOSER,
-		    "host \"%s\" path \"%s\": Ingress %s/%s is its canary already", host,
-		    path_of(p), twin->canary->namespace, twin->canary->ingress);
-	else
-		twin->canary = new_route(b, o, twin->host, path_of(p), p->type, &p->backend);
+	if (!*alias || !routes_host_name(alias, lower)) {
+		say(b, ingress, ROUTES_REFUSED,
+		    "server-alias \"%.128s\" is not served: write a name, or \"*.\" and a name",
+		    alias);
+		return;
+	}
+	there = table_get_str(&b->routes->hosts, lower);
+	if (!there)
+		put_host(b, lower, routes_host_hold(host));
+	else if (there != host)
+		say(b, ingress, ROUTES_LOSER,
+		    "server-alias \"%s\": another Ingress has this host; change one of them",
+		    lower);
 }
 
-static void add_canary(struct builder *b, const struct order *o)
+static void add_aliases(struct builder *b, const struct ingress *ingress)
 {
-	for (size_t i = 0; i < o->ingress->n_rules; i++) {
-		const struct ingress_rule *rule = &o->ingress->rules[i];
+	const char *list = setting_get(ingress, "server-alias"), *item;
+	char lower[ROUTES_HOST_MAX + 1], alias[ROUTES_HOST_MAX + 2];
+	size_t len;
 
-		for (size_t j = 0; j < rule->n_paths; j++)
-			add_canary_path(b, o, rule->host ? rule->host : "", &rule->paths[j]);
+	while ((item = setting_next(&list, &len)) && !b->no_memory) {
+		snprintf(alias, sizeof(alias), "%.*s", (int)len, item);
+		for (size_t i = 0; i < ingress->n_rules && !b->no_memory; i++) {
+			const char *name = ingress->rules[i].host;
+			struct routes_host *host = name && routes_host_name(name, lower)
+							   ? table_get_str(&b->routes->hosts, lower)
+							   : NULL;
+
+			if (host) {
+				add_alias(b, ingress, alias, host);
+				break; /* one alias leads to one host */
+			}
+		}
 	}
 }
 
-/* ---- hosts, finished ------------------------------------------------------------------------------------------ */
-
-static void refuse_expression(struct builder *b, const struct route *r, const char *why)
-{
-	say(b, b->in->ingresses[r->source], ROUTES_REFUSED,
-	    "host \"%s\" path \"%s\" is not served: the regular expression cannot be compiled (%s)",
-	    r->host, r->path, why);
-}
-
-/* Compiled, and owned by the snapshot. */
-static int compile(struct builder *b, const char *pattern, bool anchored, char *why, size_t size,
-		   struct match **ret_match)
-{
-	struct match *match;
-	int rc = match_new(pattern, anchored, why, size, &match);
-
-	if (rc)
-		return rc;
-	if (vec_push(&b->routes->matches, match) < 0) {
-		match_free(match);
-		return -ENOMEM;
-	}
-	*ret_match = match;
-	return 0;
-}
-
-/* False: not to be served. */
-static bool compile_route(struct builder *b, struct route *r)
-{
-	char why[160] = "";
-	int rc = compile(b, r->path, true, why, sizeof(why), &r->match);
-
-	if (!rc && r->target)
-		rc = compile(b, r->path, false, why, sizeof(why), &r->rewrite);
-	b->no_memory |= rc == -ENOMEM;
-	if (rc == -EINVAL)
-		refuse_expression(b, r, why);
-	return rc == 0;
-}
-
-static void compile_host(struct builder *b, struct routes_host *host)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < host->routes.len; i++)
-		if (compile_route(b, host->routes.data[i]))
-			host->routes.data[n++] = host->routes.data[i];
-	host->routes.len = n;
-}
-
-static int finish(struct builder *b)
+static void make_hosts(struct builder *b)
 {
 	struct table_entry *entry;
 
-	table_for_each(entry, &b->routes->hosts) {
-		struct routes_host *host = entry->value;
+	table_for_each(entry, &b->groups)
+		if (!b->no_memory)
+			make_host(b, entry->key, entry->value);
+	for (size_t i = 0; i < b->n_order && !b->no_memory; i++)
+		if (b->order[i].ingress->n_annotations && !routes_is_canary(b->order[i].ingress))
+			add_aliases(b, b->order[i].ingress);
+}
 
-		if (host->regex)
-			compile_host(b, host);
-		b->no_memory |= routes_host_sort(host, &b->routes->arena) < 0;
+/* ---- misses of all ---------------------------------------------------------------------------------------------- */
+
+static void make_fallback(struct builder *b, const struct order *o)
+{
+	struct routes_part part = part_of(b, o, NULL);
+	struct routes *last = b->maker->last;
+
+	b->routes->fallback_version = part.version;
+	if (last && last->fallback && part.version && last->fallback_version == part.version) {
+		b->routes->fallback = route_hold(last->fallback);
+		return;
 	}
-	return b->no_memory ? -ENOMEM : 0;
+	b->routes->fallback = route_new(b->in, &part, "", "", INGRESS_PREFIX,
+					&o->ingress->default_backend, NULL, NULL);
+	b->no_memory |= !b->routes->fallback || route_attach(b->in, &part, b->routes->fallback) < 0;
+}
+
+static void find_fallback(struct builder *b)
+{
+	for (size_t i = 0; i < b->n_order && !b->no_memory; i++) {
+		const struct ingress *ingress = b->order[i].ingress;
+
+		if (ingress->n_rules || !ingress->has_default || routes_is_canary(ingress))
+			continue;
+		if (!b->routes->fallback)
+			make_fallback(b, &b->order[i]);
+		else
+			say(b, ingress, ROUTES_LOSER,
+			    "spec.defaultBackend: Ingress %s/%s is older and has the default backend of all hosts",
+			    b->routes->fallback->namespace, b->routes->fallback->ingress);
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+static void done(struct builder *b)
+{
+	struct table_entry *entry;
+
+	table_for_each(entry, &b->groups)
+		vec_done(&((struct group *)entry->value)->parts);
+	table_done(&b->groups, NULL);
+	arena_done(&b->arena);
+	free(b->order);
+}
+
+int routes_make(struct routes_maker *maker, const struct routes_input *input,
+		struct routes **ret_routes)
+{
+	struct builder b = { .in = input,
+			     .maker = maker,
+			     .routes = calloc(1, sizeof(struct routes)) };
+
+	if (!b.routes)
+		return -ENOMEM;
+	b.routes->refs = 1;
+	table_init(&b.routes->hosts, input->seed);
+	table_init(&b.groups, input->seed);
+	b.no_memory = take_ours(&b) < 0;
+	group_rules(&b);
+	if (!b.no_memory)
+		make_hosts(&b);
+	find_fallback(&b);
+	done(&b);
+	if (b.no_memory) {
+		routes_drop(b.routes);
+		return -ENOMEM;
+	}
+	routes_drop(maker->last);
+	maker->last = routes_hold(b.routes);
+	match_cache_sweep(maker->cache);
+	*ret_routes = b.routes;
+	return 0;
 }
 
 int routes_build(const struct routes_input *input, struct routes **ret_routes)
 {
-	struct builder b = { .in = input, .routes = calloc(1, sizeof(struct routes)) };
-	int rc;
+	struct routes_maker *maker;
+	int rc = routes_maker_new(input->seed, &maker);
 
-	if (!b.routes)
-		return -ENOMEM;
-	table_init(&b.routes->hosts, input->seed);
-	table_init(&b.claims, input->seed);
-	rc = take_ours(&b);
-	for (size_t i = 0; i < b.n_order && !b.no_memory; i++)
-		if (!is_canary(b.order[i].ingress))
-			add_ingress(&b, &b.order[i]);
-	for (size_t i = 0; i < b.n_order && !b.no_memory; i++)
-		if (is_canary(b.order[i].ingress))
-			add_canary(&b, &b.order[i]);
-	if (!rc)
-		rc = b.no_memory ? -ENOMEM : finish(&b);
-	free(b.order);
-	table_done(&b.claims, NULL);
-	buf_done(&b.key);
 	if (rc)
-		routes_free(b.routes);
-	else
-		*ret_routes = b.routes;
+		return rc;
+	rc = routes_make(maker, input, ret_routes);
+	routes_maker_free(maker);
 	return rc;
 }
 
-void routes_free(struct routes *routes)
+int routes_maker_new(uint64_t seed, struct routes_maker **ret_maker)
 {
-	struct table_entry *entry;
-	struct match **match;
+	struct routes_maker *maker = calloc(1, sizeof(*maker));
 
-	if (!routes)
+	if (maker)
+		maker->cache = match_cache_new(seed);
+	if (!maker || !maker->cache) {
+		free(maker);
+		return -ENOMEM;
+	}
+	*ret_maker = maker;
+	return 0;
+}
+
+void routes_maker_free(struct routes_maker *maker)
+{
+	if (!maker)
 		return;
-	table_for_each(entry, &routes->hosts)
-		vec_done(&((struct routes_host *)entry->value)->routes);
-	table_done(&routes->hosts, NULL);
-	vec_for_each(match, &routes->matches)
-		match_free(*match);
-	vec_done(&routes->matches);
-	arena_done(&routes->arena);
+	routes_drop(maker->last);
+	match_cache_free(maker->cache);
+	free(maker);
+}
+
+struct routes *routes_hold(struct routes *routes)
+{
+	atomic_fetch_add_explicit(&routes->refs, 1, memory_order_relaxed);
+	return routes;
+}
+
+static void drop_host(void *host)
+{
+	routes_host_drop(host);
+}
+
+void routes_drop(struct routes *routes)
+{
+	if (!routes || atomic_fetch_sub(&routes->refs, 1) != 1)
+		return;
+	table_done(&routes->hosts, drop_host);
+	route_drop(routes->fallback);
 	free(routes);
 }

@@ -94,13 +94,13 @@ static void link_parents(struct routes_host *host)
 	}
 }
 
-int routes_host_sort(struct routes_host *host, struct arena *arena)
+int routes_host_sort(struct routes_host *host)
 {
 	if (host->regex) {
 		vec_sort(&host->routes, compare_patterns);
 		return 0;
 	}
-	host->keys = arena_new(arena, struct routes_key, host->routes.len + 1);
+	host->keys = calloc(host->routes.len + 1, sizeof(*host->keys));
 	if (!host->keys)
 		return -ENOMEM;
 	for (size_t i = 0; i < host->routes.len; i++)

@@ -3,7 +3,6 @@
 #define INGRESS_ROUTES_HOST_H
 
 /* Inside of the snapshot: hosts, and the order of the paths of one. */
-#include "base/arena.h"
 #include "base/table.h"
 #include "base/vec.h"
 #include "ingress/routes.h"
@@ -19,25 +18,70 @@ struct routes_key {
 		*specific; /* folder: a Prefix written with a final slash */
 };
 
+/* What is to be said about one of the Ingresses a host is made of. */
+struct routes_note {
+	size_t part; /* index into made_of */
+	enum routes_severity severity;
+	char *reason;
+};
+
+/* Immutable once made, and shared by the snapshots in which nothing has changed for it. */
 struct routes_host {
-	const char *name; /* lower case */
+	_Atomic unsigned refs;
+	char *name; /* lower case */
 	bool regex;
-	bool fresh; /* no Ingress has been added yet */
-	struct VEC_OF(
-		struct route *) routes; /* as added; in regex mode: in the order to be tried */
+	struct VEC_OF(struct route *)
+		routes; /* counted; as added; in regex mode: in the order to be tried */
 	struct routes_key *keys;
 	size_t n_keys;
-	const struct route *fallback;
+	struct route *fallback; /* counted; NULL: none */
+	uint64_t *made_of;      /* versions of the Ingresses of its rules, oldest first */
+	size_t n_made_of;
+	struct VEC_OF(struct routes_note) notes;
 };
 
 struct routes {
-	struct arena arena; /* hosts, routes, keys, texts */
-	struct table hosts; /* name -> struct routes_host */
-	struct VEC_OF(struct match *) matches;
-	const struct route *fallback; /* of all hosts that nobody names */
+	_Atomic unsigned refs;
+	struct table hosts;     /* name or alias -> struct routes_host, counted */
+	struct route *fallback; /* of all hosts that nobody names; counted */
+	uint64_t fallback_version;
 };
 
+struct routes_host *routes_host_hold(struct routes_host *host);
+void routes_host_drop(struct routes_host *host); /* NULL is fine */
+
 /* Puts the host's routes into the order in which they are looked up. 0 or -ENOMEM. */
-int routes_host_sort(struct routes_host *host, struct arena *arena);
+int routes_host_sort(struct routes_host *host);
+
+/* ---- making one ------------------------------------------------------------------------------------------------- */
+
+/* A rule of one of our Ingresses, and where that stands in the input. */
+struct routes_part {
+	const struct ingress *ingress;
+	const struct ingress_rule *rule;
+	size_t source;
+	uint64_t version;
+};
+
+/* The host of that name (lower case), from those rules, of the oldest Ingress first. With redirect_to: one that only sends on. 0 or -ENOMEM. */
+int routes_host_make(const struct routes_input *in, struct match_cache *cache, const char *name,
+		     const char *redirect_to, const struct routes_part *parts, size_t n_parts,
+		     struct routes_host **ret_host);
+
+/* A route of its own; counted. NULL: no memory. */
+struct route *route_new(const struct routes_input *in, const struct routes_part *part,
+			const char *host, const char *path, enum ingress_path_type type,
+			const struct ingress_backend *backend, const char *target,
+			const char *redirect_host);
+
+/* Makes what hangs on it; to be called once, when it is complete. 0 or -ENOMEM. */
+int route_attach(const struct routes_input *in, const struct routes_part *part,
+		 struct route *route);
+
+/* The host in lower case without final dot, into lower (ROUTES_HOST_MAX + 1 bytes). False: it cannot be one. */
+bool routes_host_name(const char *host, char *lower);
+
+/* The canary annotation: its rules only hang on others. */
+bool routes_is_canary(const struct ingress *ingress);
 
 #endif
