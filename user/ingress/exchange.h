@@ -10,8 +10,9 @@
  * stops reading until it is told to resume. Framing (chunks, Content-Length, DATA frames) never crosses: a body is bytes, then an
  * end with or without trailers, or it is aborted.
  *
- * Everything here happens on one worker's thread. A side may be told to abort from within one of its own calls to the exchange;
- * it then finishes at its next return to its loop, so no call destroys what its caller stands on.
+ * Everything here happens on one worker's thread. A side may be told to abort from within one of its own calls to the exchange (its
+ * `exchange` is NULL from then on); it then finishes at its next return to its loop, so no call destroys what its caller stands on. The other way round, no operation of
+ * a side calls the exchange before it has returned: what it finds out meanwhile it tells from its loop, or from a task.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -92,6 +93,7 @@ struct back {
 	struct origin *origin; /* counted */
 	struct exchange *exchange;
 	bool reused; /* had an exchange before: a failure before the first byte may just be an idle connection's end */
+	bool is_head, asked_upgrade; /* of the request, set by the exchange before head() */
 };
 
 /* Connected, TLS included: head() may be called. Only after back_open() said -EINPROGRESS. */

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Puts the process together, runs it, and lets it end without cutting anything. */
+/* Must not know HTTP. */
+#include "ingress/proxy.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/exit.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/notify.h"
+#include "ingress/access_log.h"
+#include "ingress/client.h"
+#include "ingress/config.h"
+#include "ingress/gate.h"
+#include "ingress/listen.h"
+#include "ingress/peers.h"
+#include "ingress/settings.h"
+#include "ingress/stats.h"
+#include "ingress/worker.h"
+
+#define DRAIN_POLL_NS (50 * CLOCK_NS_PER_MS)
+
+struct proxy {
+	const struct settings *settings;
+	struct loop *loop;
+	struct worker **workers;
+	size_t n_workers; /* that are there */
+	struct peers *peers;
+	struct stats_hub *stats;
+	struct gate *gate;
+	struct access_log *log;
+	struct config *config;
+	struct loop_event *term, *interrupt, *drain;
+	uint64_t drain_until_ns; /* 0: not draining */
+	bool cut;
+};
+
+/* ---- the end --------------------------------------------------------------------------------------------------- */
+
+static void drain_worker(struct worker *worker, void *arg)
+{
+	(void)arg;
+	atomic_store(&worker->draining, true);
+	listen_close_all(worker);
+	client_drain_all(worker);
+}
+
+static void cut_worker(struct worker *worker, void *arg)
+{
+	(void)arg;
+	stats_add(worker->stats, STATS_DRAINED, worker->n_clients);
+	client_close_all(worker, ENDING_DRAINED);
+}
+
+static void tell_all(struct proxy *p, void (*fn)(struct worker *worker, void *arg))
+{
+	for (size_t i = 0; i < p->n_workers; i++)
+		if (worker_post(p->workers[i], fn, NULL) < 0)
+			log_err("out of memory while draining");
+}
+
+static size_t n_clients(const struct proxy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_workers; i++)
+		n += atomic_load(&p->workers[i]->n_clients_seen) +
+		     !atomic_load(&p->workers[i]->draining);
+	return n;
+}
+
+static void on_drain(void *arg)
+{
+	struct proxy *p = arg;
+
+	if (n_clients(p) == 0) {
+		loop_stop(p->loop, 0);
+	} else if (clock_now_ns() >= p->drain_until_ns && !p->cut) {
+		log_warn("cutting what is left: --drain-timeout is over connections=%zu",
+			 n_clients(p));
+		p->cut = true;
+		tell_all(p, cut_worker);
+	}
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct proxy *p = arg;
+
+	if (p->drain_until_ns) { /* asked twice */
+		p->drain_until_ns = clock_now_ns();
+		return;
+	}
+	log_info("draining signal=%s connections=%zu", sigabbrev_np(signo), n_clients(p));
+	notify_send("STOPPING=1\nSTATUS=draining");
+	p->drain_until_ns = clock_now_ns() + p->settings->drain_ns;
+	tell_all(p, drain_worker);
+	loop_arm(p->drain, DRAIN_POLL_NS, DRAIN_POLL_NS);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------------------------- */
+
+/* Two descriptors a connection, and some for everything else. */
+static void raise_descriptors(const struct settings *settings)
+{
+	struct rlimit limit;
+	rlim_t want = settings->connections_max * 2 + 1024;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int add_listeners(struct proxy *p, struct worker *worker, struct err *err)
+{
+	const struct {
+		const struct listen_addr *addr;
+		const char *name;
+		bool tls;
+	} places[] = {
+		{ &p->settings->http, "http-addr", false },
+		{ &p->settings->https, "https-addr", true },
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		int fd, rc;
+
+		if (places[i].addr->addr.ss_family == AF_UNSPEC)
+			continue;
+		rc = listen_open(places[i].addr, places[i].name, err, &fd);
+		if (rc < 0)
+			return rc;
+		rc = listen_add(worker, fd, places[i].tls);
+		if (rc < 0)
+			return err_set(err, rc, "--%s: %s", places[i].name, strerrordesc_np(-rc));
+	}
+	return 0;
+}
+
+static int add_worker(struct proxy *p, struct err *err)
+{
+	struct worker *worker;
+	int rc = worker_new((unsigned)p->n_workers, p->settings, &worker);
+
+	if (rc < 0)
+		return err_set(err, rc, "a worker cannot be made: %s", strerrordesc_np(-rc));
+	worker->stats = stats_hub_worker(p->stats, worker->index);
+	worker->peers = p->peers;
+	worker->gate = p->gate;
+	worker->log = p->log;
+	p->workers[p->n_workers++] = worker;
+	return add_listeners(p, worker, err);
+}
+
+static int make(struct proxy *p, struct err *err)
+{
+	const struct settings *settings = p->settings;
+	struct gate_settings gate = {
+		.body_max = settings->body_max,
+		.near = settings->near_node   ? UPSTREAM_SAME_NODE
+			: settings->near_zone ? UPSTREAM_SAME_ZONE
+					      : UPSTREAM_ANYWHERE,
+	};
+	int rc = 0;
+
+	if (getrandom(&gate.seed, sizeof(gate.seed), 0) < 0)
+		return err_set(err, -errno, "no randomness: %s", strerrordesc_np(errno));
+	p->workers = calloc(settings->workers, sizeof(*p->workers));
+	p->peers = peers_new(settings->connections_max, settings->connections_per_ip);
+	if (!p->workers || !p->peers ||
+	    stats_hub_new(settings->workers, gate.seed, &p->stats) < 0 ||
+	    gate_new(&gate, &p->gate) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (settings->access_log)
+		rc = access_log_new(settings->access_log, settings->workers,
+				    settings->access_log_query, err, &p->log);
+	for (unsigned i = 0; rc == 0 && i < settings->workers; i++)
+		rc = add_worker(p, err);
+	return rc;
+}
+
+static int begin(struct proxy *p, struct err *err)
+{
+	struct config_input input = { .settings = p->settings };
+	int rc = loop_new(&p->loop);
+
+	signal(SIGPIPE, SIG_IGN);
+	if (rc == 0) /* before any thread, which inherits what is blocked */
+		rc = loop_add_signal(p->loop, SIGTERM, on_signal, p, &p->term);
+	if (rc == 0)
+		rc = loop_add_signal(p->loop, SIGINT, on_signal, p, &p->interrupt);
+	if (rc == 0)
+		rc = loop_add_timer(p->loop, on_drain, p, &p->drain);
+	if (rc < 0)
+		return err_set(err, rc, "cannot start: %s", strerrordesc_np(-rc));
+	rc = make(p, err);
+	if (rc < 0)
+		return rc;
+	input.loop = p->loop;
+	input.workers = p->workers;
+	input.n_workers = p->n_workers;
+	input.stats = p->stats;
+	rc = config_new(&input, err, &p->config);
+	for (size_t i = 0; rc == 0 && i < p->n_workers; i++) {
+		rc = worker_start(p->workers[i]);
+		if (rc < 0)
+			err_set(err, rc, "a worker cannot be started: %s", strerrordesc_np(-rc));
+	}
+	return rc;
+}
+
+static void end(struct proxy *p)
+{
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_stop(p->workers[i]);
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_join(p->workers[i]);
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_free(p->workers[i]);
+	config_free(p->config);
+	access_log_free(p->log);
+	gate_free(p->gate);
+	stats_hub_free(p->stats);
+	peers_free(p->peers);
+	free(p->workers);
+	loop_free(p->loop);
+}
+
+int proxy_run(const struct settings *settings)
+{
+	struct proxy p = { .settings = settings };
+	struct err err = { 0 };
+	int rc, code = EXIT_CODE_OK;
+
+	raise_descriptors(settings);
+	rc = begin(&p, &err);
+	if (rc < 0) {
+		log_err("%s", err.what);
+		code = exit_code_of(&err);
+	} else {
+		log_info("serving workers=%u", settings->workers);
+		notify_send("READY=1");
+		rc = loop_run(p.loop);
+		if (rc < 0) {
+			log_err("the control thread ended reason=\"%s\"", strerrordesc_np(-rc));
+			code = EXIT_CODE_PROBLEM;
+		}
+	}
+	end(&p);
+	return code;
+}
