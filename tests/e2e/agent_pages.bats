@@ -173,6 +173,33 @@ node_object() {
 	assert_equal "$(fetch http://127.0.0.1:10249/metrics | awk '/^sluice_(service|backend)_.*_total/ { n += $NF } END { print n + 0 }')" 0
 }
 
+@test "frontends that no program serves are told, and are not in the kernel" {
+	agent_start
+	put_manifest outside <<-END
+		apiVersion: v1
+		kind: Service
+		metadata: { name: outside }
+		spec:
+		  type: LoadBalancer
+		  clusterIP: 10.96.0.40
+		  externalIPs: [198.51.100.9]
+		  ports: [{ name: http, port: 80, nodePort: 30080 }]
+		status: { loadBalancer: { ingress: [{ ip: 203.0.113.9 }, { ip: 203.0.113.10, ipMode: Proxy }] } }
+	END
+	known() { ask status | jq -e '.notServed == { NodePort: 1, LoadBalancer: 1, ExternalIP: 1 }'; }
+	wait_for 5 "the Service to be known" known
+	ctl services -o json | jq -e '[.items[] | select(.name == "outside") | .kind] == ["ClusterIP"]'
+	run ctl status
+	assert_output --regexp 'not served yet +1 NodePort, 1 LoadBalancer, 1 ExternalIP'
+	run fetch http://127.0.0.1:10249/metrics
+	assert_line 'sluice_frontends_not_served{kind="NodePort"} 1'
+	[ "$("$BPFTOOL" map dump pinned "$BPFFS/sluice/v1/maps/sl4_services" | grep -c '"vip"')" -gt 0 ]
+	run "$BPFTOOL" map dump pinned "$BPFFS/sluice/v1/maps/sl4_services"
+	refute_output --partial '198,51,100,9'
+	refute_output --partial '203,0,113'
+	refute_output --partial '"port": 30080'
+}
+
 @test "the admin socket answers lines, and survives bad ones" {
 	agent_start
 	[ "$(stat -c %a "$ADMIN")" = 660 ]

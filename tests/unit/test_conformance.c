@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What kube-proxy does with given objects (tests/data): topology cases through policy, flows through plan and view.
+// What kube-proxy does with given objects (tests/data): topology cases through policy; flows through decoder, plan, view and
+// the order of decision, with every kind of frontend let through the gate.
 /* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
 /* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
-/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/decide.c user/core/model.c */
 /* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
 /* link: user/base/buf.c */
+/* link: user/core/model_ingress.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c */
+/* link: user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c */
+/* link: user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c */
+/* link: user/source/value_json.c user/base/options_value.c */
 /* libs: cjson */
 #include "unit/test.h"
 
 #include <cjson/cJSON.h>
 #include <limits.h>
 
+#include "core/decide.h"
 #include "core/policy.h"
+#include "source/decode.h"
+#include "source/value_json.h"
 #include "unit/world.h"
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -200,12 +208,18 @@ TEST(topology_cases)
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-static struct object_meta meta_from(const cJSON *object)
+/* As the API server gives them, but for its selectors. */
+static void put_json(struct world *w, const cJSON *json)
 {
-	const cJSON *meta = get(object, "metadata");
+	const struct decode_input input = { .from_api = true };
+	struct decode_report report = { 0 };
+	struct object object;
 
-	return (struct object_meta){ .namespace = text_of(meta, "namespace"),
-				     .name = text_of(meta, "name") };
+	if (decode_object(value_of_json(json), &input, &report, &object) != DECODE_OBJECT)
+		fail_msg("%s: %s", report.name, buf_str(&report.notes.text));
+	object_put(&object, &w->sink);
+	object_done(&object);
+	decode_report_done(&report);
 }
 
 static size_t fill_addresses(const cJSON *array, struct address *ret_addrs)
@@ -213,202 +227,48 @@ static size_t fill_addresses(const cJSON *array, struct address *ret_addrs)
 	const cJSON *item;
 	size_t n = 0;
 
-	cJSON_ArrayForEach(item, array) if (cJSON_IsString(item) &&
-					    address_parse(item->valuestring, &ret_addrs[n]) == 0)
-		n++;
+	cJSON_ArrayForEach(item, array) ret_addrs[n++] = addr(item->valuestring);
 	return n;
 }
 
-static enum traffic_policy policy_of(const char *text)
-{
-	return text && strcmp(text, "Local") == 0 ? POLICY_LOCAL : POLICY_CLUSTER;
-}
-
-static enum service_type type_of(const char *text)
-{
-	if (text && strcmp(text, "LoadBalancer") == 0)
-		return SERVICE_LOAD_BALANCER;
-	if (text && strcmp(text, "NodePort") == 0)
-		return SERVICE_NODE_PORT;
-	return text && strcmp(text, "ExternalName") == 0 ? SERVICE_EXTERNAL_NAME
-							 : SERVICE_CLUSTER_IP;
-}
-
-static void put_service_json(struct world *w, const cJSON *object)
-{
-	static char unnamed[] = "";
-	const cJSON *spec = get(object, "spec"), *item;
-	struct address cluster[MAX], external[MAX], lb[MAX];
-	struct service_port ports[MAX];
-	struct service s = {
-		.meta = meta_from(object),
-		.type = type_of(text_of(spec, "type")),
-		.cluster_ips = cluster,
-		.external_ips = external,
-		.lb_ips = lb,
-		.ports = ports,
-		.internal_policy = policy_of(text_of(spec, "internalTrafficPolicy")),
-		.external_policy = policy_of(text_of(spec, "externalTrafficPolicy")),
-	};
-
-	s.n_cluster_ips = fill_addresses(get(spec, "clusterIPs"), cluster);
-	s.n_external_ips = fill_addresses(get(spec, "externalIPs"), external);
-	cJSON_ArrayForEach(item, get(get(get(object, "status"), "loadBalancer"), "ingress"))
-	{
-		const char *mode = text_of(item, "ipMode"), *ip = text_of(item, "ip");
-
-		if (ip && (!mode || strcmp(mode, "VIP") == 0) &&
-		    address_parse(ip, &lb[s.n_lb_ips]) == 0)
-			s.n_lb_ips++;
-	}
-	cJSON_ArrayForEach(item, get(spec, "ports")) ports[s.n_ports++] = (struct service_port){
-		text_of(item, "name") ? text_of(item, "name") : unnamed,
-		proto_of(text_of(item, "protocol")),
-		(uint16_t)number_of(item, "port"),
-		(uint16_t)number_of(item, "nodePort"),
-	};
-	w->sink.put_service(w->sink.ctx, &s);
-}
-
-static size_t fill_hints(const cJSON *hints, char **ret_names)
+static size_t fill_cidrs(const cJSON *array, struct cidr *ret_cidrs)
 {
 	const cJSON *item;
 	size_t n = 0;
 
-	cJSON_ArrayForEach(item, hints) ret_names[n++] = text_of(item, "name");
+	cJSON_ArrayForEach(item, array)
+		assert_int_equal(cidr_parse(item->valuestring, &ret_cidrs[n++]), 0);
 	return n;
-}
-
-static bool condition(const cJSON *conditions, const char *name, bool absent)
-{
-	const cJSON *item = get(conditions, name);
-
-	return cJSON_IsBool(item) ? cJSON_IsTrue(item) : absent;
-}
-
-static void put_slice_json(struct world *w, const cJSON *object)
-{
-	const char *type = text_of(object, "addressType");
-	static char *zones[MAX][MAX], *nodes[MAX][MAX];
-	struct endpoint endpoints[MAX];
-	struct slice_port ports[MAX];
-	struct endpoint_slice s = {
-		.meta = meta_from(object),
-		.service = text_of(get(get(object, "metadata"), "labels"),
-				   "kubernetes.io/service-name"),
-		.family = strcmp(type, "IPv4") == 0   ? 4
-			  : strcmp(type, "IPv6") == 0 ? 6
-						      : 0,
-		.endpoints = endpoints,
-		.ports = ports,
-	};
-	const cJSON *item;
-
-	cJSON_ArrayForEach(item, get(object, "endpoints"))
-	{
-		const cJSON *conditions = get(item, "conditions"), *hints = get(item, "hints");
-		struct endpoint *e = &endpoints[s.n_endpoints];
-
-		*e = (struct endpoint){
-			.node_name = text_of(item, "nodeName"),
-			.ready = condition(conditions, "ready", true),
-			.serving = condition(conditions, "serving", true),
-			.terminating = condition(conditions, "terminating", false),
-			.zone_hints = zones[s.n_endpoints],
-			.node_hints = nodes[s.n_endpoints],
-		};
-		if (address_parse(cJSON_GetArrayItem(get(item, "addresses"), 0)->valuestring,
-				  &e->addr) < 0)
-			continue; /* a host name in an FQDN slice */
-		e->n_zone_hints = fill_hints(get(hints, "forZones"), e->zone_hints);
-		e->n_node_hints = fill_hints(get(hints, "forNodes"), e->node_hints);
-		s.n_endpoints++;
-	}
-	cJSON_ArrayForEach(item, get(object, "ports")) ports[s.n_ports++] =
-		(struct slice_port){ text_of(item, "name"), proto_of(text_of(item, "protocol")),
-				     (uint16_t)number_of(item, "port") };
-	w->sink.put_slice(w->sink.ctx, &s);
 }
 
 /* ---- flows ----------------------------------------------------------------------------------- */
 
-/* Why a flow is not run: counted, told, and listed in tests/data/README.md. */
+/* Why a flow is not judged: counted, told, and listed in tests/data/README.md. */
 enum excluded {
 	RUN_IT,
-	EXTERNAL_IP,
-	LOAD_BALANCER_IP,
-	NODE_PORT,
+	LOOPBACK,
 	SCTP_PORTS,
 	N_EXCLUDED,
 };
 
 static const char *const excluded_because[N_EXCLUDED] = {
-	[EXTERNAL_IP] = "external IP: no data path yet",
-	[LOAD_BALANCER_IP] = "load balancer VIP: no data path yet",
-	[NODE_PORT] = "node port: no data path yet",
+	[LOOPBACK] =
+		"node port on loopback, of kube-proxy's iptables mode: the nftables mode has none",
 	[SCTP_PORTS] = "SCTP with another target port: refused by name",
 };
 
-static bool lists_address(const cJSON *array, const struct address *a)
-{
-	struct address addrs[MAX];
-	size_t n = fill_addresses(array, addrs);
-
-	for (size_t i = 0; i < n; i++)
-		if (address_cmp(&addrs[i], a) == 0)
-			return true;
-	return false;
-}
-
-static bool is_vip(const cJSON *service, const struct address *a)
-{
-	const cJSON *item;
-
-	cJSON_ArrayForEach(item, get(get(get(service, "status"), "loadBalancer"), "ingress"))
-	{
-		struct address vip;
-
-		if (text_of(item, "ip") && address_parse(text_of(item, "ip"), &vip) == 0 &&
-		    address_cmp(&vip, a) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_node_port(const cJSON *service, int port)
-{
-	const cJSON *item;
-
-	cJSON_ArrayForEach(item, get(get(service, "spec"),
-				     "ports")) if (number_of(item, "nodePort") == port) return true;
-	return number_of(get(service, "spec"), "healthCheckNodePort") == port;
-}
-
 static enum excluded why_not(const cJSON *scenario, const cJSON *flow)
 {
-	const cJSON *object;
-	struct address dst = addr(text_of(flow, "dst"));
-	enum excluded why = RUN_IT;
-	bool cluster_ip = false;
+	const char *mode = text_of(get(scenario, "config"), "mode");
 
-	cJSON_ArrayForEach(object, get(scenario, "objects"))
-	{
-		const cJSON *spec = get(object, "spec");
-
-		if (strcmp(text_of(object, "kind"), "Service") != 0)
-			continue;
-		cluster_ip = cluster_ip || lists_address(get(spec, "clusterIPs"), &dst);
-		if (lists_address(get(spec, "externalIPs"), &dst))
-			why = EXTERNAL_IP;
-		else if (is_vip(object, &dst))
-			why = LOAD_BALANCER_IP;
-		else if (!why && is_node_port(object, number_of(flow, "dport")))
-			why = NODE_PORT;
-	}
-	return cluster_ip ? RUN_IT : why;
+	/* what it leaves alone is left alone in either mode */
+	return strcmp(mode, "iptables") == 0 && strncmp(text_of(flow, "dst"), "127.", 4) == 0 &&
+			       cJSON_IsArray(get(get(flow, "expect"), "backends"))
+		       ? LOOPBACK
+		       : RUN_IT;
 }
 
-static const char *outcome_of(const struct view_verdict *v)
+static const char *outcome_of(const struct decide_verdict *v)
 {
 	switch (v->reason) {
 	case SL_REASON_NEW_FLOW:
@@ -418,6 +278,7 @@ static const char *outcome_of(const struct view_verdict *v)
 		return "reject";
 	case SL_REASON_NO_LOCAL_ENDPOINT:
 	case SL_REASON_UNALLOCATED:
+	case SL_REASON_SOURCE_RANGE:
 		return "drop";
 	case SL_REASON_NOT_SERVICE:
 		return "no-service";
@@ -428,7 +289,7 @@ static const char *outcome_of(const struct view_verdict *v)
 	}
 }
 
-static void check_backends(const char *what, const struct view_verdict *v, const cJSON *expected)
+static void check_backends(const char *what, const struct decide_verdict *v, const cJSON *expected)
 {
 	const cJSON *item;
 	size_t found = 0;
@@ -448,90 +309,184 @@ static void check_backends(const char *what, const struct view_verdict *v, const
 			 cJSON_GetArraySize(expected));
 }
 
-static enum excluded run_flow(const char *scenario, const struct view *view, const cJSON *flow)
+/* expect.masq for every endpoint, or masq_by_backend for each */
+static void check_masquerade(const char *what, const struct decide_verdict *v,
+			     const struct decide_flow *f, const cJSON *flow)
+{
+	for (size_t i = 0; i < v->n_endpoints; i++) {
+		const struct view_endpoint *e = &v->endpoints[i];
+		const cJSON *expected = get(get(flow, "expect"), "masq");
+		char text[ADDRESS_TEXT_LEN], place[ADDRESS_TEXT_LEN + 10];
+
+		snprintf(place, sizeof(place), e->addr.family == 4 ? "%s:%u" : "[%s]:%u",
+			 address_format(&e->addr, text), e->port);
+		if (get(flow, "masq_by_backend"))
+			expected = get(get(flow, "masq_by_backend"), place);
+		assert_true(cJSON_IsBool(expected));
+		if (decide_masquerades(v, f, e) != cJSON_IsTrue(expected))
+			fail_msg("%s: to %s the source is%s replaced, and should%s be", what, place,
+				 cJSON_IsTrue(expected) ? " not" : "",
+				 cJSON_IsTrue(expected) ? "" : " not");
+	}
+}
+
+/* A scenario as plan, view and node. */
+struct scenario {
+	const char *name;
+	struct world w;
+	struct view view;
+	struct decide_node node;
+	struct address own[MAX], primary[2];
+	struct cidr pods[1], node_ports[MAX];
+};
+
+static enum excluded run_flow(const struct scenario *s, const cJSON *flow)
 {
 	const cJSON *expected = get(get(flow, "expect"), "backends");
-	struct address dst = addr(text_of(flow, "dst"));
-	struct view_verdict v = view_decide(view, &dst, (uint16_t)number_of(flow, "dport"),
-					    proto_of(text_of(flow, "proto")));
+	const struct decide_flow f = { addr(text_of(flow, "src")), addr(text_of(flow, "dst")),
+				       (uint16_t)number_of(flow, "dport"),
+				       proto_of(text_of(flow, "proto")) };
+	struct decide_verdict v = decide(&s->view, &s->node, &f);
 	char what[400];
 
 	if (v.reason == SL_REASON_SCTP_PORT)
 		return SCTP_PORTS;
-	snprintf(what, sizeof(what), "%s / %s", scenario, text_of(flow, "name"));
+	snprintf(what, sizeof(what), "%s / %s", s->name, text_of(flow, "name"));
 	if (cJSON_IsArray(expected)) {
 		if (v.reason != SL_REASON_NEW_FLOW)
 			fail_msg("%s: %s, and should be forwarded", what, outcome_of(&v));
 		check_backends(what, &v, expected);
+		check_masquerade(what, &v, &f, flow);
 	} else if (strcmp(outcome_of(&v), expected->valuestring) != 0) {
 		fail_msg("%s: %s, and should be %s", what, outcome_of(&v), expected->valuestring);
 	}
 	return RUN_IT;
 }
 
-static void build(struct world *w, const cJSON *scenario)
+static bool is_allowed(void *ctx, const struct view_service *service, const struct address *src)
 {
-	const cJSON *config = get(scenario, "config"), *node = get(scenario, "node"), *item;
-	struct node object = { .meta.name = text_of(node, "name"), .zone = text_of(node, "zone") };
-	struct address ips[MAX];
-	struct cidr cidrs[SL_CIDRS];
+	const struct scenario *s = ctx;
+	const struct store_entry *e = store_find(s->w.store, service->namespace, service->name);
+	const struct address *primary = &s->primary[src->family == 6];
 
-	world_init(w);
-	w->config.node_name = object.meta.name;
-	w->config.service_cidrs = cidrs;
-	cJSON_ArrayForEach(item, get(config, "serviceCIDRs")) assert_int_equal(
-		cidr_parse(item->valuestring, &cidrs[w->config.n_service_cidrs++]), 0);
-	assert_int_equal(plan_configure(w->plan, &w->config), 0);
-	object.internal_ips = ips;
-	object.n_internal_ips = fill_addresses(get(node, "ips"), ips);
-	w->sink.put_node(w->sink.ctx, &object);
-	cJSON_ArrayForEach(item, get(scenario, "objects"))
-	{
-		if (strcmp(text_of(item, "kind"), "Service") == 0)
-			put_service_json(w, item);
-		else
-			put_slice_json(w, item);
-	}
-	world_settle(w);
+	assert_non_null(e);
+	return policy_is_source_allowed(e->service, src, primary->family ? primary : NULL);
 }
 
-TEST(flows_to_cluster_ips)
+/* nodeIP, and the first address of the other family. */
+static void fill_node(struct scenario *s, const cJSON *json)
+{
+	const cJSON *config = get(json, "config");
+	const char *pods = text_of(config, "detectLocalCIDR");
+
+	s->node.own = s->own;
+	s->node.n_own = fill_addresses(get(get(json, "node"), "ips"), s->own);
+	for (size_t i = s->node.n_own; i-- > 0;)
+		s->primary[s->own[i].family == 6] = s->own[i];
+	s->primary[s->own[0].family == 6] = addr(text_of(config, "nodeIP"));
+	s->node.pods = s->pods;
+	if (pods && cidr_parse(pods, s->pods) == 0)
+		s->node.n_pods = 1;
+	s->node.node_ports = s->node_ports;
+	s->node.n_node_ports = fill_cidrs(get(config, "nodePortAddresses"), s->node_ports);
+	s->node.masquerade_all = is_true(config, "masqueradeAll");
+	s->node.is_allowed = is_allowed;
+	s->node.ctx = s;
+}
+
+static void scenario_init(struct scenario *s, const cJSON *json, unsigned kinds)
+{
+	const cJSON *config = get(json, "config"), *node = get(json, "node"), *item;
+	struct node object = { .meta.name = text_of(node, "name"), .zone = text_of(node, "zone") };
+	struct cidr cidrs[SL_CIDRS];
+	struct row_reader reader;
+
+	memset(s, 0, sizeof(*s));
+	s->name = text_of(json, "name");
+	world_init_kinds(&s->w, kinds);
+	fill_node(s, json);
+	s->w.config.node_name = object.meta.name;
+	s->w.config.service_cidrs = cidrs;
+	s->w.config.n_service_cidrs = fill_cidrs(get(config, "serviceCIDRs"), cidrs);
+	assert_int_equal(plan_configure(s->w.plan, &s->w.config), 0);
+	object.internal_ips = s->own;
+	object.n_internal_ips = s->node.n_own;
+	s->w.sink.put_node(s->w.sink.ctx, &object);
+	cJSON_ArrayForEach(item, get(json, "objects")) put_json(&s->w, item);
+	world_settle(&s->w);
+	reader = kernel_reader(&s->w.kernel);
+	assert_int_equal(view_from_rows(&reader, &s->view), 0);
+}
+
+static void scenario_done(struct scenario *s)
+{
+	view_done(&s->view);
+	world_done(&s->w);
+}
+
+TEST(flows)
 {
 	cJSON *scenarios = load("kube-proxy-flows.json");
 	unsigned counts[N_EXCLUDED] = { 0 };
-	const cJSON *scenario, *flow;
+	const cJSON *json, *flow;
 
-	cJSON_ArrayForEach(scenario, scenarios)
+	cJSON_ArrayForEach(json, scenarios)
 	{
-		const char *name = text_of(scenario, "name");
-		struct row_reader reader;
-		struct world w;
-		struct view v;
+		struct scenario s;
 
-		build(&w, scenario);
-		reader = kernel_reader(&w.kernel);
-		assert_int_equal(view_from_rows(&reader, &v), 0);
-		cJSON_ArrayForEach(flow, get(scenario, "flows"))
+		scenario_init(&s, json, PLAN_KINDS_ALL);
+		cJSON_ArrayForEach(flow, get(json, "flows"))
 		{
-			enum excluded why = why_not(scenario, flow);
+			enum excluded why = why_not(json, flow);
 
-			if (!why)
-				why = run_flow(name, &v, flow);
-			counts[why]++;
+			counts[why ? why : run_flow(&s, flow)]++;
 		}
-		view_done(&v);
-		world_done(&w);
+		scenario_done(&s);
 	}
 	print_message("# %u flows run\n", counts[RUN_IT]);
 	for (int i = 1; i < N_EXCLUDED; i++)
 		print_message("# %u flows excluded: %s\n", counts[i], excluded_because[i]);
 	cJSON_Delete(scenarios);
 	/* tests/data/README.md says the same numbers */
-	assert_int_equal(counts[RUN_IT], 62);
-	assert_int_equal(counts[EXTERNAL_IP], 2);
-	assert_int_equal(counts[LOAD_BALANCER_IP], 38);
-	assert_int_equal(counts[NODE_PORT], 60);
-	assert_int_equal(counts[SCTP_PORTS], 1);
+	assert_int_equal(counts[RUN_IT], 160);
+	assert_int_equal(counts[LOOPBACK], 1);
+	assert_int_equal(counts[SCTP_PORTS], 2);
 }
 
-RUN(cmocka_unit_test(topology_cases), cmocka_unit_test(flows_to_cluster_ips))
+/* The gate: with the kinds that programs serve, no other row gets to the kernel, and what is kept back is counted. */
+TEST(the_gate_keeps_back_what_programs_cannot_do)
+{
+	static const enum sl_kind kept[] = { SL_KIND_EXTERNAL_IP, SL_KIND_LOAD_BALANCER,
+					     SL_KIND_NODE_PORT };
+	cJSON *scenarios = load("kube-proxy-flows.json");
+	uint32_t unserved[3] = { 0 }, published[3] = { 0 };
+	const cJSON *json;
+
+	cJSON_ArrayForEach(json, scenarios)
+	{
+		struct scenario open, gated;
+
+		scenario_init(&open, json, PLAN_KINDS_ALL);
+		scenario_init(&gated, json, 0);
+		for (int k = 0; k < 3; k++) {
+			assert_int_equal(plan_count_unserved(open.w.plan, kept[k]), 0);
+			unserved[k] += plan_count_unserved(gated.w.plan, kept[k]);
+		}
+		for (size_t i = 0; i < open.view.n_services; i++)
+			for (int k = 0; k < 3; k++)
+				published[k] += open.view.services[i].kind == kept[k];
+		for (size_t i = 0; i < gated.view.n_services; i++)
+			assert_true(gated.view.services[i].kind == SL_KIND_CLUSTER_IP ||
+				    gated.view.services[i].kind == SL_KIND_ADDRESS);
+		scenario_done(&open);
+		scenario_done(&gated);
+	}
+	for (int k = 0; k < 3; k++) {
+		assert_true(unserved[k] > 0);
+		assert_int_equal(unserved[k], published[k]);
+	}
+	cJSON_Delete(scenarios);
+}
+
+RUN(cmocka_unit_test(topology_cases), cmocka_unit_test(flows),
+    cmocka_unit_test(the_gate_keeps_back_what_programs_cannot_do))

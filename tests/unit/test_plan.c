@@ -2,13 +2,14 @@
 // Plan: what objects become which rows; how little a change costs; what does not fit or conflicts.
 /* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
 /* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
-/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/decide.c user/core/model.c */
 /* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
 /* link: user/base/buf.c */
 #include "unit/test.h"
 
 #include <limits.h>
 
+#include "core/decide.h"
 #include "unit/world.h"
 
 /* ---- golden plans ---------------------------------------------------------------------------- */
@@ -520,6 +521,137 @@ TEST(the_oldest_claim_wins)
 	world_done(&w);
 }
 
+/* One TCP port "web" 80 with addresses from outside ("" = none) and a node port. */
+static void put_outside(struct world *w, const char *full, const char *vip, const char *external,
+			const char *lb, uint16_t node_port, int64_t created_s)
+{
+	struct address external_ip, lb_ip;
+	struct svc v;
+
+	svc_init(&v, full, vip);
+	svc_port(&v, "web", IPPROTO_TCP, 80);
+	v.s.type = SERVICE_LOAD_BALANCER;
+	v.s.created_s = created_s;
+	v.ports[0].node_port = node_port;
+	if (*external) {
+		external_ip = addr(external);
+		v.s.external_ips = &external_ip;
+		v.s.n_external_ips = 1;
+	}
+	if (*lb) {
+		lb_ip = addr(lb);
+		v.s.lb_ips = &lb_ip;
+		v.s.n_lb_ips = 1;
+	}
+	put_svc(w, &v);
+}
+
+#define ENDS(e) " flags 0x4 cluster " e ":8080/cs backends " e ":8080/cs\n"
+
+TEST(every_frontend_has_a_row_and_its_kind)
+{
+	struct world w;
+
+	world_init_kinds(&w, PLAN_KINDS_ALL);
+	put_outside(&w, "ns/a", "10.96.0.1", "198.51.100.1", "203.0.113.1", 30080, 1);
+	put_web_slice(&w, "ns/a", "10.0.0.1");
+	world_settle(&w);
+	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP" ENDS("10.0.0.1")  //
+		      "ns/a:web TCP 198.51.100.1:80 ExternalIP" ENDS("10.0.0.1")  //
+		      "ns/a:web TCP 203.0.113.1:80 LoadBalancer" ENDS("10.0.0.1") //
+		      "ns/a:web TCP 0.0.0.0:30080 NodePort" ENDS("10.0.0.1")      //
+		      "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	w.ops = 0;
+	put_outside(&w, "ns/a", "10.96.0.1", "203.0.113.1", "203.0.113.1", 0, 1); /* both: as LB */
+	world_settle(&w);
+	assert_in_range(w.ops, 1,
+			6); /* two rows and their records go: the others stay as they are */
+	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP" ENDS("10.0.0.1")  //
+		      "ns/a:web TCP 203.0.113.1:80 LoadBalancer" ENDS("10.0.0.1") //
+		      "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	put_outside(&w, "ns/a", "10.96.0.1", "203.0.113.1", "", 0,
+		    1); /* the same row, another kind */
+	world_settle(&w);
+	assert_kernel(&w, "ns/a:web TCP 10.96.0.1:80 ClusterIP" ENDS("10.0.0.1") //
+		      "ns/a:web TCP 203.0.113.1:80 ExternalIP" ENDS("10.0.0.1")  //
+		      "ns/a: any 10.96.0.1:0 address flags 0x0\n");
+	world_restart(&w);
+	w.ops = 0;
+	world_settle(&w);
+	assert_int_equal(w.ops, 0);
+	world_done(&w);
+}
+
+TEST(each_frontend_is_won_or_lost_by_itself)
+{
+	struct world w;
+
+	world_init_kinds(&w, PLAN_KINDS_ALL);
+	put_outside(&w, "ns/old", "10.96.0.1", "198.51.100.1", "", 30080, 1);
+	put_outside(&w, "ns/young", "10.96.0.2", "198.51.100.1", "10.96.0.1", 30080, 2);
+	put_web_slice(&w, "ns/old", "10.0.0.1");
+	put_web_slice(&w, "ns/young", "10.0.0.2");
+	world_settle(&w);
+	assert_kernel(&w, "ns/old:web TCP 10.96.0.1:80 ClusterIP" ENDS("10.0.0.1") //
+		      "ns/old:web TCP 198.51.100.1:80 ExternalIP" ENDS("10.0.0.1") //
+		      "ns/old:web TCP 0.0.0.0:30080 NodePort" ENDS("10.0.0.1")     //
+		      "ns/young:web TCP 10.96.0.2:80 ClusterIP" ENDS("10.0.0.2")   //
+		      "ns/old: any 10.96.0.1:0 address flags 0x0\n"
+		      "ns/young: any 10.96.0.2:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/young: port web: 10.96.0.1:80 belongs to Service ns/old port web, whose cluster IP it is: "
+		"not served; give the Service another address or port\n"
+		"Service ns/young: port web: 198.51.100.1:80 belongs to Service ns/old port web, which is older: "
+		"not served; give the Service another address or port\n"
+		"Service ns/young: port web: node port 30080 belongs to Service ns/old port web, which is older: "
+		"not served; give the Service another node port\n");
+	/* an older one cannot take a cluster IP away, but everything else */
+	put_outside(&w, "ns/oldest", "10.96.0.3", "198.51.100.1", "10.96.0.2", 30080, -5);
+	world_settle(&w);
+	assert_kernel(&w, "ns/old:web TCP 10.96.0.1:80 ClusterIP" ENDS("10.0.0.1") //
+		      "ns/oldest:web TCP 10.96.0.3:80 ClusterIP flags 0x0\n"
+		      "ns/oldest:web TCP 198.51.100.1:80 ExternalIP flags 0x0\n"
+		      "ns/oldest:web TCP 0.0.0.0:30080 NodePort flags 0x0\n"
+		      "ns/young:web TCP 10.96.0.2:80 ClusterIP" ENDS("10.0.0.2") //
+		      "ns/old: any 10.96.0.1:0 address flags 0x0\n"
+		      "ns/young: any 10.96.0.2:0 address flags 0x0\n"
+		      "ns/oldest: any 10.96.0.3:0 address flags 0x0\n");
+	gone_svc(&w, "ns/oldest");
+	gone_svc(&w, "ns/old");
+	world_settle(&w);
+	assert_kernel(&w, "ns/young:web TCP 10.96.0.2:80 ClusterIP" ENDS("10.0.0.2") //
+		      "ns/young:web TCP 198.51.100.1:80 ExternalIP" ENDS("10.0.0.2") //
+		      "ns/young:web TCP 10.96.0.1:80 LoadBalancer" ENDS("10.0.0.2") //
+		      "ns/young:web TCP 0.0.0.0:30080 NodePort" ENDS("10.0.0.2")        //
+		      "ns/young: any 10.96.0.2:0 address flags 0x0\n");
+	assert_problems(&w, "");
+	world_done(&w);
+}
+
+TEST(conflicts_are_told_of_frontends_that_the_gate_keeps_back)
+{
+	struct world w;
+
+	world_init(&w);
+	put_outside(&w, "ns/old", "10.96.0.1", "198.51.100.1", "", 30080, 1);
+	put_outside(&w, "ns/young", "10.96.0.2", "198.51.100.1", "", 0, 2);
+	world_settle(&w);
+	assert_kernel(&w, "ns/old:web TCP 10.96.0.1:80 ClusterIP flags 0x0\n"
+			  "ns/young:web TCP 10.96.0.2:80 ClusterIP flags 0x0\n"
+			  "ns/old: any 10.96.0.1:0 address flags 0x0\n"
+			  "ns/young: any 10.96.0.2:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/young: port web: 198.51.100.1:80 belongs to Service ns/old port web, which is older: "
+		"not served; give the Service another address or port\n");
+	assert_int_equal(plan_count_unserved(w.plan, SL_KIND_EXTERNAL_IP), 1);
+	assert_int_equal(plan_count_unserved(w.plan, SL_KIND_NODE_PORT), 1);
+	assert_int_equal(plan_count_unserved(w.plan, SL_KIND_LOAD_BALANCER), 0);
+	assert_int_equal(plan_count_unserved(w.plan, SL_KIND_CLUSTER_IP), 0);
+	world_done(&w);
+}
+
 TEST(ports_of_one_name)
 {
 	struct world w;
@@ -755,12 +887,13 @@ static struct sl_config config_of(struct world *w)
 static enum sl_reason reason_of(struct world *w, const char *dst, uint16_t port)
 {
 	struct row_reader reader = kernel_reader(&w->kernel);
-	struct address a = addr(dst);
-	struct view_verdict verdict;
+	const struct decide_node node = { 0 };
+	const struct decide_flow flow = { addr("10.0.0.99"), addr(dst), port, IPPROTO_TCP };
+	struct decide_verdict verdict;
 	struct view v;
 
 	assert_int_equal(view_from_rows(&reader, &v), 0);
-	verdict = view_decide(&v, &a, port, IPPROTO_TCP);
+	verdict = decide(&v, &node, &flow);
 	view_done(&v);
 	return verdict.reason;
 }
@@ -957,9 +1090,12 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(generations_go_on_after_a_restart), cmocka_unit_test(new_owners_are_told_once),
     cmocka_unit_test(what_is_served_comes_before_what_is_old),
     cmocka_unit_test(another_uid_is_another_service), cmocka_unit_test(address_and_port_change),
-    cmocka_unit_test(the_oldest_claim_wins), cmocka_unit_test(ports_of_one_name),
-    cmocka_unit_test(endpoints_of_special_ranges), cmocka_unit_test(endpoints_that_are_services),
-    cmocka_unit_test(one_service_too_many),
+    cmocka_unit_test(the_oldest_claim_wins),
+    cmocka_unit_test(every_frontend_has_a_row_and_its_kind),
+    cmocka_unit_test(each_frontend_is_won_or_lost_by_itself),
+    cmocka_unit_test(conflicts_are_told_of_frontends_that_the_gate_keeps_back),
+    cmocka_unit_test(ports_of_one_name), cmocka_unit_test(endpoints_of_special_ranges),
+    cmocka_unit_test(endpoints_that_are_services), cmocka_unit_test(one_service_too_many),
     cmocka_unit_test(existing_services_survive_a_restart_over_capacity),
     cmocka_unit_test(endpoints_that_do_not_fit),
     cmocka_unit_test(service_cidrs_are_never_read_half_written),

@@ -265,10 +265,62 @@ TEST(no_memory)
 	}
 }
 
+/* ---- source ranges ------------------------------------------------------------------------------ */
+
+static struct cidr range(const char *text)
+{
+	struct cidr c;
+
+	assert_int_equal(cidr_parse(text, &c), 0);
+	return c;
+}
+
+static struct address at(const char *text)
+{
+	struct address a;
+
+	assert_int_equal(address_parse(text, &a), 0);
+	return a;
+}
+
+static bool allows(const struct service *s, const char *src, const char *primary)
+{
+	struct address a = at(src), own = at(primary);
+
+	return policy_is_source_allowed(s, &a, &own);
+}
+
+TEST(source_ranges)
+{
+	struct cidr ranges[] = { range("192.0.2.0/24"), range("2001:db8::/32"),
+				 range("0.0.0.0/0") };
+	struct address lb = at("203.0.113.1");
+	struct service s = {
+		.source_ranges = ranges, .n_source_ranges = 1, .lb_ips = &lb, .n_lb_ips = 1
+	};
+
+	assert_true(policy_has_ranges(&s, 4));
+	assert_false(policy_has_ranges(&s, 6)); /* none of this family is left: no filter */
+	assert_true(allows(&s, "2001:db9::1", "2001:db9::2"));
+	assert_true(allows(&s, "192.0.2.255", "10.0.0.1"));
+	assert_false(allows(&s, "192.0.3.0", "10.0.0.1"));
+	/* the node is allowed, so its own copies of the service's addresses are; no others */
+	assert_true(allows(&s, "203.0.113.1", "192.0.2.1"));
+	assert_false(allows(&s, "203.0.113.1", "10.0.0.1"));
+	assert_false(allows(&s, "203.0.113.2", "192.0.2.1"));
+	assert_false(policy_is_source_allowed(&s, &lb, NULL));
+	s.n_source_ranges = 2;
+	assert_false(allows(&s, "2001:db9::1", "2001:db9::2"));
+	s.n_source_ranges = 3;
+	assert_false(policy_has_ranges(&s, 4)); /* one allows everything */
+	assert_true(allows(&s, "8.8.8.8", "10.0.0.1"));
+	assert_true(policy_has_ranges(&s, 6));
+}
+
 RUN(cmocka_unit_test(merged_and_sorted), cmocka_unit_test(copies_of_one_address),
     cmocka_unit_test(two_ports_are_two_endpoints),
     cmocka_unit_test(ports_match_by_name_and_protocol), cmocka_unit_test(families_apart),
     cmocka_unit_test(refused_addresses),
     cmocka_unit_test(unready_serving_endpoints_are_never_used_but_keep_flows),
     cmocka_unit_test(local_by_node_name), cmocka_unit_test(what_a_service_needs),
-    cmocka_unit_test(no_memory))
+    cmocka_unit_test(no_memory), cmocka_unit_test(source_ranges))

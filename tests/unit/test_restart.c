@@ -521,8 +521,30 @@ static uint32_t next_random(uint32_t *state)
 
 enum { SERVICES = 12 };
 
+/* Addresses from outside that others have too, cluster IPs among them, and node ports. */
+static void random_frontends(struct svc *v, uint32_t *r, struct address outside[4])
+{
+	char text[32];
+
+	for (int k = 0; k < 4; k++) {
+		snprintf(text, sizeof(text), next_random(r) % 6 ? "203.0.113.%u" : "10.96.0.%u",
+			 next_random(r) % 8 + 1);
+		outside[k] = next_random(r) % 5 ? addr(text) : addr("2001:db8::7");
+	}
+	v->s.external_ips = outside;
+	v->s.n_external_ips = next_random(r) % 3;
+	v->s.lb_ips = outside + 1; /* one of them may be both */
+	v->s.n_lb_ips = next_random(r) % 3;
+	v->s.external_policy = next_random(r) % 3 ? POLICY_CLUSTER : POLICY_LOCAL;
+	v->s.type = SERVICE_LOAD_BALANCER;
+	for (size_t k = 0; k < v->s.n_ports; k++)
+		if (next_random(r) % 3 == 0)
+			v->ports[k].node_port = (uint16_t)(30000 + next_random(r) % 4);
+}
+
 static void random_service(struct world *w, uint32_t *r, int i)
 {
+	struct address outside[4];
 	char full[16], vip[32];
 	struct svc v;
 
@@ -539,6 +561,8 @@ static void random_service(struct world *w, uint32_t *r, int i)
 	v.s.internal_policy = next_random(r) % 4 ? POLICY_CLUSTER : POLICY_LOCAL;
 	v.s.algorithm = next_random(r) % 12 ? BALANCE_RANDOM : BALANCE_MAGLEV;
 	v.s.created_s = i % 3 ? 1000 - i : 0;
+	if (w->config.kinds)
+		random_frontends(&v, r, outside);
 	put_svc(w, &v);
 }
 
@@ -633,12 +657,12 @@ static void assert_as_fresh(struct world *w)
 	world_restart(w);
 }
 
-static void live(uint32_t seed, int steps)
+static void live(uint32_t seed, int steps, unsigned kinds)
 {
 	uint32_t r = seed;
 	struct world w;
 
-	world_init_limits(&w, 60, 2000);
+	world_init_with(&w, 60, 2000, kinds);
 	for (int step = 0; step < steps; step++) {
 		for (uint32_t k = next_random(&r) % 6; k > 0; k--)
 			random_event(&w, &r);
@@ -661,7 +685,13 @@ static void live(uint32_t seed, int steps)
 TEST(random_lives)
 {
 	for (uint32_t seed = 1; seed <= 4; seed++)
-		live(seed, 125);
+		live(seed, 125, 0);
+}
+
+TEST(random_lives_with_every_kind_of_frontend)
+{
+	for (uint32_t seed = 1; seed <= 4; seed++)
+		live(seed, 125, PLAN_KINDS_ALL);
 }
 
 RUN(cmocka_unit_test(an_unchanged_source_changes_nothing),
@@ -675,4 +705,5 @@ RUN(cmocka_unit_test(an_unchanged_source_changes_nothing),
     cmocka_unit_test(audit_repairs_what_was_removed),
     cmocka_unit_test(restart_repairs_what_was_changed),
     cmocka_unit_test(restart_repairs_what_was_removed),
-    cmocka_unit_test(audit_removes_what_is_foreign), cmocka_unit_test(random_lives))
+    cmocka_unit_test(audit_removes_what_is_foreign), cmocka_unit_test(random_lives),
+    cmocka_unit_test(random_lives_with_every_kind_of_frontend))

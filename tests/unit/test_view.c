@@ -2,11 +2,12 @@
 // View: damaged maps are named, not followed; plan and kernel compare equal until somebody changes a row; verdicts.
 /* link: user/core/plan.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_rest.c */
 /* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
-/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/model.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/view.c user/core/decide.c user/core/model.c */
 /* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
 /* link: user/base/buf.c */
 #include "unit/test.h"
 
+#include "core/decide.h"
 #include "unit/world.h"
 
 static char told[2000];
@@ -189,10 +190,18 @@ TEST(configuration)
 	world_done(&w);
 }
 
+static struct decide_verdict ask(const struct view *v, const struct address *dst, uint8_t proto)
+{
+	const struct decide_node node = { 0 };
+	const struct decide_flow flow = { addr("10.0.0.99"), *dst, 80, proto };
+
+	return decide(v, &node, &flow);
+}
+
 TEST(verdicts)
 {
 	struct address a = addr("10.96.0.1"), b = addr("10.96.0.2"), other = addr("10.96.0.3");
-	struct view_verdict verdict;
+	struct decide_verdict verdict;
 	struct row_reader reader;
 	struct world w;
 	struct view v;
@@ -202,13 +211,13 @@ TEST(verdicts)
 	world_settle(&w);
 	reader = kernel_reader(&w.kernel);
 	assert_int_equal(view_from_rows(&reader, &v), 0);
-	verdict = view_decide(&v, &a, 80, IPPROTO_TCP);
+	verdict = ask(&v, &a, IPPROTO_TCP);
 	assert_int_equal(verdict.reason, SL_REASON_NEW_FLOW);
 	assert_int_equal(verdict.n_endpoints, 2);
 	assert_string_equal(verdict.service->name, "a");
-	assert_int_equal(view_decide(&v, &a, 80, IPPROTO_UDP).reason, SL_REASON_UNKNOWN_PORT);
-	assert_int_equal(view_decide(&v, &b, 80, IPPROTO_TCP).reason, SL_REASON_NO_ENDPOINT);
-	assert_int_equal(view_decide(&v, &other, 80, IPPROTO_TCP).reason, SL_REASON_NOT_SERVICE);
+	assert_int_equal(ask(&v, &a, IPPROTO_UDP).reason, SL_REASON_UNKNOWN_PORT);
+	assert_int_equal(ask(&v, &b, IPPROTO_TCP).reason, SL_REASON_NO_ENDPOINT);
+	assert_int_equal(ask(&v, &other, IPPROTO_TCP).reason, SL_REASON_NOT_SERVICE);
 	view_done(&v);
 	view_done(NULL);
 	world_done(&w);

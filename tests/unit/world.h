@@ -155,7 +155,8 @@ static inline void kernel_check(const struct kernel *k)
 			assert_int_equal(s.key.port, key.port);
 			assert_int_equal(s.key.proto, key.proto);
 			assert_int_equal(address_cmp(&s.key.vip, &key.vip), 0);
-			check_filter(k, family, &key.vip, false);
+			if (!address_is_zero(&key.vip))
+				check_filter(k, family, &key.vip, false);
 			if (s.kind == SL_KIND_ADDRESS)
 				continue;
 			assert_non_null(
@@ -194,7 +195,8 @@ static inline void world_start_agent(struct world *w)
 	assert_int_equal(plan_new(&w->config, w->store, w->diff, w->problems, &w->plan), 0);
 }
 
-static inline void world_init_limits(struct world *w, uint32_t max_services, uint32_t max_backends)
+static inline void world_init_with(struct world *w, uint32_t max_services, uint32_t max_backends,
+				   unsigned kinds)
 {
 	memset(w, 0, sizeof(*w));
 	w->problems = problems_new(NULL, NULL);
@@ -203,10 +205,22 @@ static inline void world_init_limits(struct world *w, uint32_t max_services, uin
 	w->sink = store_sink(w->store);
 	w->config = (struct plan_config){ .node_name = "here", .host_netns = 1 };
 	w->config.limits = plan_limits_of(max_services, max_backends);
+	w->config.kinds = kinds;
 	kernel_init(&w->kernel);
 	world_start_agent(w);
 	world_list(w);
 	diff_allow_removals(w->diff);
+}
+
+static inline void world_init_limits(struct world *w, uint32_t max_services, uint32_t max_backends)
+{
+	world_init_with(w, max_services, max_backends, 0);
+}
+
+/* Other kinds of frontends than programs serve. */
+static inline void world_init_kinds(struct world *w, unsigned kinds)
+{
+	world_init_with(w, 100, 1000, kinds);
 }
 
 static inline void world_init(struct world *w)

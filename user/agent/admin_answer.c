@@ -105,6 +105,20 @@ static void put_maps(const struct metrics *m, struct buf *out)
 	buf_putc(out, ']');
 }
 
+/* What is known and waits for programs that can do it. */
+static void put_not_served(const struct metrics *m, struct buf *out)
+{
+	static const enum sl_kind kinds[] = { SL_KIND_NODE_PORT, SL_KIND_LOAD_BALANCER,
+					      SL_KIND_EXTERNAL_IP };
+
+	json_key(out, "notServed", false);
+	buf_putc(out, '{');
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		put_number(out, view_kind_name(kinds[i]),
+			   plan_count_unserved(sync_plan(m->sync), kinds[i]), i == 0);
+	buf_putc(out, '}');
+}
+
 static void answer_status(const struct admin_view *view, struct buf *out)
 {
 	const struct metrics *m = view->metrics;
@@ -132,6 +146,7 @@ static void answer_status(const struct admin_view *view, struct buf *out)
 	put_number(out, "problems", problem_count(m->problems), false);
 	put_number(out, "serviceRecords", (uint64_t)plan.v4.rows + plan.v6.rows, false);
 	put_number(out, "backends", (uint64_t)plan.v4.backends + plan.v6.backends, false);
+	put_not_served(m, out);
 	put_hooks_summary(m, out);
 	put_features(m, out);
 	put_maps(m, out);

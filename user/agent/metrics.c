@@ -15,6 +15,7 @@
 #include "base/metrics_text.h"
 #include "core/format.h"
 #include "core/problem.h"
+#include "core/view.h"
 #include "sluice_version.h"
 
 /* ---- packets ------------------------------------------------------------------------------------- */
@@ -133,6 +134,8 @@ static void write_served(const struct metrics *m, struct buf *page)
 		{ "sluice_refused", "Service ports and endpoints there was no room for.",
 		  offsetof(struct plan_family_stats, refused) },
 	};
+	static const enum sl_kind kinds[] = { SL_KIND_NODE_PORT, SL_KIND_LOAD_BALANCER,
+					      SL_KIND_EXTERNAL_IP };
 	struct plan_stats plan;
 	struct store_stats store;
 
@@ -147,6 +150,12 @@ static void write_served(const struct metrics *m, struct buf *page)
 						    gauges[i].offset),
 				"family", v6 ? "IPv6" : "IPv4", NULL);
 	}
+	metrics_family(page, "sluice_frontends_not_served", "gauge",
+		       "Node ports and addresses that are known and not yet served.");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		metrics_sample(page, "sluice_frontends_not_served",
+			       plan_count_unserved(sync_plan(m->sync), kinds[i]), "kind",
+			       view_kind_name(kinds[i]), NULL);
 	metrics_family(page, "sluice_source_objects", "gauge", "Objects the source tells of.");
 	metrics_sample(page, "sluice_source_objects", store.services, "kind", "Service", NULL);
 	metrics_sample(page, "sluice_source_objects", store.slices, "kind", "EndpointSlice", NULL);

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -80,6 +81,27 @@ static void put_problems(struct out *out, const cJSON *problems)
 	out_rows_end(out);
 }
 
+/* "30 NodePort, 2 LoadBalancer": frontends that the agent knows and no program serves yet. */
+static void put_not_served(struct out *out, const cJSON *agent)
+{
+	const cJSON *kind, *kinds = cJSON_GetObjectItemCaseSensitive(agent, "notServed");
+	struct buf text = { 0 };
+	uint64_t sum = 0;
+
+	cJSON_ArrayForEach(kind, kinds)
+	{
+		uint64_t n = agent_number(kinds, kind->string);
+
+		if (n)
+			buf_printf(&text, "%s%" PRIu64 " %s", sum ? ", " : "", n, kind->string);
+		sum += n;
+	}
+	if (sum)
+		out_field_tone(out, NULL, "not served yet", buf_str(&text), OUT_WARN);
+	out_field_number(out, "notServed", NULL, sum, NULL);
+	buf_done(&text);
+}
+
 /* What an agent that runs says of itself. */
 static void put_agent(struct out *out, const struct figures *f)
 {
@@ -101,6 +123,7 @@ static void put_agent(struct out *out, const struct figures *f)
 	out_field_number(out, "pendingRows", "pending rows", agent_number(a, "pendingRows"), NULL);
 	out_field_number(out, "driftRepairs", "drift repairs", agent_number(a, "driftRepairs"),
 			 NULL);
+	put_not_served(out, a);
 	out_field_text(out, "garbageCollection", "flow collector", agent_text(a, "gc"));
 }
 

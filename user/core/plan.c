@@ -29,7 +29,7 @@ static uint32_t with_slack(uint32_t n, uint32_t least)
 
 struct plan_limits plan_limits_of(uint32_t max_services, uint32_t max_backends)
 {
-	/* cluster IP and its address row; later external IPs, load balancers, node ports */
+	/* cluster IP and its address row; external IPs, load balancers, node ports */
 	uint32_t rows = 4 * max_services;
 
 	return (struct plan_limits){
@@ -118,6 +118,7 @@ static bool same_for_services(const struct plan_config *a, const struct plan_con
 int plan_configure(struct plan *plan, const struct plan_config *config)
 {
 	struct plan_limits limits = plan->config.limits;
+	unsigned kinds = plan->config.kinds;
 	struct plan_config copy;
 
 	if (config_copy(config, &copy) < 0)
@@ -127,6 +128,7 @@ int plan_configure(struct plan *plan, const struct plan_config *config)
 	config_done(&plan->config);
 	plan->config = copy;
 	plan->config.limits = limits;
+	plan->config.kinds = kinds;
 	plan->node.name = plan->config.node_name;
 	plan->config_dirty = true;
 	plan->node_dirty = true;
@@ -152,7 +154,7 @@ static void row_free(void *value)
 {
 	struct plan_row *row = value;
 
-	vec_done(&row->claims);
+	vec_done(&row->bids);
 	free(row->parting);
 	free(row);
 }
@@ -204,6 +206,8 @@ int plan_new(const struct plan_config *config, struct store *store, struct diff 
 		plan_free(plan);
 		return -ENOMEM;
 	}
+	if (!plan->config.kinds)
+		plan->config.kinds = PLAN_KINDS_SERVED;
 	plan->node.name = plan->config.node_name;
 	store_mark_all_dirty(store);
 	*ret_plan = plan;
@@ -497,26 +501,43 @@ static int release_stale(struct plan *plan, struct plan_service *s)
 	return 0;
 }
 
-static int lose_port(struct plan *plan, struct plan_port *p, const struct plan_port *winner)
+static void tell_lost(struct plan *plan, const struct plan_port *p, const struct plan_claim *c,
+		      const struct plan_bid *winner)
 {
 	char other[400], vip[ADDRESS_TEXT_LEN];
+	const char *label = p->name[0] ? p->name : "(unnamed)";
+	const char *why = winner->kind == SL_KIND_CLUSTER_IP && c->kind != SL_KIND_CLUSTER_IP
+				  ? ", whose cluster IP it is"
+				  : ", which is older";
 
-	problem_add(
-		plan->problems,
-		"port %s: %s:%u belongs to %s, which is older: not served; give the Service another "
-		"address or port",
-		p->name[0] ? p->name : "(unnamed)", address_format(&p->claim->key.vip, vip),
-		p->port, plan_port_format(winner, other, sizeof(other)));
-	return plan_port_release(plan, p);
+	plan_port_format(winner->port, other, sizeof(other));
+	if (c->kind == SL_KIND_NODE_PORT)
+		problem_add(plan->problems,
+			    "port %s: node port %u belongs to %s%s: not served; give the Service "
+			    "another node port",
+			    label, c->row->key.port, other, why);
+	else
+		problem_add(plan->problems,
+			    "port %s: %s:%u belongs to %s%s: not served; give the Service another "
+			    "address or port",
+			    label, address_format(&c->row->key.vip, vip), p->port, other, why);
 }
 
 static int plan_one_port(struct plan *plan, struct plan_port *p, bool *waits)
 {
-	const struct plan_port *winner = plan_row_winner(p->claim);
+	const struct plan_claim *c;
+	size_t n_served = 0;
 	int rc;
 
-	if (winner != p)
-		return lose_port(plan, p, winner);
+	vec_for_each(c, &p->claims) {
+		const struct plan_bid *winner = plan_row_winner(c->row);
+
+		if (winner->port != p)
+			tell_lost(plan, p, c, winner);
+		n_served += plan_claim_is_served(plan, p, c);
+	}
+	if (!n_served)
+		return plan_port_release(plan, p);
 	rc = plan_port_update(plan, p, object_port(p, p->service->entry->service));
 	if (rc == -ENOSPC) {
 		*waits = true;
@@ -718,7 +739,8 @@ static void needed_bits(const struct plan_family *f, uint64_t *words)
 		if (!row->published)
 			continue;
 		bit = row_filter_bit(&row->key.vip);
-		words[bit >> 6] |= 1ull << (bit & 63);
+		if (!address_is_zero(&row->key.vip)) /* node ports have none of their own */
+			words[bit >> 6] |= 1ull << (bit & 63);
 		if (!row->owner)
 			continue;
 		vec_for_each(b, &row->owner->backends) {
@@ -777,6 +799,24 @@ void plan_count(const struct plan *plan, struct plan_stats *ret_stats)
 		.runs = plan->runs,
 		.planned = plan->planned,
 	};
+}
+
+uint32_t plan_count_unserved(const struct plan *plan, enum sl_kind kind)
+{
+	uint32_t n = 0;
+
+	if (plan->config.kinds & PLAN_KIND(kind))
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		const struct table_entry *t;
+
+		table_for_each(t, &plan->families[i].rows) {
+			const struct plan_bid *winner = plan_row_winner(t->value);
+
+			n += winner && winner->kind == kind;
+		}
+	}
+	return n;
 }
 
 size_t plan_take_new_backends(struct plan *plan, int family, uint32_t *ret_ids, size_t max)

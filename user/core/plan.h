@@ -52,6 +52,16 @@ struct plan_limits {
 
 struct plan_limits plan_limits_of(uint32_t max_services, uint32_t max_backends);
 
+/*
+ * The one gate between what is known and what the programs can do. Every frontend of a Service is claimed, arbitrated and
+ * told about; rows are published for these kinds alone. What is known and not published: plan_count_unserved().
+ */
+#define PLAN_KIND(kind)   (1u << (kind))
+#define PLAN_KINDS_SERVED PLAN_KIND(SL_KIND_CLUSTER_IP)
+#define PLAN_KINDS_ALL                                                    \
+	(PLAN_KIND(SL_KIND_CLUSTER_IP) | PLAN_KIND(SL_KIND_EXTERNAL_IP) | \
+	 PLAN_KIND(SL_KIND_LOAD_BALANCER) | PLAN_KIND(SL_KIND_NODE_PORT))
+
 /* Copied by plan_new() and plan_configure(). Zero means "not given" everywhere. */
 struct plan_config {
 	const char *node_name;
@@ -64,6 +74,8 @@ struct plan_config {
 	uint64_t host_netns; /* see struct sl_config */
 	uint32_t flags;      /* SL_CONFIG_ */
 	uint16_t snat_low, snat_high;
+	unsigned
+		kinds; /* PLAN_KIND()s that are published; 0: PLAN_KINDS_SERVED. Cannot be changed either */
 	struct plan_limits limits; /* cannot be changed by plan_configure() */
 };
 
@@ -125,6 +137,8 @@ struct plan_stats {
 	uint64_t planned; /* services looked at, over all runs */
 };
 void plan_count(const struct plan *plan, struct plan_stats *ret_stats);
+/* Frontends of a kind (address and port, or node port) in both families that somebody has and the gate keeps back. Walks all. */
+uint32_t plan_count_unserved(const struct plan *plan, enum sl_kind kind);
 
 /*
  * A backend id got a new owner since the last call: its counters have to be zeroed (sl4_be_stats)

@@ -49,11 +49,11 @@ void plan_row_drop(struct plan_family *f, struct plan_row *row)
 	unsigned char bytes[ROW_KEY_MAX];
 	size_t len;
 
-	if (row->claims.len || row->n_known || row->n_refs || row->published)
+	if (row->bids.len || row->n_known || row->n_refs || row->published)
 		return;
 	len = encode(f, &row->key, bytes);
 	table_remove(&f->rows, bytes, len);
-	vec_done(&row->claims);
+	vec_done(&row->bids);
 	free(row->parting);
 	free(row);
 }
@@ -88,58 +88,114 @@ static int compare_claims(const struct plan_port *a, const struct plan_port *b)
 	return cmp ? cmp : strcmp(a->name, b->name);
 }
 
-struct plan_port *plan_row_winner(const struct plan_row *row)
+/* A cluster IP is given out by the API server once; nobody's external address takes it away. */
+static int compare_bids(const struct plan_bid *a, const struct plan_bid *b)
 {
-	struct plan_port *winner = NULL;
+	bool x = a->kind == SL_KIND_CLUSTER_IP, y = b->kind == SL_KIND_CLUSTER_IP;
 
-	for (size_t i = 0; i < row->claims.len; i++)
-		if (!winner || compare_claims(row->claims.data[i], winner) < 0)
-			winner = row->claims.data[i];
+	return x != y ? y - x : compare_claims(a->port, b->port);
+}
+
+const struct plan_bid *plan_row_winner(const struct plan_row *row)
+{
+	const struct plan_bid *winner = NULL, *bid;
+
+	vec_for_each(bid, &row->bids)
+		if (!winner || compare_bids(bid, winner) < 0)
+			winner = bid;
 	return winner;
 }
 
-/* Who else claims the row may win or lose by what happens to it. */
-static void wake_others(struct plan *plan, struct plan_row *row, const struct plan_service *but)
+bool plan_claim_is_served(const struct plan *plan, const struct plan_port *p,
+			  const struct plan_claim *claim)
 {
-	for (size_t i = 0; i < row->claims.len; i++)
-		if (row->claims.data[i]->service != but)
-			store_mark_dirty(plan->store, row->claims.data[i]->service->entry);
+	const struct plan_bid *winner = plan_row_winner(claim->row);
+
+	return winner && winner->port == p && (plan->config.kinds & PLAN_KIND(claim->kind));
 }
 
-static void unclaim(struct plan *plan, struct plan_port *p)
+/* Who else wants the row may win or lose by what happens to it. */
+static void wake_others(struct plan *plan, struct plan_row *row, const struct plan_service *but)
 {
-	struct plan_row *row = p->claim;
+	const struct plan_bid *bid;
 
-	if (!row)
-		return;
-	for (size_t i = 0; i < row->claims.len; i++) {
-		if (row->claims.data[i] == p) {
-			vec_remove(&row->claims, i);
-			break;
-		}
-	}
-	p->claim = NULL;
+	vec_for_each(bid, &row->bids)
+		if (bid->port->service != but)
+			store_mark_dirty(plan->store, bid->port->service->entry);
+}
+
+static struct plan_bid *find_bid(struct plan_row *row, const struct plan_port *p)
+{
+	struct plan_bid *bid;
+
+	vec_for_each(bid, &row->bids)
+		if (bid->port == p)
+			return bid;
+	return NULL;
+}
+
+static void unclaim(struct plan *plan, struct plan_port *p, size_t i)
+{
+	struct plan_row *row = p->claims.data[i].row;
+
+	vec_remove(&row->bids, (size_t)(find_bid(row, p) - row->bids.data));
+	vec_remove_swap(&p->claims, i);
 	wake_others(plan, row, p->service);
 	plan_row_drop(p->family, row);
 }
 
-static int claim(struct plan *plan, struct plan_port *p, const struct row_service_key *key)
+static struct plan_claim *find_claim(struct plan_port *p, const struct plan_row *row)
+{
+	struct plan_claim *c;
+
+	vec_for_each(c, &p->claims)
+		if (c->row == row)
+			return c;
+	return NULL;
+}
+
+/* One address twice counts once, as what it is first. */
+static int claim(struct plan *plan, struct plan_port *p, enum sl_kind kind,
+		 const struct row_service_key *key)
 {
 	struct plan_row *row = plan_row_get(p->family, key);
+	struct plan_claim *c;
 
 	if (!row)
 		return -ENOMEM;
-	if (p->claim == row)
+	c = find_claim(p, row);
+	if (c && c->seen)
 		return 0;
-	if (vec_reserve(&row->claims, 1) < 0) {
+	if (c && c->kind == kind) {
+		c->seen = true;
+		return 0;
+	}
+	if (!c && (vec_reserve(&row->bids, 1) < 0 || vec_reserve(&p->claims, 1) < 0)) {
 		plan_row_drop(p->family, row);
 		return -ENOMEM;
 	}
-	unclaim(plan, p);
-	row->claims.data[row->claims.len++] = p;
-	p->claim = row;
+	if (c) {
+		c->kind = find_bid(row, p)->kind = kind;
+		c->seen = true;
+	} else {
+		row->bids.data[row->bids.len++] = (struct plan_bid){ p, kind };
+		p->claims.data[p->claims.len++] = (struct plan_claim){ row, kind, true };
+	}
 	wake_others(plan, row, p->service);
 	return 0;
+}
+
+static void unclaim_unseen(struct plan *plan, struct plan_port *p)
+{
+	for (size_t i = p->claims.len; i-- > 0;)
+		if (!p->claims.data[i].seen)
+			unclaim(plan, p, i);
+}
+
+static void unclaim_all(struct plan *plan, struct plan_port *p)
+{
+	while (p->claims.len)
+		unclaim(plan, p, p->claims.len - 1);
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */
@@ -157,6 +213,14 @@ bool plan_is_service_address(const struct plan_family *f, const struct address *
 	return row && row->n_known;
 }
 
+static bool is_excluded(const struct plan *plan, const struct address *addr)
+{
+	for (size_t i = 0; i < plan->config.n_exclude_vips; i++)
+		if (address_cmp(&plan->config.exclude_vips[i], addr) == 0)
+			return true;
+	return false;
+}
+
 const struct address *plan_service_address(const struct plan *plan, const struct service *s,
 					   int family)
 {
@@ -167,10 +231,7 @@ const struct address *plan_service_address(const struct plan *plan, const struct
 	for (size_t i = 0; i < s->n_cluster_ips && !found; i++)
 		if (s->cluster_ips[i].family == family)
 			found = &s->cluster_ips[i];
-	for (size_t i = 0; found && i < plan->config.n_exclude_vips; i++)
-		if (address_cmp(&plan->config.exclude_vips[i], found) == 0)
-			return NULL;
-	return found;
+	return found && is_excluded(plan, found) ? NULL : found;
 }
 
 static bool uses_service_address(const struct plan_service *s)
@@ -312,10 +373,49 @@ static struct plan_port *get_port(struct plan_service *s, struct plan_family *f,
 	return p;
 }
 
+static int claim_addresses(struct plan *plan, struct plan_port *p, enum sl_kind kind,
+			   const struct address *addrs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct row_service_key key = { addrs[i], p->port, p->proto };
+
+		if (addrs[i].family != p->family->family || is_excluded(plan, &addrs[i]))
+			continue;
+		if (claim(plan, p, kind, &key) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Every frontend of a service port. Source ranges go with load balancer addresses, so those come before external ones. */
+static int claim_frontends(struct plan *plan, struct plan_port *p, const struct address *vip,
+			   const struct service_port *sp)
+{
+	const struct service *s = p->service->entry->service;
+	struct row_service_key node_port = { .vip.family = vip->family,
+					     .port = sp->node_port,
+					     .proto = sp->proto };
+	struct plan_claim *c;
+	int rc;
+
+	vec_for_each(c, &p->claims)
+		c->seen = false;
+	rc = claim_addresses(plan, p, SL_KIND_CLUSTER_IP, vip, 1);
+	if (rc == 0)
+		rc = claim_addresses(plan, p, SL_KIND_LOAD_BALANCER, s->lb_ips, s->n_lb_ips);
+	if (rc == 0)
+		rc = claim_addresses(plan, p, SL_KIND_EXTERNAL_IP, s->external_ips,
+				     s->n_external_ips);
+	if (rc == 0 && sp->node_port)
+		rc = claim(plan, p, SL_KIND_NODE_PORT, &node_port);
+	if (rc == 0)
+		unclaim_unseen(plan, p);
+	return rc;
+}
+
 static int register_port(struct plan *plan, struct plan_service *s, struct plan_family *f,
 			 const struct address *vip, const struct service_port *sp)
 {
-	struct row_service_key key = { *vip, sp->port, sp->proto };
 	struct plan_port *p = get_port(s, f, sp);
 
 	if (!p)
@@ -324,12 +424,12 @@ static int register_port(struct plan *plan, struct plan_service *s, struct plan_
 		return 0;
 	p->wanted = true;
 	p->port = sp->port;
-	return claim(plan, p, &key);
+	return claim_frontends(plan, p, vip, sp);
 }
 
 static void make_stale(struct plan *plan, struct plan_port *p)
 {
-	unclaim(plan, p);
+	unclaim_all(plan, p);
 	p->stale = true;
 	p->wanted = false;
 }

@@ -81,6 +81,8 @@ struct draft_row {
 	struct row_service record;
 };
 
+struct draft_rows VEC_OF(struct draft_row);
+
 static bool same_record(const struct row_service *a, const struct row_service *b)
 {
 	unsigned char x[sizeof(struct sl6_service)], y[sizeof(struct sl6_service)];
@@ -98,8 +100,8 @@ static void give_back_slot(struct plan_family *f, uint32_t slot)
 	ids_rested(&f->slots, slot); /* it was never published */
 }
 
-/* Takes a slot and sets memory aside for record and row. 0, -ENOMEM, -ENOSPC. */
-static int draft_row(struct plan *plan, struct plan_family *f, struct plan_row *row,
+/* Takes a slot and sets memory aside for record and row, the n_new-th new one. 0, -ENOMEM, -ENOSPC. */
+static int draft_row(struct plan *plan, struct plan_family *f, struct plan_row *row, uint32_t n_new,
 		     const struct row_service *content, struct draft_row *ret_draft)
 {
 	struct draft_row d = { .row = row, .record = *content };
@@ -112,7 +114,7 @@ static int draft_row(struct plan *plan, struct plan_family *f, struct plan_row *
 		*ret_draft = d;
 		return 0;
 	}
-	if (!row->published && f->n_rows >= plan->config.limits.rows)
+	if (!row->published && f->n_rows + n_new >= plan->config.limits.rows)
 		return -ENOSPC;
 	rc = ids_take(&f->slots, &d.slot, &d.record.gen);
 	if (rc < 0)
@@ -194,7 +196,7 @@ int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_r
 		row->parting = plan_rest_new(f, 1, 1);
 	if (!row->parting)
 		return -ENOMEM;
-	rc = draft_row(plan, f, row, &content, &d);
+	rc = draft_row(plan, f, row, 0, &content, &d);
 	if (rc < 0)
 		return rc;
 	commit_row(plan, f, &d, NULL);
@@ -232,8 +234,8 @@ struct draft {
 	struct VEC_OF(uint32_t) fresh; /* backend ids taken for this draft */
 	size_t n_gone;
 	struct draft_list cluster, local;
-	struct draft_row row;
-	bool has_row;
+	struct draft_rows rows; /* one for each frontend that is won and served */
+	uint16_t flags;         /* SL_SERVICE_, of all of them */
 	uint32_t id;
 	bool new_id;
 	uint32_t n_left_out; /* endpoints for which there is no room */
@@ -607,9 +609,13 @@ static uint16_t service_flags(const struct draft *d)
 	return flags;
 }
 
-/* The record of this port in any row; key, generation and kind are the row's. */
-static struct row_service draft_content(const struct draft *d)
+/* The record of this port in a row; key and generation are the row's. */
+static struct row_service draft_content(const struct draft *d, enum sl_kind kind)
 {
+	const struct service *s = d->port->service->entry->service;
+	bool ranges = kind == SL_KIND_LOAD_BALANCER &&
+		      policy_has_ranges(s, d->port->family->family);
+
 	return (struct row_service){
 		.service = d->id,
 		.cluster_line = d->cluster.list.line,
@@ -618,10 +624,10 @@ static struct row_service draft_content(const struct draft *d)
 		.local_line = d->local.list.line,
 		.local_len = d->local.list.len,
 		.local_backends = d->local.list.n_backends,
-		.affinity_s = d->port->service->entry->service->affinity_s,
-		.flags = service_flags(d),
+		.affinity_s = s->affinity_s,
+		.flags = (uint16_t)(d->flags | (ranges ? SL_SERVICE_SOURCE_RANGES : 0)),
 		.algorithm = d->algorithm,
-		.kind = SL_KIND_CLUSTER_IP,
+		.kind = kind,
 	};
 }
 
@@ -642,13 +648,39 @@ static int draft_id(struct draft *d)
 	return rc;
 }
 
+/* A row for each frontend that this port has won and that may be published. */
+static int draft_rows(struct draft *d)
+{
+	const struct plan_claim *c;
+	uint32_t n_new = 0;
+	int rc;
+
+	d->flags = service_flags(d);
+	if (vec_reserve(&d->rows, d->port->claims.len) < 0)
+		return -ENOMEM;
+	vec_for_each(c, &d->port->claims) {
+		struct row_service content;
+
+		if (!plan_claim_is_served(d->plan, d->port, c))
+			continue;
+		content = draft_content(d, c->kind);
+		rc = draft_row(d->plan, d->port->family, c->row, n_new, &content,
+			       &d->rows.data[d->rows.len]);
+		if (rc < 0)
+			return rc;
+		n_new += !c->row->published;
+		d->rows.len++;
+	}
+	return 0;
+}
+
 static int draft_rest(struct draft *d)
 {
 	/*
-	 * rows: those it has and the one it gets; items: their records, two lists, backends that
-	 * are gone
+	 * rows: those it has and those it gets; items: their records, two lists, backends that are
+	 * gone
 	 */
-	size_t n_rows = d->port->rows.len + 1;
+	size_t n_rows = d->port->rows.len + d->port->claims.len;
 
 	d->rest = plan_rest_new(d->port->family, n_rows, n_rows + 2 + d->n_gone);
 	return d->rest ? 0 : -ENOMEM;
@@ -658,15 +690,19 @@ static int draft_rest(struct draft *d)
 static int draft_memory(struct draft *d)
 {
 	struct plan_family *f = d->port->family;
+	const struct plan_claim *c;
 	const struct plan_backend *b;
 
-	if (vec_reserve(&d->port->rows, 1) < 0 || vec_reserve(&f->new_services, 1) < 0 ||
-	    vec_reserve(&f->new_backends, d->fresh.len) < 0)
+	if (vec_reserve(&d->port->rows, d->port->claims.len) < 0 ||
+	    vec_reserve(&f->new_services, 1) < 0 || vec_reserve(&f->new_backends, d->fresh.len) < 0)
 		return -ENOMEM;
 	if (diff_reserve(d->plan->diff, plan_table(f, ROW4_NAMES), &d->id) < 0)
 		return -ENOMEM;
-	if (plan_filter_set(d->plan, f, &d->port->claim->key.vip, false) < 0)
-		return -ENOMEM;
+	vec_for_each(c, &d->port->claims)
+		if (plan_claim_is_served(d->plan, d->port, c) &&
+		    !address_is_zero(&c->row->key.vip) &&
+		    plan_filter_set(d->plan, f, &c->row->key.vip, false) < 0)
+			return -ENOMEM;
 	vec_for_each(b, &d->backends)
 		if (plan_filter_set(d->plan, f, &b->addr, true) < 0)
 			return -ENOMEM;
@@ -675,7 +711,6 @@ static int draft_memory(struct draft *d)
 
 static int draft_port(struct draft *d)
 {
-	struct row_service content;
 	int rc = draft_policy(d);
 
 	if (!rc)
@@ -692,20 +727,16 @@ static int draft_port(struct draft *d)
 		rc = draft_rest(d);
 	if (!rc)
 		rc = draft_memory(d);
-	if (rc)
-		return rc;
-	content = draft_content(d);
-	rc = draft_row(d->plan, d->port->family, d->port->claim, &content, &d->row);
-	d->has_row = rc == 0;
-	return rc;
+	return rc ? rc : draft_rows(d);
 }
 
 static void draft_undo(struct draft *d)
 {
 	struct plan_family *f = d->port->family;
 
-	if (d->has_row)
-		undo_row(f, &d->row);
+	for (size_t i = 0; i < d->rows.len; i++)
+		undo_row(f, &d->rows.data[i]);
+	vec_done(&d->rows);
 	undo_list(f, &d->cluster);
 	undo_list(f, &d->local);
 	for (size_t i = 0; i < d->fresh.len; i++) {
@@ -859,20 +890,28 @@ static bool is_settled(const struct plan *plan, const struct plan_family *f,
 	return !diff_is_pending(plan->diff, plan_table(f, ROW4_SERVICES), key);
 }
 
+static bool is_drafted(const struct draft *d, const struct plan_row *row)
+{
+	for (size_t i = 0; d && i < d->rows.len; i++)
+		if (d->rows.data[i].row == row)
+			return true;
+	return false;
+}
+
 /*
  * What this port gives up must rest until none of its rows leads there any more, so all of them go
  * into `rest`. Rows it had and does not own now disappear, unless somebody else took them over. The
  * port remembers them until the kernel has followed: until then they may lead to a former state of
  * this port, and what it gives up next has to wait for them as well.
  */
-static void leave_rows(struct plan *plan, struct plan_port *p, const struct plan_row *keep,
+static void leave_rows(struct plan *plan, struct plan_port *p, const struct draft *keep,
 		       struct plan_rest *rest)
 {
 	for (size_t i = p->rows.len; i-- > 0;) {
 		struct plan_row *row = p->rows.data[i];
 
 		plan_rest_add_key(rest, &row->key);
-		if (row == keep)
+		if (is_drafted(keep, row))
 			continue;
 		if (row->owner == p)
 			unpublish_row(plan, p->family, row, rest);
@@ -906,9 +945,12 @@ static void draft_commit(struct draft *d)
 	commit_backends(d);
 	commit_list(d, &p->cluster, &d->cluster);
 	commit_list(d, &p->local, &d->local);
-	own_row(p, d->row.row);
-	commit_row(d->plan, f, &d->row, d->rest);
-	leave_rows(d->plan, p, d->row.row, d->rest);
+	for (size_t i = 0; i < d->rows.len; i++) {
+		own_row(p, d->rows.data[i].row);
+		commit_row(d->plan, f, &d->rows.data[i], d->rest);
+	}
+	leave_rows(d->plan, p, d, d->rest);
+	vec_done(&d->rows);
 	part_with_backends(d->plan, p, &d->backends, d->rest);
 	f->n_backends += (uint32_t)(d->backends.len - before);
 	if (d->n_gone)
@@ -1019,6 +1061,7 @@ void plan_port_free(struct plan_port *p)
 	if (!p)
 		return;
 	vec_done(&p->rows);
+	vec_done(&p->claims);
 	vec_done(&p->backends);
 	free(p->name);
 	free(p);

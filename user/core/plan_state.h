@@ -10,7 +10,8 @@
  *
  * Words: a *service* is one Service object; a *port* is one of its ports in one family, and owns an
  * id, backends and two lists; a *row* is one entry of sl4_services with the record it points to.
- * Several ports may claim a row, one owns it.
+ * Several ports may claim a row, one owns it. A port claims a row for each of its frontends: the cluster IP, each external
+ * and load balancer address, the node port.
  */
 #ifndef CORE_PLAN_STATE_H
 #define CORE_PLAN_STATE_H
@@ -45,9 +46,15 @@ struct plan_list {
 	enum sl_algorithm algorithm;
 };
 
+/* Who wants a row, and as what. */
+struct plan_bid {
+	struct plan_port *port;
+	enum sl_kind kind;
+};
+
 struct plan_row {
-	struct row_service_key key;
-	struct VEC_OF(struct plan_port *) claims; /* who wants it */
+	struct row_service_key key; /* vip zero: a node port */
+	struct VEC_OF(struct plan_bid) bids;
 	struct plan_port
 		*owner;   /* whose record is published; NULL for addresses and before a claim */
 	uint32_t n_known; /* address rows: services that have this address … */
@@ -59,16 +66,22 @@ struct plan_row {
 	struct row_service record; /* valid while published */
 };
 
+struct plan_claim {
+	struct plan_row *row;
+	enum sl_kind kind;
+	bool seen; /* while registering */
+};
+
 struct plan_port {
 	struct plan_service *service; /* NULL: restored, and nobody asked for it yet */
 	struct plan_family *family;
 	char *name;
 	uint8_t proto;
 	uint16_t port;
-	uint32_t id;            /* 0: not programmed */
-	bool wanted;            /* by the object as it is now */
-	bool stale;             /* to be released */
-	struct plan_row *claim; /* NULL = none */
+	uint32_t id;                             /* 0: not programmed */
+	bool wanted;                             /* by the object as it is now */
+	bool stale;                              /* to be released */
+	struct VEC_OF(struct plan_claim) claims; /* of the object as it is now */
 	struct VEC_OF(
 		struct plan_row *) rows; /* published from this port, or still so in the kernel */
 	struct plan_backends backends;
@@ -183,8 +196,11 @@ struct plan_row *plan_row_get(struct plan_family *f, const struct row_service_ke
 struct plan_row *plan_row_find(const struct plan_family *f, const struct row_service_key *key);
 /* Frees it if nobody knows it any more. */
 void plan_row_drop(struct plan_family *f, struct plan_row *row);
-/* The claim that counts: the oldest service's. NULL = none. */
-struct plan_port *plan_row_winner(const struct plan_row *row);
+/* The bid that counts: a cluster IP's, then the oldest service's. NULL = none. Valid until the bids change. */
+const struct plan_bid *plan_row_winner(const struct plan_row *row);
+/* Has the port won this row, and may the row be published? */
+bool plan_claim_is_served(const struct plan *plan, const struct plan_port *p,
+			  const struct plan_claim *claim);
 /*
  * Brings ports, claims and addresses of a service in line with its object. 0 or -ENOMEM.
  * Idempotent.

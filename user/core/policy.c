@@ -40,6 +40,41 @@ struct policy_needs policy_needs(const struct service *s, const struct service_p
 	};
 }
 
+bool policy_has_ranges(const struct service *s, int family)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->n_source_ranges; i++) {
+		if (s->source_ranges[i].addr.family != family)
+			continue;
+		if (s->source_ranges[i].len == 0)
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static bool in_ranges(const struct service *s, const struct address *addr)
+{
+	for (size_t i = 0; i < s->n_source_ranges; i++)
+		if (cidr_contains(&s->source_ranges[i], addr))
+			return true;
+	return false;
+}
+
+bool policy_is_source_allowed(const struct service *s, const struct address *src,
+			      const struct address *primary)
+{
+	if (!policy_has_ranges(s, src->family) || in_ranges(s, src))
+		return true;
+	if (!primary || !in_ranges(s, primary))
+		return false;
+	for (size_t i = 0; i < s->n_lb_ips; i++)
+		if (address_cmp(&s->lb_ips[i], src) == 0)
+			return true;
+	return false;
+}
+
 /* ---- topology -------------------------------------------------------------------------------- */
 
 enum topology {

@@ -78,6 +78,15 @@ struct policy_input {
 struct policy_needs policy_needs(const struct service *s, const struct service_port *port,
 				 int family);
 
+/* loadBalancerSourceRanges: is there a filter in this family? None is left, or one allows everything: there is not. */
+bool policy_has_ranges(const struct service *s, int family);
+/*
+ * May this source reach the service's load balancer addresses? primary: the node's own address of the family, or NULL. A node
+ * that is allowed may have these addresses on an interface of its own, and then they are the source.
+ */
+bool policy_is_source_allowed(const struct service *s, const struct address *src,
+			      const struct address *primary);
+
 /* Merges, judges and sorts. 0 or -ENOMEM. */
 int policy_resolve(const struct policy_input *in, struct policy_result *ret_result);
 void policy_result_done(struct policy_result *r);

@@ -681,7 +681,7 @@ int view_diff(const struct view *a, const char *a_name, const struct view *b, co
 	return c.n;
 }
 
-/* ---- what a new flow meets ------------------------------------------------------------------- */
+/* ---- looking ------------------------------------------------------------------------------------- */
 
 const struct view_service *view_find(const struct view *v, const struct address *addr,
 				     uint16_t port, uint8_t proto)
@@ -693,65 +693,4 @@ const struct view_service *view_find(const struct view *v, const struct address 
 			return s;
 	}
 	return NULL;
-}
-
-static bool in_range(const uint8_t *addr, const uint8_t *range, const uint8_t *mask, size_t bytes)
-{
-	if (!mask[0])
-		return false;
-	for (size_t i = 0; i < bytes; i++)
-		if ((addr[i] & mask[i]) != range[i])
-			return false;
-	return true;
-}
-
-static bool is_service_range(const struct view *v, const struct address *addr)
-{
-	for (int i = 0; i < SL_CIDRS; i++) {
-		if (addr->family == 4 &&
-		    in_range(addr->b, v->config.cidrs4[i].addr, v->config.cidrs4[i].mask, 4))
-			return true;
-		if (addr->family == 6 &&
-		    in_range(addr->b, v->config.cidrs6[i].addr, v->config.cidrs6[i].mask, 16))
-			return true;
-	}
-	return false;
-}
-
-static struct view_verdict decide_service(const struct view_service *s)
-{
-	struct view_verdict verdict = { .reason = SL_REASON_NEW_FLOW, .service = s };
-
-	if (s->damage) {
-		verdict.reason = SL_REASON_TORN;
-		return verdict;
-	}
-	if (s->flags & SL_SERVICE_SCTP_PORT) {
-		verdict.reason = SL_REASON_SCTP_PORT;
-		return verdict;
-	}
-	verdict.local_list = s->flags & (s->kind == SL_KIND_CLUSTER_IP ? SL_SERVICE_INTERNAL_LOCAL
-								       : SL_SERVICE_EXTERNAL_LOCAL);
-	verdict.endpoints = verdict.local_list ? s->local : s->cluster;
-	verdict.n_endpoints = verdict.local_list ? s->n_local : s->n_cluster;
-	if (!verdict.n_endpoints)
-		verdict.reason = verdict.local_list && (s->flags & SL_SERVICE_ANY_ENDPOINT)
-					 ? SL_REASON_NO_LOCAL_ENDPOINT
-					 : SL_REASON_NO_ENDPOINT;
-	return verdict;
-}
-
-struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port,
-				uint8_t proto)
-{
-	const struct view_service *s = view_find(v, dst, port, proto);
-
-	if (s)
-		return decide_service(s);
-	s = view_find(v, dst, 0, 0);
-	if (s)
-		return (struct view_verdict){ .reason = SL_REASON_UNKNOWN_PORT, .service = s };
-	return (struct view_verdict){
-		.reason = is_service_range(v, dst) ? SL_REASON_UNALLOCATED : SL_REASON_NOT_SERVICE,
-	};
 }

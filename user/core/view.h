@@ -78,17 +78,6 @@ int view_diff(const struct view *a, const char *a_name, const struct view *b, co
 const struct view_service *view_find(const struct view *v, const struct address *addr,
 				     uint16_t port, uint8_t proto);
 
-/* What a new flow to this destination meets. */
-struct view_verdict {
-	enum sl_reason reason;              /* NEW_FLOW: forwarded to one of `endpoints` */
-	const struct view_service *service; /* NULL = none */
-	bool local_list;                    /* the local list decided */
-	const struct view_endpoint *endpoints;
-	size_t n_endpoints;
-};
-struct view_verdict view_decide(const struct view *v, const struct address *dst, uint16_t port,
-				uint8_t proto);
-
 /* Words for people: "ClusterIP", "TCP", "random". Never NULL. */
 const char *view_kind_name(enum sl_kind kind);
 const char *view_proto_name(uint8_t proto);

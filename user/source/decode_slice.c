@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
+#define LABEL_HEADLESS     "service.kubernetes.io/headless"
 #define ANNOTATION_TRIGGER "endpoints.kubernetes.io/last-change-trigger-time"
 
 static void read_slice_port(struct notes *n, const struct field *f, struct endpoint_slice *slice)
@@ -144,7 +145,7 @@ void decode_slice(struct notes *n, const struct field *root, struct object *obje
 					     "metadata",    "ports",      NULL };
 	static const char *const types[] = { "IPv4", "IPv6", "FQDN", NULL };
 	struct endpoint_slice *slice = &object->slice;
-	struct field type = field_get(root, "addressType"), annotations, labels;
+	struct field type = field_get(root, "addressType"), annotations, labels, headless;
 	struct field metadata = field_get(root, "metadata");
 	struct field trigger =
 		decode_tag(n, &metadata, "annotations", ANNOTATION_TRIGGER, &annotations);
@@ -152,6 +153,10 @@ void decode_slice(struct notes *n, const struct field *root, struct object *obje
 
 	field_check_names(n, root, known);
 	slice->triggered_ns = field_time(n, &trigger);
+	labels = field_get(&metadata, "labels");
+	headless = field_get(&labels, LABEL_HEADLESS);
+	if (headless.value.node) /* nobody's: the API client does not even receive these */
+		return;
 	slice->service = decode_label(n, root, LABEL_SERVICE_NAME);
 	if (slice->service && !*slice->service) {
 		free(slice->service);
