@@ -390,6 +390,8 @@ static void fill_node(struct scenario *s, const cJSON *json)
 	s->node.node_ports = s->node_ports;
 	s->node.n_node_ports = fill_cidrs(get(config, "nodePortAddresses"), s->node_ports);
 	s->node.masquerade_all = is_true(config, "masqueradeAll");
+	s->own[s->node.n_own++] = addr("127.0.0.1"); /* as every node has them */
+	s->own[s->node.n_own++] = addr("::1");
 	s->node.is_allowed = is_allowed;
 	s->node.ctx = s;
 }
@@ -410,7 +412,7 @@ static void scenario_init(struct scenario *s, const cJSON *json, unsigned kinds)
 	s->w.config.n_service_cidrs = fill_cidrs(get(config, "serviceCIDRs"), cidrs);
 	assert_int_equal(plan_configure(s->w.plan, &s->w.config), 0);
 	object.internal_ips = s->own;
-	object.n_internal_ips = s->node.n_own;
+	object.n_internal_ips = s->node.n_own - 2; /* but loopback */
 	s->w.sink.put_node(s->w.sink.ctx, &object);
 	cJSON_ArrayForEach(item, get(json, "objects")) put_json(&s->w, item);
 	world_settle(&s->w);
