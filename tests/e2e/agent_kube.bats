@@ -129,3 +129,19 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 	moved() { answers 10.96.0.10 | grep -q 'name=other'; }
 	wait_for 10 "the endpoint of now" moved
 }
+
+@test "diff reads the API server: as the agent does, or as it is told" {
+	kubeconfig
+	kube_start
+	run ctl diff
+	assert_success
+	assert_output --partial 'source, agent and kernel agree'
+	agent_stop
+	api_service 10.96.0.40
+	run ctl diff --source kube --kubeconfig "$T_DIR/kubeconfig"
+	assert_failure 1
+	assert_output --partial 10.96.0.40
+	run ctl diff --source kube --kubeconfig "$T_DIR/kubeconfig" --api-server nonsense
+	assert_failure 2
+	assert_output --partial nonsense
+}

@@ -88,7 +88,8 @@ topology_reap() {
 
 topology_kill_all() {
 	local tries=200 pids
-	while pids=$(cat "$CGROUP/cgroup.procs" 2>/dev/null) && [ -n "$pids" ]; do
+	# groups below are those of real nodes (../kube/nodes.bash)
+	while pids=$(find "$CGROUP" -name cgroup.procs -exec cat {} + 2>/dev/null) && [ -n "$pids" ]; do
 		# shellcheck disable=SC2086
 		kill -9 $pids 2>/dev/null
 		[ $((tries--)) -gt 0 ] || return 1
@@ -106,10 +107,19 @@ topology_remove() {
 		rm -rf "${BPFFS:?}"/sluice
 		umount "$BPFFS"
 	fi
-	while [ -d "$CGROUP" ] && ! rmdir "$CGROUP" 2>/dev/null && [ $((tries--)) -gt 0 ]; do
+	while ! topology_remove_cgroups && [ $((tries--)) -gt 0 ]; do
 		sleep 0.01
 	done
 	rm -rf "${T_DIR:?}"
+}
+
+# In every hierarchy that there is; the last process of a group may still be ending.
+topology_remove_cgroups() {
+	local at left=0
+	for at in $(awk '{ for (i = 7; i <= NF; i++) if ($i == "-") break } $(i + 1) ~ /^cgroup2?$/ { print $5 }' /proc/self/mountinfo); do
+		[ ! -d "$at/$T_ID" ] || find "$at/$T_ID" -depth -type d -exec rmdir {} + 2>/dev/null || left=1
+	done
+	return "$left"
 }
 
 topology_end() {

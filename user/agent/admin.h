@@ -5,7 +5,7 @@
  * A stream socket. The client sends one line, {"get": WHAT}; the agent answers one line of JSON; more may follow on the same
  * connection. Answers:
  *
- *   "status"      {"version", "pid", "nodeName", "source", "uptimeSeconds", "synced", "healthy", "nodeEligible", "lastSync",
+ *   "status"      {"version", "pid", "nodeName", "source", "kubeconfig", "apiServers": [URL], "uptimeSeconds", "synced", "healthy", "nodeEligible", "lastSync",
  *                 "syncs", "syncFailures", "pendingRows", "audits", "driftRepairs", "problems",
  *                 "serviceRecords", "backends", "hooks": {"ok", "foreign", "unsupported", "failed"},
  *                 "features": {…}, "gc": "kernel" | "agent", "maps": [{"name", "entries", "capacity"}]}

@@ -119,6 +119,20 @@ static void put_not_served(const struct metrics *m, struct buf *out)
 	buf_putc(out, '}');
 }
 
+/* How the source is reached, for others that want to read it. */
+static void put_api(const struct config *config, struct buf *out)
+{
+	if (config->kubeconfig)
+		put_string(out, "kubeconfig", config->kubeconfig, false);
+	json_key(out, "apiServers", false);
+	buf_putc(out, '[');
+	for (size_t i = 0; i < config->n_api_servers; i++) {
+		buf_puts(out, i ? "," : "");
+		json_string(out, config->api_servers[i]);
+	}
+	buf_putc(out, ']');
+}
+
 static void answer_status(const struct admin_view *view, struct buf *out)
 {
 	const struct metrics *m = view->metrics;
@@ -132,6 +146,7 @@ static void answer_status(const struct admin_view *view, struct buf *out)
 	put_number(out, "pid", (uint64_t)getpid(), false);
 	put_string(out, "nodeName", view->config->node_name, false);
 	put_string(out, "source", view->config->source, false);
+	put_api(view->config, out);
 	put_number(out, "uptimeSeconds", (clock_now_ns() - view->started_ns) / CLOCK_NS_PER_S,
 		   false);
 	put_bool(out, "synced", sync_is_done_once(m->sync) && !sync.pending_rows, false);

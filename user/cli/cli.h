@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/options.h"
 #include "cli/out.h"
 #include "core/rows.h"
 #include "core/view.h"
@@ -50,6 +51,8 @@ struct cli_values {
 	char *service;
 	char *client;
 	char *source;
+	char *kubeconfig;
+	struct option_list api_server;
 	char *node_name;
 	char *cgroup;
 	int from; /* enum cli_from */

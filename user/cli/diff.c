@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/agent.h"
@@ -49,22 +50,48 @@ static int compare(struct diffing *d, const char *between, const struct view *a,
 	return view_diff(a, a_name, b, b_name, put_difference, d) < 0 ? -ENOMEM : 0;
 }
 
-/* "dir:PATH" of --source, else of the agent. NULL after having said why. */
-static const char *folder_of(struct cli *cli, const cJSON *status, const struct err *why)
+/* "dir:PATH" or "kube" of --source, else of the agent. NULL after having said why. */
+static const char *source_of(struct cli *cli, const cJSON *status, const struct err *why)
 {
 	const char *source = cli->values.source ? cli->values.source
 			     : status           ? agent_text(status, "source")
 						: NULL;
 
 	if (!source) {
-		cli_complain("%s; say what to compare with: sluicectl diff --source dir:PATH",
+		cli_complain("%s; say what to compare with: sluicectl diff --source kube|dir:PATH",
 			     why->what);
 		return NULL;
 	}
-	if (!strncmp(source, "dir:", 4) && source[4])
-		return source + 4;
-	cli_complain("--source '%s': only folders can be read here; use dir:PATH", source);
+	if ((!strncmp(source, "dir:", 4) && source[4]) || !strcmp(source, "kube"))
+		return source;
+	cli_complain("--source '%s': must be kube or dir:PATH", source);
 	return NULL;
+}
+
+/* How to reach the API server: as said here, else as the agent does. The list is the caller's to free. */
+static int fill_source(struct cli *cli, const char *source, const cJSON *status,
+		       struct source_options *ret_source, const char ***ret_servers)
+{
+	const struct option_list *said = &cli->values.api_server;
+	const cJSON *told = cJSON_GetObjectItemCaseSensitive(status, "apiServers");
+	bool ours = said->len || cli->values.kubeconfig;
+	size_t n = ours ? said->len : (size_t)cJSON_GetArraySize(told);
+	const char **servers = calloc(n + 1, sizeof(*servers));
+
+	if (!servers)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		servers[i] = ours ? said->item[i]
+				  : cJSON_GetStringValue(cJSON_GetArrayItem(told, (int)i));
+	*ret_servers = servers;
+	ret_source->dir = strcmp(source, "kube") ? source + 4 : NULL;
+	ret_source->kube.api_servers = servers;
+	ret_source->kube.n_api_servers = n;
+	ret_source->kube.kubeconfig = cli->values.kubeconfig;
+	if (!ours)
+		ret_source->kube.kubeconfig = cJSON_GetStringValue(
+			cJSON_GetObjectItemCaseSensitive(status, "kubeconfig"));
+	return 0;
 }
 
 /* The three comparisons. Rings and backend ids are known of source and kernel only. */
@@ -80,13 +107,13 @@ static int compare_all(struct diffing *d, const struct view *source, struct view
 	return rc;
 }
 
-static void put_result(struct diffing *d, const char *folder, const cJSON *status)
+static void put_result(struct diffing *d, const char *source, const cJSON *status)
 {
 	struct out *out = &d->cli->out;
 
 	out_field_number(out, "differences", NULL, d->n, NULL);
 	out_field_number(out, "refusedObjects", NULL, d->n_refused, NULL);
-	out_field_text(out, "source", NULL, folder);
+	out_field_text(out, "source", NULL, source);
 	out_field_truth(out, "agentRunning", NULL, status != NULL, NULL);
 	out_field_number(out, "agentPendingRows", NULL,
 			 status ? agent_number(status, "pendingRows") : 0, NULL);
@@ -110,23 +137,40 @@ struct sides {
 	bool has_agent;
 };
 
-static int read_sides(struct diffing *d, const char *folder, bool agent_runs, struct sides *s)
+static int read_source(struct diffing *d, const char *name, const cJSON *status, struct sides *s)
 {
 	struct cli *cli = d->cli;
 	struct sl_config config = { 0 };
 	struct sl_meta meta = { 0 };
+	struct source_options source = { .kinds = OBJECTS_OF_AGENT };
+	const char **servers = NULL;
+	struct err err = { 0 };
+	int rc;
+
+	dp_config_read(cli->dp, &config);
+	dp_meta_read(cli->dp, &meta);
+	source.kube.node_name = cli->values.node_name ? cli->values.node_name : meta.node_name;
+	rc = fill_source(cli, name, status, &source, &servers);
+	if (rc < 0)
+		err_set(&err, rc, "no memory");
+	else
+		rc = wanted_from_source(&source, &meta, &config, tell_refused, d, &err, &s->source);
+	free(servers);
+	return rc < 0 ? cli_fail(&err) : CLI_OK;
+}
+
+static int read_sides(struct diffing *d, const char *source, const cJSON *status, struct sides *s)
+{
+	struct cli *cli = d->cli;
 	struct err err = { 0 };
 	cJSON *wanted = NULL;
 	int code = cli_kernel_view(cli, &s->kernel);
 
+	if (!code)
+		code = read_source(d, source, status, s);
 	if (code)
 		return code;
-	dp_config_read(cli->dp, &config);
-	dp_meta_read(cli->dp, &meta);
-	if (wanted_from_dir(folder, cli->values.node_name ? cli->values.node_name : meta.node_name,
-			    &meta, &config, tell_refused, d, &err, &s->source) < 0)
-		return cli_fail(&err);
-	if (!agent_runs || agent_ask(cli->values.admin_socket, "wanted", &err, &wanted) < 0)
+	if (!status || agent_ask(cli->values.admin_socket, "wanted", &err, &wanted) < 0)
 		return CLI_OK;
 	if (wanted_from_agent(wanted, &s->agent) == 0)
 		s->has_agent = true;
@@ -142,23 +186,23 @@ int cli_diff(struct cli *cli)
 	struct sides s = { 0 };
 	struct err why = { 0 };
 	cJSON *status = NULL;
-	const char *folder;
+	const char *source;
 	int code;
 
 	agent_ask(cli->values.admin_socket, "status", &why, &status);
-	folder = folder_of(cli, status, &why);
-	if (!folder) {
+	source = source_of(cli, status, &why);
+	if (!source) {
 		cJSON_Delete(status);
 		return cli->values.source ? CLI_USAGE : CLI_UNREACHABLE;
 	}
-	code = read_sides(&d, folder, status != NULL, &s);
+	code = read_sides(&d, source, status, &s);
 	if (!code) {
 		out_begin(&cli->out, "Diff");
 		out_rows(&cli->out, "items", NULL, columns, sizeof(columns) / sizeof(columns[0]));
 		if (compare_all(&d, &s.source, s.has_agent ? &s.agent : NULL, &s.kernel) < 0)
 			cli_complain("no memory");
 		out_rows_end(&cli->out);
-		put_result(&d, folder, status);
+		put_result(&d, source, status);
 		out_end(&cli->out);
 		code = d.n || (status && agent_number(status, "pendingRows")) ? CLI_PROBLEMS
 									      : CLI_OK;

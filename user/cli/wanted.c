@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The wanted side of a comparison, from manifests or from the agent.
+ * The wanted side of a comparison, from a source or from the agent.
  * Must not know the kernel side, nor how differences are told.
  */
 #include "cli/wanted.h"
@@ -19,11 +19,11 @@
 #include "core/plan.h"
 #include "core/problem.h"
 #include "core/store.h"
-#include "source/dir.h"
+#include "source/source.h"
 
 #define READ_NS (30 * CLOCK_NS_PER_S) /* a file that is being written is waited for */
 
-/* ---- from a folder ------------------------------------------------------------------------------------------------- */
+/* ---- from a source ------------------------------------------------------------------------------------------------- */
 
 struct reading {
 	struct loop *loop;
@@ -31,10 +31,10 @@ struct reading {
 	struct store *store;
 	struct diff *diff;
 	struct plan *plan;
-	struct dir *dir;
+	struct source source;
 };
 
-/* What no manifest says. */
+/* What no object says. */
 struct given {
 	struct address ips[2];
 	size_t n_ips;
@@ -105,21 +105,22 @@ static int make(struct reading *r, const char *node_name, const struct sl_meta *
 	return rc < 0 ? err_set(err, rc, "cannot plan: %s", strerror(-rc)) : 0;
 }
 
-static int read_folder(struct reading *r, const char *path, struct err *err)
+static int read_source(struct reading *r, const struct source_options *options, struct err *err)
 {
 	const struct source_sink sink = store_sink(r->store);
 	uint64_t end_ns = clock_now_ns() + READ_NS;
-	int rc = dir_new(r->loop, path, OBJECTS_OF_AGENT, &sink, err, &r->dir);
+	int rc = source_init(r->loop, options, &sink, err, &r->source);
 
 	if (rc < 0)
 		return rc;
 	while (rc >= 0 && !store_is_listed(r->store)) {
 		if (clock_now_ns() > end_ns)
-			return err_set(err, -ETIMEDOUT, "--source dir:%s: not read within 30 s",
-				       path);
+			return err_set(err, -ETIMEDOUT, "--source %s%s: not read within 30 s",
+				       options->dir ? "dir:" : "kube",
+				       options->dir ? options->dir : "");
 		rc = loop_turn(r->loop, 100 * CLOCK_NS_PER_MS);
 	}
-	return rc < 0 ? err_set(err, rc, "--source dir:%s: %s", path, strerror(-rc)) : 0;
+	return rc < 0 ? err_set(err, rc, "cannot read the source: %s", strerror(-rc)) : 0;
 }
 
 /* As if a kernel took everything at once: some rows (service ranges) are wanted only after others are there. */
@@ -141,7 +142,7 @@ static int plan_to_end(struct reading *r)
 
 static void reading_done(struct reading *r)
 {
-	dir_free(r->dir);
+	source_done(&r->source);
 	plan_free(r->plan);
 	diff_free(r->diff);
 	store_free(r->store);
@@ -149,16 +150,16 @@ static void reading_done(struct reading *r)
 	loop_free(r->loop);
 }
 
-int wanted_from_dir(const char *path, const char *node_name, const struct sl_meta *meta,
-		    const struct sl_config *config,
-		    void (*complain)(void *ctx, const char *object, const char *reason), void *ctx,
-		    struct err *err, struct view *ret_view)
+int wanted_from_source(const struct source_options *source, const struct sl_meta *meta,
+		       const struct sl_config *config,
+		       void (*complain)(void *ctx, const char *object, const char *reason),
+		       void *ctx, struct err *err, struct view *ret_view)
 {
 	struct reading r = { 0 };
-	int rc = make(&r, node_name, meta, config, err);
+	int rc = make(&r, source->kube.node_name, meta, config, err);
 
 	if (!rc)
-		rc = read_folder(&r, path, err);
+		rc = read_source(&r, source, err);
 	if (!rc) {
 		rc = plan_to_end(&r);
 		if (rc >= 0)

@@ -6,18 +6,19 @@
 #include "base/err.h"
 #include "core/view.h"
 #include "dp/maps.h"
+#include "source/source.h"
 
 struct cJSON;
 
 /*
- * Reads a folder once and plans it with an empty past. Sizes, node addresses, service ranges and options that no manifest says
- * are taken from the kernel's maps. The view, and whatever the manifests have that was refused (one line each to complain), are
- * the caller's.
+ * Reads a source once and plans it with an empty past. Sizes, node addresses, service ranges and options that no object says
+ * are taken from the kernel's maps. The view, and whatever objects were refused (one line each to complain), are the caller's.
+ * -ETIMEDOUT: a file was being written, or the API server has not answered, for 30 s.
  */
-int wanted_from_dir(const char *path, const char *node_name, const struct sl_meta *meta,
-		    const struct sl_config *config,
-		    void (*complain)(void *ctx, const char *object, const char *reason), void *ctx,
-		    struct err *err, struct view *ret_view);
+int wanted_from_source(const struct source_options *source, const struct sl_meta *meta,
+		       const struct sl_config *config,
+		       void (*complain)(void *ctx, const char *object, const char *reason),
+		       void *ctx, struct err *err, struct view *ret_view);
 
 /* The agent's answer to "wanted": services and their lists, without ids and rings. -ENOMEM or -EPROTO. */
 int wanted_from_agent(const struct cJSON *answer, struct view *ret_view);
