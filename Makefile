@@ -64,7 +64,7 @@ VERSION ?= $(eval VERSION := $(RELEASE)$(shell git describe --always --dirty --m
 DEPS := gcc libc6-dev make pkg-config git clang llvm clang-format clang-tidy \
 	libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcjson-dev libmnl-dev libmicrohttpd-dev \
 	libcurl4-openssl-dev libssl-dev libnghttp2-dev libpcre2-dev libcmocka-dev bats bats-support bats-assert shellcheck \
-	iproute2 nftables iptables ethtool jq python3 procps util-linux curl netcat-openbsd openssl nghttp2-proxy \
+	iproute2 nftables iptables ethtool jq python3 procps util-linux curl netcat-openbsd openssl nghttp2-proxy nodejs \
 	ca-certificates containernetworking-plugins libseccomp-dev
 # What the two systems call differently.
 DEPS_debian := bpftool libclang-rt-14-dev debian-archive-keyring
@@ -147,7 +147,7 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 # ----------------------------------------------------------------------------------------------------- goals
 
 .PHONY: all bpf deps deps-vm deps-bench help clean install uninstall format format-check lint lint-layers vmlinux demo \
-	kubernetes test test-unit test-abi test-fuzz test-prog test-kube test-e2e test-programs vm bench bench-ingress
+	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-kube test-e2e test-programs vm bench bench-ingress
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
 
@@ -356,6 +356,12 @@ $(B)/demo/%: deploy/demo/%.c $(O)/.flags | $(O)/.tools
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D); $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $<
 
+# Our reading of HTTP/1 as a program of its own, to be compared with others'; with ASan and UBSan.
+DIFFER := $(O)/test/differ/ours
+$(DIFFER): $(O)/test/%: $(SANB)/obj/tests/%.o $$(call link_of,tests/$$*.c)
+	$(call say,LD test,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 # Measurements: slbench (everything without traffic), its generators, and nb (the traffic).
 BENCH_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/nb.c %.bpf.c,$(wildcard tests/bench/*.c)))
 .PHONY: bench-programs bench-ingress-programs
@@ -395,10 +401,11 @@ suite_items = $(addprefix $(1)=,$(2) $(sort $(wildcard tests/$(1)/test_*.sh test
 ITEMS_unit := $(call suite_items,unit,$(filter $(O)/test/unit/%,$(UNIT_TESTS)) $(THREAD_TESTS))
 ITEMS_abi  := $(call suite_items,abi,$(filter $(O)/test/abi/%,$(UNIT_TESTS)))
 ITEMS_fuzz := $(call suite_items,fuzz,$(FUZZ_TESTS))
+ITEMS_differ := $(call suite_items,differ)
 ITEMS_prog := $(call suite_items,prog,$(PROG_TESTS))
 ITEMS_e2e  := $(call suite_items,e2e)
 ITEMS_kube := $(call suite_items,kube)
-SUITES     := unit abi fuzz prog e2e kube
+SUITES     := unit abi fuzz differ prog e2e kube
 
 # Tests find the build by these (no SLUICE_…: the programs would take those for options).
 TEST_ENV = BUILD=$(abspath $(B)) BPF_DIR=$(abspath $(O))/bpf CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)'
@@ -416,6 +423,8 @@ test-abi: $(filter $(O)/test/abi/%,$(UNIT_TESTS)) $(BPF_OBJS) ## sizes, offsets 
 	$(call run_items,$(ITEMS_abi))
 test-fuzz: $(FUZZ_TESTS) ## replay the fuzz corpus; no root
 	$(call run_items,$(ITEMS_fuzz))
+test-differ: $(DIFFER) ## HTTP/1 read by us, by llhttp and by Go; no root
+	$(call run_items,$(ITEMS_differ))
 test-prog: bpf $(PROG_TESTS) ## verifier and packet fixtures by BPF_PROG_TEST_RUN; root
 	$(call run_items,$(ITEMS_prog))
 test-e2e: all $(TRAFFIC) ## real sockets in network namespaces; root

@@ -396,6 +396,10 @@ static enum http1_fault read_field(struct http1_head *head, const char *bytes, u
 		;
 	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
+	/* There are readers that take a tab for part of the value, and then the body for something else. */
+	if ((name == HTTP1_CONTENT_LENGTH || name == HTTP1_TRANSFER_ENCODING) &&
+	    memchr(colon, '\t', (size_t)(line + len - colon)))
+		return name == HTTP1_CONTENT_LENGTH ? HTTP1_BAD_LENGTH : HTTP1_BAD_CODING;
 	field = &head->fields[head->n_fields++];
 	*field = (struct http1_field){ .name_at = at,
 				       .value_at = (uint32_t)(value - bytes),
