@@ -4,6 +4,6 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 : "${BUILD:?}"
-go=$("$here/../kube/go" 2>/dev/null || command -v go)
+go=$("$here/../kube/go")
 (cd "$here" && CGO_ENABLED=0 GO111MODULE=off "$go" build -o "$BUILD/test/differ/go-origin" origin.go)
 exec python3 "$here/compare.py" "$BUILD/test/differ/ours" "$BUILD/test/differ/go-origin" "$here/llhttp.js"
