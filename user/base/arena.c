@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_SIZE_MIN = 4096, CHUNK_SIZE_MAX = 1 << 20 };
+enum { CHUNK_SIZE_MIN = 512, CHUNK_SIZE_MAX = 1 << 20 };
 
 struct arena_chunk {
 	struct arena_chunk *older;

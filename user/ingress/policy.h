@@ -258,25 +258,13 @@ enum policy_severity {
 typedef void policy_note_fn(void *ctx, const struct ingress *ingress, enum policy_severity severity,
 			    const char *reason);
 
-struct policy_secret_field {
-	const char *name;
-	const char *bytes;
-	size_t len;
-};
-
-struct policy_secret {
-	const struct policy_secret_field *field;
-	size_t n;
-};
-
 struct policy_input {
 	const struct ingress *ingress;
-	/* For auth-secret. False: there is none, or it may not be read (which is the caller's to say). NULL: there are none. */
-	bool (*secret)(void *ctx, const char *namespace, const char *name,
-		       struct policy_secret *ret_secret);
+	/* For auth-secret. NULL: there is none, or it may not be read. May be NULL itself. */
+	const struct secret *(*secret)(void *ctx, const char *namespace, const char *name);
 	policy_note_fn *note; /* may be NULL */
 	void *ctx;
-	const char *hsts; /* the process's default; NULL: none */
+	const char *hsts; /* Strict-Transport-Security where the Ingress says nothing; NULL: none */
 };
 
 /* 0 or -ENOMEM. Nothing of the input is kept. */
@@ -284,7 +272,7 @@ int policy_build(const struct policy_input *input, struct policy **ret_policy);
 struct policy *policy_hold(const struct policy *policy);
 void policy_drop(const struct policy *policy); /* NULL is fine */
 
-/* Of an Ingress without annotations; lives as long as the process. */
+/* Of nobody: no HSTS, no name; lives as long as the process. */
 const struct policy *policy_none(void);
 
 /* The documentation of all annotations as Markdown tables. 0 or -ENOMEM. */
