@@ -16,7 +16,8 @@ static char *hints[] = { zone, name };
 
 static struct address ips[2] = { { 4, { 10, 0, 0, 1 } }, { 6, { 0xfd } } };
 static struct cidr cidrs[1] = { { { 4, { 10 } }, 8 } };
-static struct service_port ports[2] = { { port_name, 6, 80, 0 }, { port_name, 17, 53, 30000 } };
+static struct service_port ports[2] = { { port_name, 6, 80, 0, APP_H2C },
+					{ port_name, 17, 53, 30000, APP_UNKNOWN } };
 static const struct service service = {
 	.meta = { ns, name, uid, origin },
 	.type = SERVICE_LOAD_BALANCER,

@@ -81,7 +81,7 @@ static const char *resolve_with(const struct service *s, const struct service_po
 
 static const char *resolve(const struct endpoint_slice *a, const struct endpoint_slice *b)
 {
-	static const struct service_port port = { web, IPPROTO_TCP, 80, 0 };
+	static const struct service_port port = { web, IPPROTO_TCP, 80, 0, 0 };
 	static const struct service s = { .type = SERVICE_CLUSTER_IP };
 	const struct endpoint_slice *const slices[] = { a, b };
 
@@ -146,8 +146,8 @@ TEST(ports_match_by_name_and_protocol)
 				      { web, IPPROTO_TCP, 0 },
 				      { NULL, IPPROTO_TCP, 4 },
 				      { web, IPPROTO_TCP, 5 } };
-	struct service_port no_name = { unnamed, IPPROTO_TCP, 80, 0 },
-			    null_name = { NULL, IPPROTO_TCP, 80, 0 };
+	struct service_port no_name = { unnamed, IPPROTO_TCP, 80, 0, 0 },
+			    null_name = { NULL, IPPROTO_TCP, 80, 0, 0 };
 	struct service s = { .type = SERVICE_CLUSTER_IP };
 	struct endpoint x[] = { ep("10.0.0.1", true, false) };
 	struct endpoint_slice a = slice_of(a_name, x, 1);
@@ -164,7 +164,7 @@ TEST(families_apart)
 {
 	struct endpoint x[] = { ep("10.0.0.1", true, false) },
 			y[] = { ep("fd00::1", true, false), ep("10.0.0.2", true, false) };
-	struct service_port port = { web, IPPROTO_TCP, 80, 0 };
+	struct service_port port = { web, IPPROTO_TCP, 80, 0, 0 };
 	struct service s = { .type = SERVICE_CLUSTER_IP };
 	struct endpoint_slice a = slice_of(a_name, x, 1), b = slice_of(b_name, y, 2);
 	const struct endpoint_slice *const slices[] = { &a, &b };
@@ -200,7 +200,7 @@ TEST(local_by_node_name)
 {
 	struct endpoint x[] = { ep("10.0.0.1", true, false), ep("10.0.0.2", true, false) };
 	struct service s = { .type = SERVICE_CLUSTER_IP, .internal_policy = POLICY_LOCAL };
-	struct service_port port = { web, IPPROTO_TCP, 80, 0 };
+	struct service_port port = { web, IPPROTO_TCP, 80, 0, 0 };
 	struct endpoint_slice a = slice_of(a_name, x, 2);
 	const struct endpoint_slice *const slices[] = { &a };
 
@@ -212,7 +212,7 @@ TEST(local_by_node_name)
 TEST(what_a_service_needs)
 {
 	struct address v4 = { 4, { 1 } }, v6 = { 6, { 1 } };
-	struct service_port port = { web, IPPROTO_TCP, 80, 0 };
+	struct service_port port = { web, IPPROTO_TCP, 80, 0, 0 };
 	struct service s = { .type = SERVICE_CLUSTER_IP, .external_policy = POLICY_LOCAL };
 	struct policy_needs n = policy_needs(&s, &port, 4);
 
@@ -240,7 +240,7 @@ TEST(what_a_service_needs)
 TEST(no_memory)
 {
 	struct endpoint x[] = { ep("10.0.0.1", true, false) };
-	struct service_port port = { web, IPPROTO_TCP, 80, 0 };
+	struct service_port port = { web, IPPROTO_TCP, 80, 0, 0 };
 	struct service s = { .type = SERVICE_CLUSTER_IP };
 	struct endpoint_slice a = slice_of(a_name, x, 1);
 	const struct endpoint_slice *const slices[] = { &a };

@@ -64,11 +64,21 @@ enum balance_algorithm { /* annotation sluice.dev/algorithm */
 			 BALANCE_LEAST_CONN,
 };
 
+/* What endpoints speak, as appProtocol says: for whoever looks into the bytes. */
+enum app_protocol {
+	APP_UNKNOWN, /* nothing is said, or nothing that we know */
+	APP_HTTP,    /* http, kubernetes.io/ws */
+	APP_HTTPS,   /* https, kubernetes.io/wss */
+	APP_H2C,     /* kubernetes.io/h2c, grpc: HTTP/2 without TLS */
+	APP_H2,      /* grpcs: HTTP/2 over TLS */
+};
+
 struct service_port {
 	char *name;         /* "" if unnamed */
 	uint8_t proto;      /* IPPROTO_TCP, _UDP, _SCTP */
 	uint16_t port;      /* host order, as all ports here */
 	uint16_t node_port; /* 0 = none */
+	uint8_t app;        /* enum app_protocol */
 };
 
 struct service {

@@ -11,7 +11,10 @@
 #include "ingress/policy.h"
 #include "ingress/routes.h"
 
+struct certs;
 struct match_work;
+struct stats_hub;
+struct tls_origin;
 struct upstream;
 
 /* Lives exactly as long as its route, whose count it shares. */
@@ -20,8 +23,14 @@ struct rule {
 	const struct policy *policy; /* of the Ingress; counted */
 	struct upstream *
 		upstream; /* counted; NULL: no such Service or port (503), or no Service at all (404) */
+	const char *missing;  /* upstream NULL: why, in words for the log; a literal */
 	struct upstream *ask; /* counted: who is asked for external authentication, or NULL */
-	unsigned stats;       /* index of its counters */
+	enum policy_protocol
+		protocol; /* towards endpoints: the policy's, else of the Service's appProtocol */
+	struct tls_origin *tls;  /* for HTTPS and GRPCS; counted, else NULL */
+	unsigned stats;          /* index of its counters … */
+	struct stats_hub *hub;   /* … in these; NULL: nobody's */
+	_Atomic unsigned *users; /* of whoever made it: one less at its end; NULL: nobody counts */
 };
 
 /* The rule of a route's canary, or NULL; borrowed. */
@@ -33,9 +42,18 @@ struct snapshot;
 int snapshot_find(const struct snapshot *snapshot, struct match_work *work, const char *host,
 		  size_t host_len, const char *path, size_t path_len, struct rule **ret_rule);
 
+/* The certificates in force with it; borrowed. NULL: none. */
+const struct certs *snapshot_certs(const struct snapshot *snapshot);
+
 struct rule *rule_hold(struct rule *rule);
 void rule_drop(struct rule *rule); /* NULL is fine */
 struct snapshot *snapshot_hold(struct snapshot *snapshot);
-void snapshot_drop(struct snapshot *snapshot);
+void snapshot_drop(struct snapshot *snapshot); /* NULL is fine */
+
+/* Holds both for itself; certs may be NULL. NULL: no memory. */
+struct snapshot *snapshot_new(struct routes *routes, struct certs *certs);
+
+/* What routes_input.detach is for rules: lets go of what it holds, and frees it. */
+void rule_free(struct rule *rule);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define LABEL_PROXY_NAME     "service.kubernetes.io/service-proxy-name"
 #define ANNOTATION_SKIP      "sluice.dev/skip"
@@ -178,6 +179,29 @@ static void check_port_names(struct notes *n, const struct field *ports, const s
 /* Up to this many ports are compared with each other. */
 #define PORTS_MAX 1000
 
+static enum app_protocol read_app_protocol(struct notes *n, const struct field *f)
+{
+	static const struct {
+		const char *word;
+		enum app_protocol app;
+	} known[] = {
+		{ "http", APP_HTTP },
+		{ "kubernetes.io/ws", APP_HTTP },
+		{ "https", APP_HTTPS },
+		{ "kubernetes.io/wss", APP_HTTPS },
+		{ "kubernetes.io/h2c", APP_H2C },
+		{ "grpc", APP_H2C },
+		{ "grpcs", APP_H2 },
+	};
+	struct field field = field_get(f, "appProtocol");
+	const char *word = field_string(n, &field);
+
+	for (size_t i = 0; word && i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcasecmp(word, known[i].word) == 0)
+			return known[i].app;
+	return APP_UNKNOWN;
+}
+
 static void read_service_port(struct notes *n, const struct field *f, struct service *s)
 {
 	static const char *const known[] = { "appProtocol", "name",       "nodePort", "port",
@@ -197,6 +221,7 @@ static void read_service_port(struct notes *n, const struct field *f, struct ser
 		return;
 	p->proto = decode_protos[word];
 	p->node_port = field_optional_port(n, &node_port);
+	p->app = (uint8_t)read_app_protocol(n, f);
 	p->name = field_is_set(&name) ? field_strdup(n, &name) : notes_strdup(n, "");
 	if (!p->name)
 		return;

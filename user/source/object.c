@@ -81,7 +81,7 @@ static bool service_ports_equal(const struct service *a, const struct service *b
 		const struct service_port *p = &a->ports[i], *q = &b->ports[i];
 
 		if (!text_equal(p->name, q->name) || p->proto != q->proto || p->port != q->port ||
-		    p->node_port != q->node_port)
+		    p->node_port != q->node_port || p->app != q->app)
 			return false;
 	}
 	return a->n_ports == b->n_ports;
