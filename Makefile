@@ -147,7 +147,7 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 # ----------------------------------------------------------------------------------------------------- goals
 
 .PHONY: all bpf deps deps-vm deps-bench help clean install uninstall format format-check lint lint-layers vmlinux demo \
-	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-kube test-e2e test-programs vm bench bench-ingress
+	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-ingress test-kube test-e2e test-programs vm bench bench-ingress
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
 
@@ -405,7 +405,8 @@ ITEMS_differ := $(call suite_items,differ)
 ITEMS_prog := $(call suite_items,prog,$(PROG_TESTS))
 ITEMS_e2e  := $(call suite_items,e2e)
 ITEMS_kube := $(call suite_items,kube)
-SUITES     := unit abi fuzz differ prog e2e kube
+ITEMS_ingress := $(call suite_items,ingress)
+SUITES     := unit abi fuzz differ prog e2e ingress kube
 
 # Tests find the build by these (no SLUICE_…: the programs would take those for options).
 TEST_ENV = BUILD=$(abspath $(B)) BPF_DIR=$(abspath $(O))/bpf CC='$(CC)' CLANG='$(CLANG)' BPFTOOL='$(BPFTOOL)'
@@ -429,6 +430,8 @@ test-prog: bpf $(PROG_TESTS) ## verifier and packet fixtures by BPF_PROG_TEST_RU
 	$(call run_items,$(ITEMS_prog))
 test-e2e: all $(TRAFFIC) ## real sockets in network namespaces; root
 	$(call run_items,$(ITEMS_e2e))
+test-ingress: all ## sluice-proxy with origins and clients by bytes; root
+	$(call run_items,$(ITEMS_ingress))
 test-kube: all $(KUBE_PROGRAMS) kubernetes ## against a real API server; root
 	$(call run_items,$(ITEMS_kube))
 

@@ -613,9 +613,9 @@ static void expect_request(const char *raw, const struct http1_out *o, const cha
 
 TEST(a_request_is_written_from_its_parts)
 {
-	static const struct http1_set set[] = { { "X-Forwarded-For", "192.0.2.1" },
-						{ "x-secret", NULL },
-						{ "Traceparent", "t" } };
+	static const struct http1_set set[] = { { .name = "X-Forwarded-For", .value = "192.0.2.1" },
+						{ .name = "x-secret", .value = NULL },
+						{ .name = "Traceparent", .value = "t" } };
 
 	expect_request(
 		"POST http://b.test:81?q HTTP/1.1\r\nhost:x\r\nA:  b\t\r\nContent-Length: 05\r\n"
@@ -639,6 +639,16 @@ TEST(a_request_is_written_from_its_parts)
 		"PUT /a HTTP/1.1\r\nHost: a\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
+TEST(a_field_may_come_beside_those_that_were_received)
+{
+	static const struct http1_set set[] = { { .name = "Cookie", .value = "b=2", .add = true },
+						{ .name = "X", .value = "ours" } };
+
+	expect_request("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: theirs\r\n\r\n",
+		       &(struct http1_out){ .set = set, .n_set = 2 },
+		       "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nCookie: b=2\r\nX: ours\r\n\r\n");
+}
+
 TEST(what_protects_the_origin_cannot_be_named_away)
 {
 	expect_request(
@@ -651,14 +661,14 @@ TEST(what_protects_the_origin_cannot_be_named_away)
 
 TEST(nothing_is_written_that_would_not_be_read)
 {
-	static const struct http1_set evil_sets[] = { { "X", "a\r\nB: c" },
-						      { "X", "a\nb" },
-						      { "X Y", "a" },
-						      { "", "a" },
-						      { "X:", "a" },
-						      { "X", "\x7f" },
-						      { "Content-Length", "5" },
-						      { "connection", "x" } };
+	static const struct http1_set evil_sets[] = { { .name = "X", .value = "a\r\nB: c" },
+						      { .name = "X", .value = "a\nb" },
+						      { .name = "X Y", .value = "a" },
+						      { .name = "", .value = "a" },
+						      { .name = "X:", .value = "a" },
+						      { .name = "X", .value = "\x7f" },
+						      { .name = "Content-Length", .value = "5" },
+						      { .name = "connection", .value = "x" } };
 	struct http1_head head;
 	struct buf out = { 0 };
 
@@ -1017,6 +1027,7 @@ RUN(cmocka_unit_test(takes_or_refuses_requests), cmocka_unit_test(takes_or_refus
     cmocka_unit_test(chunks_are_taken_apart_alike_at_every_cut),
     cmocka_unit_test(chunk_extensions_are_limited),
     cmocka_unit_test(a_request_is_written_from_its_parts),
+    cmocka_unit_test(a_field_may_come_beside_those_that_were_received),
     cmocka_unit_test(what_protects_the_origin_cannot_be_named_away),
     cmocka_unit_test(nothing_is_written_that_would_not_be_read),
     cmocka_unit_test(a_response_is_written_from_its_parts),

@@ -51,7 +51,7 @@ const char *answer_phrase(unsigned status)
 	return "Unknown";
 }
 
-/* gRPC's code for a status (its HTTP mapping, and 504 as a deadline). */
+/* gRPC's code for a status: its own mapping of HTTP's, and 504 as a deadline. */
 static const char *grpc_status(unsigned status)
 {
 	switch (status) {
@@ -107,13 +107,16 @@ static size_t fill_set(const struct answer *answer, const char *text, bool body,
 {
 	size_t n = 0;
 
-	set[n++] = (struct http1_set){ "Date", date_now() };
-	if (answer->is_grpc) {
-		set[n++] = (struct http1_set){ "Content-Type", "application/grpc" };
-		set[n++] = (struct http1_set){ "grpc-status", grpc_status(answer->status) };
-		set[n++] = (struct http1_set){ "grpc-message", text };
+	set[n++] = (struct http1_set){ .name = "Date", .value = date_now() };
+	if (answer->is_grpc) { /* trailers-only: all of it in the head */
+		set[n++] =
+			(struct http1_set){ .name = "Content-Type", .value = "application/grpc" };
+		set[n++] = (struct http1_set){ .name = "grpc-status",
+					       .value = grpc_status(answer->status) };
+		set[n++] = (struct http1_set){ .name = "grpc-message", .value = text };
 	} else if (body) {
-		set[n++] = (struct http1_set){ "Content-Type", "text/plain; charset=utf-8" };
+		set[n++] = (struct http1_set){ .name = "Content-Type",
+					       .value = "text/plain; charset=utf-8" };
 	}
 	for (size_t i = 0; i < answer->n_set && i < ANSWER_SET; i++)
 		set[n++] = answer->set[i];

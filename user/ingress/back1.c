@@ -18,6 +18,7 @@
 #include "ingress/settings.h"
 #include "ingress/sock.h"
 #include "ingress/stats.h"
+#include "ingress/tls.h"
 #include "ingress/upstream.h"
 
 #define READ_FIRST       (16 * 1024)
@@ -30,6 +31,7 @@
 
 enum state {
 	CONNECTING,
+	SHAKING, /* hands, for TLS */
 	IDLE,
 	HEAD, /* an exchange has it, the final answer's head is not complete */
 	BODY,
@@ -76,6 +78,7 @@ static void back1_free(void *arg)
 	struct back1 *b = arg;
 
 	origin_drop(b->back.origin);
+	tls_origin_drop(b->entry.tls);
 	buf_done(&b->in);
 	free(b->head);
 	free(b);
@@ -369,7 +372,7 @@ static void on_task(void *arg)
 	struct back1 *b = arg;
 	int rc;
 
-	if (b->dead || b->state == CONNECTING)
+	if (b->dead || b->state == CONNECTING || b->state == SHAKING)
 		return;
 	rc = send1_flush(&b->send);
 	if (rc < 0 && rc != -EAGAIN) {
@@ -385,22 +388,23 @@ static void on_task(void *arg)
 		pump(b);
 }
 
-/* 0: connected and shaken hands; -EAGAIN; or -errno. */
-static int go_on_connecting(struct back1 *b, uint32_t events)
+/* Connected, and what of the TLS handshake can be done. 0: the way is open; -EAGAIN; or it has failed. */
+static void go_on_connecting(struct back1 *b, uint32_t events)
 {
-	int rc = events & (EPOLLOUT | EPOLLERR | EPOLLHUP) ? connect_result(b->sock.fd) : -EAGAIN;
+	int rc = 0;
 
-	return rc;
-}
-
-static void on_connecting(struct back1 *b, uint32_t events)
-{
-	int rc = go_on_connecting(b, events);
-
+	if (b->state == CONNECTING) {
+		rc = events & (EPOLLOUT | EPOLLERR | EPOLLHUP) ? connect_result(b->sock.fd)
+							       : -EAGAIN;
+		if (rc == 0)
+			b->state = SHAKING;
+	}
+	if (rc == 0)
+		rc = sock_handshake(&b->sock);
 	if (rc == -EAGAIN)
 		return;
 	if (rc < 0) {
-		fail(b, ENDING_ORIGIN_CONNECT, true);
+		fail(b, b->state == SHAKING ? ENDING_ORIGIN_TLS : ENDING_ORIGIN_CONNECT, true);
 		return;
 	}
 	worker_clear_timer(b->back.worker, &b->timer);
@@ -416,8 +420,8 @@ static void on_events(void *arg, uint32_t events)
 
 	if (b->dead)
 		return;
-	if (b->state == CONNECTING) {
-		on_connecting(b, events);
+	if (b->state == CONNECTING || b->state == SHAKING) {
+		go_on_connecting(b, events);
 		return;
 	}
 	if (b->state == IDLE) {
@@ -444,7 +448,7 @@ static void on_timeout(void *arg)
 {
 	struct back1 *b = arg;
 
-	if (b->state == CONNECTING) {
+	if (b->state == CONNECTING || b->state == SHAKING) {
 		fail(b, ENDING_ORIGIN_CONNECT, true);
 	} else if (b->state == IDLE) {
 		leave_pool(b);
@@ -538,14 +542,25 @@ int back1_connect(struct worker *worker, const struct back_want *want, struct ex
 		.origin = origin_hold(want->origin),
 		.exchange = x,
 	};
-	b->entry.protocol = want->protocol;
-	b->entry.policy = want->policy;
 	b->timer = (struct wheel_timer){ .fn = on_timeout, .arg = b };
 	b->task = (struct worker_task){ .fn = on_task, .arg = b };
 	send1_init(&b->send, &b->sock, &b->task);
 	b->read_size = READ_FIRST;
 	b->state = rc == 0 ? HEAD : CONNECTING;
 	stats_gauge(worker->stats, GAUGE_ORIGINS, 1);
+	if (want->tls) {
+		b->entry.tls = tls_origin_hold(want->tls);
+		b->sock.ssl = tls_connect(want->tls, fd);
+		b->sock.handshake = true;
+		if (!b->sock.ssl) {
+			close_now(b);
+			return -ENOMEM;
+		}
+		if (rc == 0) {
+			b->state = SHAKING;
+			rc = -EINPROGRESS; /* its first event is on its way */
+		}
+	}
 	if (rc < 0 && want->connect_ns)
 		worker_set_timer(worker, &b->timer, now(b) + want->connect_ns);
 	*ret_back = &b->back;

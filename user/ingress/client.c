@@ -12,12 +12,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "ingress/front1.h"
 #include "ingress/listen.h"
 #include "ingress/peers.h"
 #include "ingress/proxy_protocol.h"
 #include "ingress/settings.h"
 #include "ingress/stats.h"
+#include "ingress/tls.h"
 
 static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -86,7 +88,7 @@ static void read_first(struct client *client)
 		return;
 	}
 	kept += (size_t)n;
-	if (is_http2(worker->scratch, kept) == -EAGAIN) {
+	if (!client->tls && is_http2(worker->scratch, kept) == -EAGAIN) {
 		client->first.len = 0;
 		if (buf_put(&client->first, worker->scratch, kept) < 0)
 			client_close(client, true);
@@ -127,6 +129,26 @@ static int read_proxied(struct client *client)
 	return 0;
 }
 
+/* The TLS handshake, as far as it goes. 0: it is over; -EAGAIN; or -errno. */
+static int shake_hands(struct client *client)
+{
+	struct stats *stats = client->worker->stats;
+	int rc = sock_handshake(&client->sock);
+
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc < 0) {
+		stats_add(stats, STATS_HANDSHAKES_FAILED, 1);
+		return rc;
+	}
+	stats_add(stats, STATS_HANDSHAKES, 1);
+	if (tls_was_resumed(client->sock.ssl))
+		stats_add(stats, STATS_HANDSHAKES_RESUMED, 1);
+	client_deadline(client,
+			worker_now_ns(client->worker) + client->worker->settings->keep_alive_ns);
+	return 0;
+}
+
 static void on_events(void *arg, uint32_t events)
 {
 	struct client *client = arg;
@@ -141,13 +163,21 @@ static void on_events(void *arg, uint32_t events)
 		client_close(client, false);
 		return;
 	}
-	if (!(events & (EPOLLIN | EPOLLRDHUP)))
+	if (!(events & (EPOLLIN | EPOLLRDHUP)) && !client->tls)
 		return;
 	if (client->proxied) {
 		int rc = read_proxied(client);
 
 		if (rc < 0 && rc != -EAGAIN)
 			refuse(client);
+		if (rc < 0)
+			return;
+	}
+	if (client->sock.handshake) {
+		int rc = shake_hands(client);
+
+		if (rc < 0 && rc != -EAGAIN)
+			client_close(client, false);
 		if (rc < 0)
 			return;
 	}
@@ -182,6 +212,15 @@ static uint64_t first_deadline(const struct client *client)
 	       (client->proxied || client->tls ? settings->handshake_ns : settings->keep_alive_ns);
 }
 
+static bool add_tls(struct client *client)
+{
+	struct worker *worker = client->sock.worker;
+
+	client->sock.ssl = tls_accept(worker->tls, client->sock.fd, worker);
+	client->sock.handshake = client->sock.ssl != NULL;
+	return client->sock.handshake;
+}
+
 void client_new(struct worker *worker, const struct listener *listener, int fd,
 		const struct address *peer, uint16_t peer_port)
 {
@@ -198,7 +237,10 @@ void client_new(struct worker *worker, const struct listener *listener, int fd,
 		return;
 	}
 	client = calloc(1, sizeof(*client));
-	if (!client || sock_open(&client->sock, worker, fd, on_events, client) < 0) {
+	if (!client || sock_open(&client->sock, worker, fd, on_events, client) < 0 ||
+	    (listener->tls && !add_tls(client))) {
+		if (client && client->sock.event)
+			loop_remove(client->sock.event);
 		free(client);
 		peers_leave(worker->peers, counted ? peer : NULL);
 		close(fd);

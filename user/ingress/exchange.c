@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "ingress/answer.h"
+#include "ingress/ask.h"
 #include "ingress/client.h"
 #include "ingress/report.h"
 #include "ingress/rule.h"
@@ -16,7 +17,8 @@
 #include "ingress/stats.h"
 #include "ingress/upstream.h"
 
-#define WAIT_POLL_NS (25 * CLOCK_NS_PER_MS) /* is there an endpoint now? */
+#define WAIT_POLL_NS      (25 * CLOCK_NS_PER_MS) /* is there an endpoint now? */
+#define POLICY_NEXT_USUAL (POLICY_NEXT_ERROR | POLICY_NEXT_TIMEOUT | POLICY_NEXT_NON_IDEMPOTENT)
 #define RACE_NS \
 	CLOCK_NS_PER_S /* an idle connection that is closed under a request is closed that soon */
 
@@ -76,7 +78,7 @@ static void note_try(struct exchange *x, enum ending ending)
 
 		try->addr = x->origin->addr;
 		try->port = x->origin->port;
-		try->status = x->answering ? record->status : 0;
+		try->status = x->origin_status;
 		try->ending = (uint8_t)ending;
 	}
 	record->n_tries++;
@@ -91,12 +93,20 @@ void exchange_finish(struct exchange *x, enum ending ending)
 	x->front = NULL;
 	x->back = NULL;
 	worker_clear_timer(worker, &x->timer);
+	if (x->ask)
+		ask_abandon(x->ask);
 	note_try(x, ending);
 	x->record.ending = (uint8_t)ending;
 	x->record.phase = ending == ENDING_COMPLETE ? PHASE_DONE : x->phase;
 	x->record.rule = x->rule;
 	x->record.pod = x->origin ? x->origin->pod : NULL;
-	report(worker, &x->record);
+	if (!x->is_ask)
+		report(worker, x->stats, &x->record, x->logged);
+	if (x->held) {
+		struct gate_result left = { .held = x->held };
+
+		gate_leave(worker->gate, &left);
+	}
 	release_origin(x, result_of(ending));
 	for (size_t i = 0; i < RECORD_TRIES; i++)
 		origin_drop(x->tried[i]);
@@ -116,15 +126,29 @@ static void leave_back(struct exchange *x, enum ending why)
 		back->ops->abort(back, why);
 }
 
+/* With those that are for every answer. */
+static size_t join_sets(const struct exchange *x, const struct http1_set *set, size_t n_set,
+			struct http1_set *all)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_set && n < ANSWER_SET; i++)
+		all[n++] = set[i];
+	for (size_t i = 0; i < x->n_response_set && n < ANSWER_SET; i++)
+		all[n++] = x->response_set[i];
+	return n;
+}
+
 void exchange_answer_with(struct exchange *x, unsigned status, enum ending ending,
 			  const char *reason, const struct http1_set *set, size_t n_set,
 			  const char *body, size_t body_len)
 {
 	struct front *front = x->front;
+	struct http1_set all[ANSWER_SET];
 	struct answer answer = {
 		.status = status,
-		.set = set,
-		.n_set = n_set,
+		.set = all,
+		.n_set = join_sets(x, set, n_set, all),
 		.body = body,
 		.body_len = body_len,
 		.reason = reason,
@@ -136,7 +160,9 @@ void exchange_answer_with(struct exchange *x, unsigned status, enum ending endin
 	x->front = NULL;
 	x->record.status = (uint16_t)status;
 	x->record.reason = reason;
-	if (answer_send(front, &answer) < 0)
+	if (x->is_ask) /* who asks tells no answer from ours */
+		front->ops->abort(front, ending);
+	else if (answer_send(front, &answer) < 0)
 		front->ops->abort(front, ending);
 	front->exchange = NULL;
 	exchange_finish(x, ending);
@@ -144,7 +170,7 @@ void exchange_answer_with(struct exchange *x, unsigned status, enum ending endin
 
 void exchange_answer(struct exchange *x, unsigned status, enum ending ending, const char *reason)
 {
-	static const struct http1_set soon[] = { { "Retry-After", "5" } };
+	static const struct http1_set soon[] = { { .name = "Retry-After", .value = "5" } };
 
 	exchange_answer_with(x, status, ending, reason, soon, status == 503, NULL, 0);
 }
@@ -194,7 +220,7 @@ static void touch(struct exchange *x)
 {
 	uint64_t ns = limit(x);
 
-	if (ns)
+	if (ns && !x->throttled)
 		worker_set_timer(x->worker, &x->timer, now(x) + ns);
 }
 
@@ -204,17 +230,26 @@ static void set_phase(struct exchange *x, enum phase phase)
 	touch(x);
 }
 
+static void time_out(struct exchange *x)
+{
+	leave_back(x, ENDING_ORIGIN_TIMEOUT);
+	exchange_back_failed(x, ENDING_ORIGIN_TIMEOUT, false);
+}
+
 static void on_timeout(void *arg)
 {
 	struct exchange *x = arg;
 
-	if (x->wait_until_ns)
+	if (x->throttled) {
+		x->throttled = false;
+		exchange_front_room(x);
+	} else if (x->wait_until_ns)
 		exchange_pick(x);
 	else if (x->client_stalls ||
 		 (x->phase == PHASE_SEND && !x->request_done && !(x->back && x->front_waits)))
 		touch(x); /* it is the client that is slow, and the front has its own deadline for that */
 	else
-		fail(x, ENDING_ORIGIN_TIMEOUT);
+		time_out(x);
 }
 
 /* ---- towards the origin ---------------------------------------------------------------------------------------- */
@@ -290,7 +325,8 @@ static bool may_try_again(struct exchange *x)
 {
 	struct worker *worker = x->worker;
 
-	if (x->answering || x->record.n_tries >= worker->settings->tries)
+	if (x->answering || x->record.n_tries + 1u >= x->tries ||
+	    (x->tries_until_ns && now(x) >= x->tries_until_ns))
 		return false;
 	if (x->body != HTTP1_NO_BODY && !x->keeping)
 		return false;
@@ -307,14 +343,16 @@ static void give_back(struct exchange *x, enum ending why)
 	if (x->record.n_tries <= RECORD_TRIES)
 		x->tried[x->record.n_tries - 1] = origin_hold(x->origin);
 	release_origin(x, UPSTREAM_FAILED);
+	x->last_failure = (uint8_t)why;
+	x->record.retried = true;
 	x->request_sent = false;
 	x->ready = false;
 }
 
 static void none_is_ready(struct exchange *x)
 {
-	if (!x->wait_until_ns && x->worker->settings->wait_ns)
-		x->wait_until_ns = now(x) + x->worker->settings->wait_ns;
+	if (!x->wait_until_ns && x->wait_limit_ns)
+		x->wait_until_ns = now(x) + x->wait_limit_ns;
 	if (x->wait_until_ns > now(x) && !x->worker->draining) {
 		worker_set_timer(x->worker, &x->timer, now(x) + WAIT_POLL_NS);
 		return;
@@ -327,8 +365,8 @@ static int open_back(struct exchange *x)
 {
 	struct back_want want = {
 		.origin = x->origin,
-		.protocol = x->protocol,
-		.policy = x->rule->policy,
+		.http2 = x->http2,
+		.tls = x->tls,
 		.fresh = x->fresh,
 		.connect_ns = x->connect_limit_ns,
 	};
@@ -344,36 +382,53 @@ static int open_back(struct exchange *x)
 	return rc;
 }
 
-void exchange_pick(struct exchange *x)
+static struct origin *take_origin(struct exchange *x)
 {
-	for (;;) {
-		struct origin *origin;
+	x->pick.tried = x->tried;
+	x->pick.n_tried = x->record.n_tries < RECORD_TRIES ? x->record.n_tries : RECORD_TRIES;
+	x->pick.random = (uint32_t)worker_random64(x->worker);
+	x->pick.now_ns = now(x);
+	return upstream_take(x->upstream, &x->pick);
+}
+
+/* Sends the request to this endpoint, or, if that fails at once, to others. */
+static void use_origin(struct exchange *x, struct origin *origin)
+{
+	while (origin) {
 		int rc;
 
-		x->pick.tried = x->tried;
-		x->pick.n_tried = x->record.n_tries < RECORD_TRIES ? x->record.n_tries
-								   : RECORD_TRIES;
-		x->pick.random = (uint32_t)worker_random64(x->worker);
-		x->pick.now_ns = now(x);
-		origin = upstream_take(x->upstream, &x->pick);
-		if (!origin) {
-			none_is_ready(x);
+		x->origin = origin;
+		x->origin_status = 0;
+		if (was_tried(x, origin)) { /* there is no other */
+			release_origin(x, UPSTREAM_ABANDONED);
+			fail(x, x->last_failure);
 			return;
 		}
-		x->wait_until_ns = 0;
-		worker_clear_timer(x->worker, &x->timer);
-		x->origin = origin;
+		if (x->judged)
+			exchange_know_origin(x);
 		rc = open_back(x);
 		if (rc == 0)
 			return;
 		leave_back(x, ENDING_ORIGIN_CONNECT);
-		if (rc == -ENOMEM || !may_try_again(x)) {
+		if (rc == -ENOMEM || !(x->next & POLICY_NEXT_ERROR) || !may_try_again(x)) {
 			fail(x, rc == -ENOMEM ? ENDING_NO_MEMORY : ENDING_ORIGIN_CONNECT);
 			return;
 		}
-		x->record.retried = true;
 		give_back(x, ENDING_ORIGIN_CONNECT);
+		origin = take_origin(x);
 	}
+	none_is_ready(x);
+}
+
+void exchange_pick(struct exchange *x)
+{
+	struct origin *origin = take_origin(x);
+
+	if (origin) {
+		x->wait_until_ns = 0;
+		worker_clear_timer(x->worker, &x->timer);
+	}
+	use_origin(x, origin);
 }
 
 void exchange_back_ready(struct exchange *x, struct back *back)
@@ -389,40 +444,36 @@ void exchange_back_ready(struct exchange *x, struct back *back)
  */
 static bool is_harmless(const struct exchange *x, enum ending why, bool safe, bool reused)
 {
-	if (safe)
+	bool gone = why == ENDING_ORIGIN_CLOSED || why == ENDING_ORIGIN_RESET;
+
+	if (reused && gone && now(x) - x->sent_ns < RACE_NS)
 		return true;
-	if (why != ENDING_ORIGIN_CLOSED && why != ENDING_ORIGIN_RESET)
+	if (why == ENDING_ORIGIN_TIMEOUT ? !(x->next & POLICY_NEXT_TIMEOUT)
+	    : why == ENDING_ORIGIN_FAULT ? !(x->next & POLICY_NEXT_INVALID_HEADER)
+	    : gone || safe               ? !(x->next & POLICY_NEXT_ERROR)
+					 : true)
 		return false;
-	return x->is_idempotent || (reused && now(x) - x->sent_ns < RACE_NS);
+	return safe || x->is_idempotent || x->next & POLICY_NEXT_NON_IDEMPOTENT;
 }
 
 void exchange_back_failed(struct exchange *x, enum ending why, bool safe)
 {
 	bool reused = x->back && x->back->reused;
-	struct origin *origin = x->origin;
-	bool again;
 
 	x->back = NULL;
 	x->ready = false;
-	again = !x->answering && is_harmless(x, why, safe, reused) && may_try_again(x);
-	if (!again) {
+	if (x->answering || !is_harmless(x, why, safe, reused) || !may_try_again(x)) {
 		fail(x, why);
 		return;
 	}
-	x->record.retried = true;
 	x->fresh = reused;
 	if (reused) { /* the endpoint is as good as any other: only the connection was old */
 		note_try(x, why);
 		release_origin(x, UPSTREAM_ABANDONED);
+		x->record.retried = true;
 		x->request_sent = false;
 	} else {
-		bool known = was_tried(x, origin);
-
 		give_back(x, why);
-		if (known && why == ENDING_ORIGIN_CONNECT) { /* there is no other */
-			fail(x, why);
-			return;
-		}
 	}
 	exchange_pick(x);
 }
@@ -519,10 +570,53 @@ void exchange_front_room(struct exchange *x)
 static void begin_answer(struct exchange *x, const struct http1_head *head)
 {
 	x->answering = true;
-	x->record.status = head->status;
+	x->record.status = x->origin_status = head->status;
 	x->record.first_byte_ns = now(x);
 	forget_request(x);
+	x->judged = NULL;
 	set_phase(x, head->status == 101 ? PHASE_TUNNEL : PHASE_BODY);
+}
+
+/* Is this an answer for which the Ingress wants another endpoint to be tried? */
+static bool is_refused(const struct exchange *x, unsigned status)
+{
+	static const struct {
+		unsigned status, bit;
+	} bits[] = {
+		{ 500, POLICY_NEXT_500 }, { 502, POLICY_NEXT_502 }, { 503, POLICY_NEXT_503 },
+		{ 504, POLICY_NEXT_504 }, { 403, POLICY_NEXT_403 }, { 404, POLICY_NEXT_404 },
+		{ 429, POLICY_NEXT_429 },
+	};
+
+	for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++)
+		if (bits[i].status == status)
+			return x->next & bits[i].bit;
+	return false;
+}
+
+/* True: the answer is not wanted, and the request is on its way to another endpoint. */
+static bool try_another(struct exchange *x, const struct http1_head *head)
+{
+	struct origin *other;
+
+	if (!is_refused(x, head->status) || x->record.n_tries >= RECORD_TRIES ||
+	    !(x->is_idempotent || x->next & POLICY_NEXT_NON_IDEMPOTENT) || !may_try_again(x))
+		return false;
+	x->tried[x->record.n_tries] = x->origin; /* looked at only, and counted below */
+	x->record.n_tries++;
+	other = take_origin(x);
+	x->record.n_tries--;
+	if (!other || was_tried(x, other)) {
+		x->tried[x->record.n_tries] = NULL;
+		if (other)
+			upstream_release(x->upstream, other, UPSTREAM_ABANDONED, now(x));
+		return false;
+	}
+	leave_back(x, ENDING_ORIGIN_FAULT);
+	x->origin_status = head->status;
+	give_back(x, ENDING_COMPLETE);
+	use_origin(x, other);
+	return true;
 }
 
 void exchange_response(struct exchange *x, const struct http1_head *head, const char *bytes)
@@ -535,6 +629,8 @@ void exchange_response(struct exchange *x, const struct http1_head *head, const 
 		fail(x, ENDING_ORIGIN_FAULT); /* its body would be taken for the other protocol */
 		return;
 	}
+	if (final && x->next & ~POLICY_NEXT_USUAL && try_another(x, head))
+		return;
 	if (final) {
 		out.set = x->response_set;
 		out.n_set = x->n_response_set;
@@ -551,24 +647,48 @@ void exchange_response(struct exchange *x, const struct http1_head *head, const 
 		touch(x);
 }
 
+/* How many of len bytes the answer's rate allows now; if none, when there will be some. */
+static size_t allowed(struct exchange *x, size_t len)
+{
+	uint64_t passed_ns = now(x) - x->record.first_byte_ns, may;
+
+	may = x->rate_after + x->rate * (passed_ns / CLOCK_NS_PER_MS) / 1000 + x->rate / 20 + 1;
+	if (may > x->record.bytes_out)
+		return may - x->record.bytes_out < len ? (size_t)(may - x->record.bytes_out) : len;
+	x->throttled = true;
+	worker_set_timer(x->worker, &x->timer, now(x) + CLOCK_NS_PER_S / 20);
+	return 0;
+}
+
+static void count_piece(struct exchange *x, size_t n)
+{
+	struct record *record = &x->record;
+	uint64_t gap = record->last_byte_ns ? now(x) - record->last_byte_ns : 0;
+
+	if (gap) {
+		stats_gap(x->worker->stats, x->stats, gap);
+		if (gap > record->gap_max_ns)
+			record->gap_max_ns = gap;
+	}
+	record->last_byte_ns = now(x);
+	record->bytes_out += n;
+}
+
 size_t exchange_response_body(struct exchange *x, const char *data, size_t len)
 {
-	size_t n = x->front->ops->body(x->front, data, len);
-	struct record *record = &x->record;
+	size_t want = x->rate ? allowed(x, len) : len, n;
 
-	if (n) {
-		uint64_t gap = record->last_byte_ns ? now(x) - record->last_byte_ns : 0;
-
-		if (gap) {
-			stats_gap(x->worker->stats, x->rule->stats, gap);
-			if (gap > record->gap_max_ns)
-				record->gap_max_ns = gap;
-		}
-		record->last_byte_ns = now(x);
-		record->bytes_out += n;
-	}
-	x->client_stalls = n < len;
+	n = want ? x->front->ops->body(x->front, data, want) : 0;
+	if (n)
+		count_piece(x, n);
+	if (x->throttled)
+		return n;
+	x->client_stalls = n < want;
 	touch(x);
+	if (n == want && want < len) { /* the rest by another call, so that it is timed */
+		x->throttled = true;
+		worker_set_timer(x->worker, &x->timer, now(x) + CLOCK_NS_PER_S / 20);
+	}
 	return n;
 }
 

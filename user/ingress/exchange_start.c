@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "ingress/ask.h"
+#include "ingress/certs.h"
 #include "ingress/client.h"
 #include "ingress/exchange_state.h"
 #include "ingress/forwarded.h"
@@ -14,16 +16,7 @@
 #include "ingress/rule.h"
 #include "ingress/settings.h"
 #include "ingress/stats.h"
-
-/* What is known of a request while it is judged; everything lives in the worker's arena. */
-struct judged {
-	const struct http1_head *head;
-	const char *bytes;
-	char *path; /* the form that is matched */
-	size_t path_len;
-	struct forwarded forwarded;
-	struct gate_result gate;
-};
+#include "ingress/tls.h"
 
 /* ---- words for the log ------------------------------------------------------------------------------------------ */
 
@@ -83,10 +76,10 @@ static bool is_idempotent(const struct judged *j)
 static bool is_grpc(const struct judged *j)
 {
 	const struct http1_field *f = http1_field_find(j->head, j->bytes, "content-type", NULL);
+	const char *text = f ? j->bytes + f->value_at : NULL;
 
-	return f && f->value_len >= 16 &&
-	       strncasecmp(j->bytes + f->value_at, "application/grpc", 16) == 0 &&
-	       (f->value_len == 16 || memchr("+;- ", j->bytes[f->value_at + 16], 4));
+	return f && f->value_len >= 16 && strncasecmp(text, "application/grpc", 16) == 0 &&
+	       (f->value_len == 16 || memchr("+; ", text[16], 3));
 }
 
 static int read_path(struct exchange *x, struct judged *j)
@@ -94,7 +87,7 @@ static int read_path(struct exchange *x, struct judged *j)
 	const struct http1_slice path = j->head->path;
 	const char *raw = j->bytes + path.at;
 
-	j->path = arena_alloc(&x->worker->arena, path.len + 2u);
+	j->path = arena_alloc(j->arena, path.len + 2u);
 	if (!j->path)
 		return -ENOMEM;
 	if (path.len == 1 && *raw == '*') { /* OPTIONS *: about the host as a whole */
@@ -108,6 +101,27 @@ static int read_path(struct exchange *x, struct judged *j)
 				 (j->path_len != path.len || memcmp(raw, j->path, path.len) != 0);
 	if (x->record.path_differs)
 		stats_add(x->worker->stats, STATS_PATH_DIFFERS, 1);
+	return 0;
+}
+
+/* Takes along what would be gone once the start is over: for requests that may wait, or be judged in two steps. */
+static int keep_judged(struct exchange *x, struct judged **j)
+{
+	const struct judged *from = *j;
+	struct http1_head *head;
+	struct judged *to;
+
+	x->arena = calloc(1, sizeof(*x->arena));
+	to = x->arena ? arena_memdup(x->arena, from, sizeof(*from)) : NULL;
+	if (!to)
+		return -ENOMEM;
+	to->arena = x->arena;
+	to->head = head = arena_memdup(x->arena, from->head, sizeof(*from->head));
+	to->bytes = arena_memdup(x->arena, from->bytes, from->head->seen);
+	to->path = arena_strndup(x->arena, from->path, from->path_len);
+	if (!head || !to->bytes || !to->path)
+		return -ENOMEM;
+	*j = x->judged = to;
 	return 0;
 }
 
@@ -125,7 +139,7 @@ static int fill_forwarded(struct exchange *x, struct judged *j)
 		.tls = client->tls,
 		.port = client->local_port,
 		.random = { worker_random64(worker), worker_random64(worker) },
-		.arena = &worker->arena,
+		.arena = j->arena,
 	};
 	int rc = forwarded_fill(&in, &j->forwarded);
 
@@ -136,49 +150,116 @@ static int fill_forwarded(struct exchange *x, struct judged *j)
 	return rc;
 }
 
+/* May this host be asked for by this connection, and does the client's certificate do? 0, -EXDEV (421), -ENOMEM. */
+static int check_tls(struct exchange *x, struct judged *j)
+{
+	const struct ssl_st *ssl = x->front->client->sock.ssl;
+	const struct http1_slice host = j->head->host;
+	const struct certs *certs = snapshot_certs(x->worker->snapshot);
+	const struct certs_client *demand = NULL;
+	const char *problem = NULL;
+	struct tls_client_cert cert = { 0 };
+	int rc;
+
+	if (!ssl || !certs)
+		return 0;
+	if (tls_check_host(ssl, certs, j->bytes + host.at, host.len, &demand, &problem) !=
+	    TLS_HOST_OK)
+		return -EXDEV;
+	if (!demand)
+		return 0;
+	j->request.client_cert_problem = problem;
+	rc = tls_client_cert(ssl, &cert);
+	if (rc == 0) {
+		j->request.has_client_cert = true;
+		j->request.client_cert_subject = arena_strdup(j->arena, cert.subject);
+		j->request.client_cert_issuer = arena_strdup(j->arena, cert.issuer);
+		j->request.client_cert_pem = arena_strdup(j->arena, cert.pem);
+		if (!j->request.client_cert_subject || !j->request.client_cert_issuer ||
+		    !j->request.client_cert_pem)
+			rc = -ENOMEM;
+	}
+	free(cert.pem);
+	free(cert.subject);
+	free(cert.issuer);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int judge(struct exchange *x, struct judged *j, enum gate_verdict *ret_verdict)
 {
 	struct worker *worker = x->worker;
-	struct gate_request request = {
-		.gate = worker->gate,
-		.head = j->head,
-		.bytes = j->bytes,
-		.path = j->path,
-		.path_len = j->path_len,
-		.client = j->forwarded.client,
-		.tls = j->forwarded.tls,
-		.now_ns = worker_now_ns(worker),
-		.now_s = (int64_t)(clock_wall_ns() / CLOCK_NS_PER_S),
-		.random = (uint32_t)worker_random64(worker),
-		.arena = &worker->arena,
-	};
+	struct gate_request *request = &j->request;
+	int rc = check_tls(x, j);
 
-	return gate_check(&request, x->rule, ret_verdict, &j->gate);
+	if (rc < 0)
+		return rc;
+	request->gate = worker->gate;
+	request->head = j->head;
+	request->bytes = j->bytes;
+	request->path = j->path;
+	request->path_len = j->path_len;
+	request->client = j->forwarded.client;
+	request->tls = j->forwarded.tls;
+	request->now_ns = worker_now_ns(worker);
+	request->now_s = (int64_t)(clock_wall_ns() / CLOCK_NS_PER_S);
+	request->random = (uint32_t)worker_random64(worker);
+	request->arena = j->arena;
+	rc = gate_check(request, x->rule, ret_verdict, &j->gate);
+	x->held = j->gate.held;
+	return rc;
 }
 
 /* ---- composing -------------------------------------------------------------------------------------------------- */
 
-static int keep_response_set(struct exchange *x, const struct gate_result *gate)
+static int own_arena(struct exchange *x)
 {
-	if (!gate->response_set.n)
+	if (!x->arena)
+		x->arena = calloc(1, sizeof(*x->arena));
+	return x->arena ? 0 : -ENOMEM;
+}
+
+/* Fields for the client, with room for one that comes later. */
+static int keep_response_set(struct exchange *x, const struct gate_sets *sets)
+{
+	if (!sets->n)
 		return 0;
-	x->arena = calloc(1, sizeof(*x->arena));
-	if (x->arena)
+	if (own_arena(x) == 0)
 		x->response_set =
-			arena_alloc_array(x->arena, gate->response_set.n, sizeof(*x->response_set));
+			arena_alloc_array(x->arena, sets->n + 1, sizeof(*x->response_set));
 	if (!x->response_set)
 		return -ENOMEM;
-	for (size_t i = 0; i < gate->response_set.n; i++) {
-		const struct http1_set *from = &gate->response_set.set[i];
+	for (size_t i = 0; i < sets->n; i++) {
+		const struct http1_set *from = &sets->set[i];
 		struct http1_set *to = &x->response_set[i];
 
 		to->name = arena_strdup(x->arena, from->name);
 		to->value = from->value ? arena_strdup(x->arena, from->value) : NULL;
+		to->add = from->add;
 		if (!to->name || (from->value && !to->value))
 			return -ENOMEM;
 	}
-	x->n_response_set = gate->response_set.n;
+	x->n_response_set = sets->n;
 	return 0;
+}
+
+void exchange_know_origin(struct exchange *x)
+{
+	struct judged *j = x->judged;
+	const char *cookie = gate_cookie(&j->request, &j->gate, x->origin);
+
+	/* Of an endpoint before this one. */
+	if (x->has_cookie)
+		x->n_response_set--;
+	x->has_cookie = false;
+	if (!cookie || own_arena(x) < 0)
+		return;
+	if (!x->response_set)
+		x->response_set = arena_alloc_array(x->arena, 1, sizeof(*x->response_set));
+	if (!x->response_set)
+		return; /* without the cookie */
+	x->response_set[x->n_response_set++] =
+		(struct http1_set){ "Set-Cookie", arena_strdup(x->arena, cookie), true };
+	x->has_cookie = true;
 }
 
 /* Into worker->text, where the rule changes it. 0, -ENOMEM, -ELOOP. */
@@ -221,25 +302,30 @@ static int compose_target(struct exchange *x, const struct judged *j, struct htt
 
 static int compose(struct exchange *x, const struct judged *j)
 {
-	const struct gate_result *gate = &j->gate;
-	size_t n = j->forwarded.n_set + gate->request_set.n;
-	struct http1_set *set = arena_alloc_array(&x->worker->arena, n, sizeof(*set));
+	const struct policy *policy = x->rule->policy;
+	const struct gate_sets *more = &j->gate.request_set;
+	size_t n = j->forwarded.n_set;
+	struct http1_set *set = arena_alloc_array(j->arena, n + more->n + 1, sizeof(*set));
 	struct http1_out out = {
 		.set = set,
-		.n_set = n,
 		.body = j->head->body,
 		.body_len = j->head->body_len,
 		.upgrade = j->head->upgrade.len > 0,
+		.host = policy ? policy->vhost : NULL,
 	};
 	int rc = set ? compose_target(x, j, &out) : -ENOMEM;
 
 	if (rc < 0)
 		return rc;
-	memcpy(set, j->forwarded.set, j->forwarded.n_set * sizeof(*set));
-	if (gate->request_set.n)
-		memcpy(set + j->forwarded.n_set, gate->request_set.set,
-		       gate->request_set.n * sizeof(*set));
-	if (x->worker->log)
+	memcpy(set, j->forwarded.set, n * sizeof(*set));
+	if (more->n)
+		memcpy(set + n, more->set, more->n * sizeof(*set));
+	n += more->n;
+	if (policy && policy->forwarded_prefix)
+		set[n++] = (struct http1_set){ .name = "X-Forwarded-Prefix",
+					       .value = policy->forwarded_prefix };
+	out.n_set = n;
+	if (x->logged)
 		put_words(x, j);
 	x->head_at = x->text.len;
 	rc = http1_write_request(&x->text, j->head, j->bytes, &out);
@@ -250,12 +336,17 @@ static int compose(struct exchange *x, const struct judged *j)
 
 /* ---- the way through -------------------------------------------------------------------------------------------- */
 
-static void refuse(struct exchange *x, const struct judged *j, unsigned status, const char *reason)
+static void keep_words(struct exchange *x, const struct judged *j)
 {
-	if (x->worker->log && !x->text.len && !x->text.failed) {
+	if (x->logged && !x->text.len && !x->text.failed) {
 		put_words(x, j);
 		settle_words(x);
 	}
+}
+
+static void refuse(struct exchange *x, const struct judged *j, unsigned status, const char *reason)
+{
+	keep_words(x, j);
 	exchange_answer(x, status, status >= 500 ? ENDING_ANSWERED : ENDING_REFUSED, reason);
 }
 
@@ -263,6 +354,8 @@ static void refuse_errno(struct exchange *x, const struct judged *j, int rc)
 {
 	if (rc == -ENOENT)
 		refuse(x, j, 404, "no rule for this host and path");
+	else if (rc == -EXDEV)
+		refuse(x, j, 421, "this connection is for another host");
 	else if (rc == -ELOOP)
 		refuse(x, j, 500, "a rule's expression takes too long on this path");
 	else if (rc == -EINVAL)
@@ -271,17 +364,31 @@ static void refuse_errno(struct exchange *x, const struct judged *j, int rc)
 		exchange_answer(x, 500, ENDING_NO_MEMORY, "out of memory");
 }
 
+static uint64_t either(uint64_t said, uint64_t otherwise)
+{
+	return said ? said : otherwise;
+}
+
 static void take_limits(struct exchange *x, const struct gate_result *gate)
 {
 	const struct settings *settings = x->worker->settings;
+	const struct policy *policy = x->rule->policy ? x->rule->policy : policy_none();
 
-	x->connect_limit_ns = settings->connect_ns;
-	x->send_limit_ns = settings->idle_ns;
-	x->first_byte_limit_ns = settings->first_byte_ns;
-	x->idle_limit_ns = settings->idle_ns;
+	x->connect_limit_ns = either(policy->connect_ns, settings->connect_ns);
+	x->send_limit_ns = either(policy->send_ns, settings->idle_ns);
+	x->first_byte_limit_ns = either(policy->read_ns, settings->first_byte_ns);
+	x->idle_limit_ns = either(policy->read_ns, settings->idle_ns);
+	x->wait_limit_ns = policy->wait_ns == UINT64_MAX ? settings->wait_ns : policy->wait_ns;
+	x->next = policy->next;
+	x->tries = policy->next_tries ? policy->next_tries : (unsigned)settings->tries;
+	x->tries_until_ns = policy->next_ns ? worker_now_ns(x->worker) + policy->next_ns : 0;
+	x->rate = policy->limit.rate;
+	x->rate_after = policy->limit.rate_after;
+	x->http2 = x->rule->protocol == POLICY_GRPC || x->rule->protocol == POLICY_GRPCS;
+	x->tls = x->rule->tls;
+	x->upstream = x->rule->upstream;
 	x->body_max = gate->body_max;
 	x->pick = gate->pick;
-	x->protocol = BACK_HTTP1;
 }
 
 /* The rule that counts is known, and lets the request pass. */
@@ -294,18 +401,17 @@ static void send_on(struct exchange *x, struct judged *j)
 		refuse(x, j, 413, "the body is larger than allowed");
 		return;
 	}
-	if (!x->rule->upstream) {
+	if (!x->upstream) {
+		keep_words(x, j);
 		if (x->rule->route->service)
 			exchange_answer(x, 503, ENDING_ORIGIN_NONE,
-					"there is no such Service or port");
+					x->rule->missing ? x->rule->missing
+							 : "there is no such Service or port");
 		else
 			refuse(x, j, 404, "the backend is no Service");
 		return;
 	}
-	x->upstream = x->rule->upstream;
 	rc = compose(x, j);
-	if (rc == 0)
-		rc = keep_response_set(x, &j->gate);
 	if (rc < 0)
 		refuse_errno(x, j, rc);
 	else
@@ -316,55 +422,89 @@ static void answer_gate(struct exchange *x, struct judged *j)
 {
 	const struct gate_result *gate = &j->gate;
 
-	if (x->worker->log && !x->text.len) {
-		put_words(x, j);
-		settle_words(x);
-	}
+	keep_words(x, j);
 	exchange_answer_with(x, gate->status, ENDING_ANSWERED, gate->reason, gate->answer_set.set,
 			     gate->answer_set.n, gate->body, gate->body_len);
+}
+
+void exchange_judged(struct exchange *x, enum gate_verdict verdict)
+{
+	struct judged *j = x->judged;
+	int rc = keep_response_set(x, &j->gate.response_set);
+
+	x->held = j->gate.held;
+	if (rc < 0)
+		refuse_errno(x, j, rc);
+	else if (verdict == GATE_ANSWER)
+		answer_gate(x, j);
+	else if (verdict == GATE_ASK && ask_start(x) < 0)
+		refuse(x, j, 503, "external authentication cannot be asked");
+	else if (verdict == GATE_PASS)
+		send_on(x, j);
 }
 
 /* Under the rule that it ends under, too. */
 static void begin_count(struct exchange *x)
 {
-	stats_begin(x->worker->stats, x->rule ? x->rule->stats : STATS_SLOT_NONE);
+	x->stats = x->rule ? x->rule->stats : STATS_SLOT_NONE;
+	stats_begin(x->worker->stats, x->stats);
+}
+
+/* Judges by the rule, and takes the one that counts. */
+static int find_rule(struct exchange *x, struct judged **j, enum gate_verdict *ret_verdict)
+{
+	struct worker *worker = x->worker;
+	const struct http1_slice host = (*j)->head->host;
+	const struct policy *policy;
+	struct rule *other;
+	int rc = snapshot_find(worker->snapshot, worker->match, (*j)->bytes + host.at, host.len,
+			       (*j)->path, (*j)->path_len, &x->rule);
+
+	if (rc < 0)
+		return rc;
+	policy = x->rule->policy;
+	x->logged &= !policy || policy->access_log;
+	if (policy && policy->has & (POLICY_HAS_AFFINITY | POLICY_HAS_EXTERNAL))
+		rc = keep_judged(x, j);
+	if (rc == 0)
+		rc = fill_forwarded(x, *j);
+	if (rc == 0)
+		rc = judge(x, *j, ret_verdict);
+	other = rc == 0 ? (*j)->gate.rule : NULL;
+	if (other && other != x->rule) {
+		rule_hold(other);
+		rule_drop(x->rule);
+		x->rule = other;
+	}
+	return rc;
 }
 
 static void route(struct exchange *x, struct judged *j)
 {
-	struct worker *worker = x->worker;
-	const struct http1_head *head = j->head;
+	const struct judged *passing = j; /* on the caller's stack */
 	enum gate_verdict verdict;
 	int rc;
 
-	if (!worker->snapshot) {
+	x->judged = j;
+	if (!x->worker->snapshot) {
 		begin_count(x);
 		refuse(x, j, 503, "the configuration is not there yet");
 		return;
 	}
-	rc = snapshot_find(worker->snapshot, worker->match, j->bytes + head->host.at,
-			   head->host.len, j->path, j->path_len, &x->rule);
-	if (rc == 0)
-		rc = judge(x, j, &verdict);
-	if (rc == 0 && j->gate.rule && j->gate.rule != x->rule) {
-		struct rule *other = rule_hold(j->gate.rule);
-
-		rule_drop(x->rule);
-		x->rule = other;
-	}
+	rc = find_rule(x, &j, &verdict);
 	begin_count(x);
 	if (rc < 0)
 		refuse_errno(x, j, rc);
-	else if (verdict == GATE_ANSWER)
-		answer_gate(x, j);
 	else
-		send_on(x, j);
+		exchange_judged(x, verdict);
+	if (x->judged == passing)
+		x->judged = NULL;
 }
 
 int exchange_start(struct front *front, const struct http1_head *head, const char *bytes)
 {
 	struct worker *worker = front->worker;
-	struct judged j = { .head = head, .bytes = bytes };
+	struct judged j = { .head = head, .bytes = bytes, .arena = &worker->arena };
 	struct exchange *x = calloc(1, sizeof(*x));
 	int rc;
 
@@ -379,18 +519,19 @@ int exchange_start(struct front *front, const struct http1_head *head, const cha
 	x->body = head->body;
 	x->request_done = head->body == HTTP1_NO_BODY;
 	x->keeping = !x->request_done && worker->settings->retry_body > 0;
+	x->body_max = UINT64_MAX;
 	x->upgrade = head->upgrade.len > 0;
+	x->logged = worker->log != NULL;
 	x->is_head = is_method(&j, "HEAD");
 	x->is_idempotent = is_idempotent(&j);
+	x->is_grpc = front->ops->protocol[5] == '2' && is_grpc(&j);
 	x->record.protocol = front->ops->protocol;
 	x->record.client = front->client->peer;
 	x->record.client_port = front->client->peer_port;
+	x->record.tls = front->client->tls;
 	x->record.begin_ns = worker_now_ns(worker);
-	x->is_grpc = is_grpc(&j) && front->ops->protocol[5] == '2';
 	arena_reset(&worker->arena);
 	rc = read_path(x, &j);
-	if (rc == 0)
-		rc = fill_forwarded(x, &j);
 	if (rc < 0) {
 		begin_count(x);
 		refuse_errno(x, &j, rc);

@@ -19,7 +19,7 @@ static const struct http1_field *find(const struct forwarded_input *in, const ch
 
 static void set(struct forwarded *out, const char *name, const char *value)
 {
-	out->set[out->n_set++] = (struct http1_set){ name, value };
+	out->set[out->n_set++] = (struct http1_set){ .name = name, .value = value };
 }
 
 /* ---- the list of addresses ----------------------------------------------------------------------------------- */

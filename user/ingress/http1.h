@@ -219,10 +219,11 @@ int http1_chunks_read(struct http1_chunks *chunks, const char *bytes, size_t len
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
-/* A field the proxy sets: it replaces every received one of that name. */
+/* A field the proxy sets: it replaces every received one of that name, or comes beside them. */
 struct http1_set {
 	const char *name;
 	const char *value; /* NULL: the received ones are only left out */
+	bool add;          /* beside them (Set-Cookie) */
 };
 
 struct http1_out {

@@ -57,7 +57,8 @@ static bool is_sound(const struct http1_out *o)
 static bool is_set(const struct http1_out *o, const char *name, size_t len)
 {
 	for (size_t i = 0; i < o->n_set; i++)
-		if (strlen(o->set[i].name) == len && strncasecmp(o->set[i].name, name, len) == 0)
+		if (!o->set[i].add && strlen(o->set[i].name) == len &&
+		    strncasecmp(o->set[i].name, name, len) == 0)
 			return true;
 	return false;
 }

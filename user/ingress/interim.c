@@ -5,9 +5,11 @@
 
 #include "ingress/gate.h"
 
+static uint64_t body_max;
+
 int gate_new(const struct gate_settings *settings, struct gate **ret_gate)
 {
-	(void)settings;
+	body_max = settings->body_max ? settings->body_max : UINT64_MAX;
 	*ret_gate = NULL;
 	return 0;
 }
@@ -19,7 +21,7 @@ int gate_check(const struct gate_request *request, struct rule *rule,
 	       enum gate_verdict *ret_verdict, struct gate_result *ret_result)
 {
 	*ret_result = (struct gate_result){ .rule = rule,
-					    .body_max = UINT64_MAX,
+					    .body_max = body_max,
 					    .pick = { .random = request->random,
 						      .now_ns = request->now_ns } };
 	*ret_verdict = GATE_PASS;

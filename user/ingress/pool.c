@@ -134,8 +134,7 @@ static struct back *reuse(struct pool *pool, const struct back_want *want, struc
 		struct back *back;
 
 		next = LIST_NEXT(entry, link);
-		if (entry->protocol != want->protocol ||
-		    (want->protocol != BACK_HTTP1 && entry->policy != want->policy))
+		if (entry->tls != want->tls)
 			continue;
 		pool_remove(pool, entry);
 		back = back1_reuse(entry, x);

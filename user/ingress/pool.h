@@ -13,24 +13,17 @@
 #include "ingress/exchange.h"
 
 struct origin;
-struct policy;
 struct pool;
+struct tls_origin;
 struct worker;
-
-enum back_protocol {
-	BACK_HTTP1,
-	BACK_HTTP1_TLS,
-	BACK_HTTP2, /* prior knowledge */
-	BACK_HTTP2_TLS,
-};
 
 /* What the exchange wants to be connected to. */
 struct back_want {
 	struct origin *origin; /* the back counts it for itself */
-	enum back_protocol protocol;
-	const struct policy *
-		policy; /* for TLS: name, certificate, verification; NULL: defaults. Compared by pointer */
-	bool fresh;          /* not an idle one: the last of those was no good */
+	bool http2;            /* with TLS: nothing else is offered; without: prior knowledge */
+	struct tls_origin *
+		tls; /* NULL: plain. Connections of another one (compared by pointer) are not used */
+	bool fresh;  /* not an idle one: the last of those was no good */
 	uint64_t connect_ns; /* time for the connection, TLS included */
 };
 
@@ -55,8 +48,7 @@ struct back1;
 struct pool_entry {
 	LIST_ENTRY(pool_entry) link;
 	struct pool_origin *of;
-	enum back_protocol protocol;
-	const struct policy *policy;
+	struct tls_origin *tls; /* counted */
 };
 
 /* Keeps it; false: there are enough already. */

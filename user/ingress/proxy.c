@@ -23,8 +23,10 @@
 #include "ingress/gate.h"
 #include "ingress/listen.h"
 #include "ingress/peers.h"
+#include "ingress/rule.h"
 #include "ingress/settings.h"
 #include "ingress/stats.h"
+#include "ingress/tls.h"
 #include "ingress/worker.h"
 
 #define DRAIN_POLL_NS (50 * CLOCK_NS_PER_MS)
@@ -38,6 +40,7 @@ struct proxy {
 	struct stats_hub *stats;
 	struct gate *gate;
 	struct access_log *log;
+	struct tls *tls; /* NULL: no HTTPS */
 	struct config *config;
 	struct loop_event *term, *interrupt, *drain;
 	uint64_t drain_until_ns; /* 0: not draining */
@@ -158,8 +161,17 @@ static int add_worker(struct proxy *p, struct err *err)
 	worker->peers = p->peers;
 	worker->gate = p->gate;
 	worker->log = p->log;
+	worker->tls = p->tls;
 	p->workers[p->n_workers++] = worker;
 	return add_listeners(p, worker, err);
+}
+
+/* For a handshake on this worker. */
+static const struct certs *certs_of(void *arg)
+{
+	const struct worker *worker = arg;
+
+	return worker->snapshot ? snapshot_certs(worker->snapshot) : NULL;
 }
 
 static int make(struct proxy *p, struct err *err)
@@ -171,6 +183,7 @@ static int make(struct proxy *p, struct err *err)
 			: settings->near_zone ? UPSTREAM_SAME_ZONE
 					      : UPSTREAM_ANYWHERE,
 	};
+	const struct tls_settings tls = { .certs = certs_of };
 	int rc = 0;
 
 	if (getrandom(&gate.seed, sizeof(gate.seed), 0) < 0)
@@ -181,7 +194,9 @@ static int make(struct proxy *p, struct err *err)
 	    stats_hub_new(settings->workers, gate.seed, &p->stats) < 0 ||
 	    gate_new(&gate, &p->gate) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
-	if (settings->access_log)
+	if (settings->https.addr.ss_family != AF_UNSPEC)
+		rc = tls_new(&tls, &p->tls, err);
+	if (rc == 0 && settings->access_log)
 		rc = access_log_new(settings->access_log, settings->workers,
 				    settings->access_log_query, err, &p->log);
 	for (unsigned i = 0; rc == 0 && i < settings->workers; i++)
@@ -229,6 +244,7 @@ static void end(struct proxy *p)
 		worker_free(p->workers[i]);
 	config_free(p->config);
 	access_log_free(p->log);
+	tls_free(p->tls);
 	gate_free(p->gate);
 	stats_hub_free(p->stats);
 	peers_free(p->peers);

@@ -7,15 +7,14 @@
 #include "ingress/access_log.h"
 #include "ingress/client.h"
 #include "ingress/exchange.h"
-#include "ingress/rule.h"
 #include "ingress/stats.h"
 #include "ingress/worker.h"
 
-void report(struct worker *worker, struct record *record)
+void report(struct worker *worker, unsigned slot, struct record *record, bool logged)
 {
 	record->end_ns = worker_now_ns(worker);
-	stats_end(worker->stats, record->rule ? record->rule->stats : STATS_SLOT_NONE, record);
-	if (worker->log)
+	stats_end(worker->stats, slot, record);
+	if (logged && worker->log)
 		access_log_write(worker->log, worker->index, record, clock_wall_ns());
 }
 
@@ -35,5 +34,5 @@ void report_refused(struct front *front, unsigned status, const char *reason)
 	};
 
 	stats_begin(front->worker->stats, STATS_SLOT_NONE);
-	report(front->worker, &record);
+	report(front->worker, STATS_SLOT_NONE, &record, true);
 }

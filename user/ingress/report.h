@@ -8,8 +8,8 @@
 struct front;
 struct worker;
 
-/* Of an exchange. */
-void report(struct worker *worker, struct record *record);
+/* Of an exchange, which counts under that slot; logged: the access log is to have it, if there is one. */
+void report(struct worker *worker, unsigned slot, struct record *record, bool logged);
 /* Of what never became one. */
 void report_refused(struct front *front, unsigned status, const char *reason);
 

@@ -42,6 +42,7 @@ void rule_free(struct rule *rule)
 	upstream_drop(rule->upstream);
 	upstream_drop(rule->ask);
 	tls_origin_drop(rule->tls);
+	tls_origin_drop(rule->ask_tls);
 	if (rule->hub)
 		stats_slot_drop(rule->hub, rule->stats);
 	if (rule->users)

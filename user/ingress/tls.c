@@ -294,6 +294,11 @@ SSL *tls_accept(struct tls *tls, int fd, void *arg)
 	return ssl;
 }
 
+bool tls_was_resumed(const struct ssl_st *ssl)
+{
+	return SSL_session_reused(ssl);
+}
+
 bool tls_speaks_http2(const SSL *ssl)
 {
 	const unsigned char *protocol;

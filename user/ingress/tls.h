@@ -39,6 +39,7 @@ struct ssl_st *tls_accept(struct tls *tls, int fd, void *arg);
 
 /* After the handshake, of either side. */
 bool tls_speaks_http2(const struct ssl_st *ssl);
+bool tls_was_resumed(const struct ssl_st *ssl); /* by a ticket */
 
 enum tls_host {
 	TLS_HOST_OK,

@@ -26,7 +26,10 @@
 
 struct http {
 	struct loop *loop;
-	struct http_options o;
+	struct listen_addr addr;
+	const char *what;
+	http_fn *fn;
+	void *ctx;
 	struct MHD_Daemon *daemon;
 	struct loop_event *event;
 	struct loop_event *bind_timer;
@@ -53,8 +56,6 @@ static enum MHD_Result send_page(struct MHD_Connection *connection, unsigned int
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->type);
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	if (page->header)
-		MHD_add_response_header(response, page->header, page->header_value);
 	result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -78,11 +79,10 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		*data_len = 0;
 		return MHD_YES;
 	}
-	if (!http->o.any_method && strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
-	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		status = MHD_HTTP_METHOD_NOT_ALLOWED;
 	else
-		status = http->o.fn(http->o.ctx, url, &page);
+		status = http->fn(http->ctx, url, &page);
 	if (status == MHD_HTTP_NOT_FOUND)
 		buf_puts(&page.body, "not found\n");
 	else if (page.body.failed)
@@ -118,17 +118,17 @@ static void on_idle(void *arg)
 		run(http);
 }
 
-static int open_socket(const struct listen_addr *addr, int v6_only)
+static int open_socket(const struct listen_addr *addr)
 {
 	_cleanup_close_ int fd =
 		socket(addr->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1;
+	int one = 1, zero = 0;
 
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (addr->addr.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (bind(fd, (const struct sockaddr *)&addr->addr, addr->len) < 0 ||
 	    listen(fd, CONNECTIONS) < 0)
 		return -errno;
@@ -136,24 +136,23 @@ static int open_socket(const struct listen_addr *addr, int v6_only)
 }
 
 /* ":80" on a kernel without IPv6. */
-static int open_any(const struct listen_addr *addr, bool v6_only)
+static int open_any(const struct listen_addr *addr)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr->addr;
 	struct listen_addr v4 = { .len = sizeof(struct sockaddr_in) };
 	struct sockaddr_in *in4 = (struct sockaddr_in *)&v4.addr;
-	int fd = open_socket(addr, v6_only);
+	int fd = open_socket(addr);
 
-	if (fd != -EAFNOSUPPORT || v6_only ||
-	    memcmp(&in6->sin6_addr, &in6addr_any, sizeof(in6addr_any)) != 0)
+	if (fd != -EAFNOSUPPORT || memcmp(&in6->sin6_addr, &in6addr_any, sizeof(in6addr_any)) != 0)
 		return fd;
 	in4->sin_family = AF_INET;
 	in4->sin_port = in6->sin6_port;
-	return open_socket(&v4, 0);
+	return open_socket(&v4);
 }
 
 static int start(struct http *http)
 {
-	_cleanup_close_ int fd = open_any(&http->o.addr, http->o.v6_only);
+	_cleanup_close_ int fd = open_any(&http->addr);
 	const union MHD_DaemonInfo *info;
 	int rc;
 
@@ -184,33 +183,34 @@ static void try_start(void *arg)
 	int rc = start(http);
 
 	if (rc == 0) {
-		http->complained = false;
-		log_info("serving what=%s", http->o.what);
+		log_info("serving what=%s", http->what);
 		return;
 	}
-	if (!http->complained && http->o.cannot_bind)
-		http->o.cannot_bind(http->o.ctx, strerrordesc_np(-rc));
-	else if (!http->complained)
+	if (!http->complained)
 		log_warn(
 			"cannot serve %s error=\"%s\"; trying again every 5 s; another address: --%s-addr",
-			http->o.what, strerror(-rc), http->o.what);
+			http->what, strerror(-rc), http->what);
 	http->complained = true;
 	loop_arm(http->bind_timer, BIND_RETRY_NS, 0);
 }
 
-int http_new_with(struct loop *loop, const struct http_options *options, struct http **ret_http)
+int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
+	     void *ctx, struct http **ret_http)
 {
 	struct http *http;
 	int rc;
 
 	*ret_http = NULL;
-	if (options->addr.addr.ss_family == AF_UNSPEC)
+	if (addr->addr.ss_family == AF_UNSPEC)
 		return 0;
 	http = calloc(1, sizeof(*http));
 	if (!http)
 		return -ENOMEM;
 	http->loop = loop;
-	http->o = *options;
+	http->addr = *addr;
+	http->what = what;
+	http->fn = fn;
+	http->ctx = ctx;
 	rc = loop_add_timer(loop, try_start, http, &http->bind_timer);
 	if (rc == 0)
 		rc = loop_add_timer(loop, on_idle, http, &http->idle_timer);
@@ -221,14 +221,6 @@ int http_new_with(struct loop *loop, const struct http_options *options, struct 
 	try_start(http);
 	*ret_http = http;
 	return 0;
-}
-
-int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
-	     void *ctx, struct http **ret_http)
-{
-	const struct http_options options = { .addr = *addr, .what = what, .fn = fn, .ctx = ctx };
-
-	return http_new_with(loop, &options, ret_http);
 }
 
 void http_free(struct http *http)

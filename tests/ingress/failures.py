@@ -1,0 +1,648 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What goes wrong on either side, and what the other side sees of it."""
+
+from harness import *
+
+GET = b"GET %s HTTP/1.1\r\nHost: a.test\r\n\r\n"
+POST = b"POST %s HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n"
+
+
+def serve_then(first, rest=answer("ok")):
+    """A handler that is `first` for the first connection that has a request, and `rest` for others."""
+    lock = threading.Lock()
+    done = []
+
+    def handler(c):
+        with lock:
+            mine = not done
+            done.append(1)
+        (first if mine else rest)(c)
+
+    return handler
+
+
+# ---- truncation -----------------------------------------------------------------------------------------------------
+
+ORIGIN_FRAMINGS = {
+    "length": b"Content-Length: 1000\r\n\r\n" + b"x" * 400,
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n190\r\n" + b"x" * 400 + b"\r\n",
+    "chunk": b"Transfer-Encoding: chunked\r\n\r\n1000\r\n" + b"x" * 400,
+    "close": b"\r\n" + b"x" * 400,
+}
+
+
+def truncated(kind, how):
+    def handler(c):
+        r = c.request()
+        if not r:
+            return
+        c.send(b"HTTP/1.1 200 OK\r\n" + ORIGIN_FRAMINGS[kind])
+        c.origin.go.wait(DEADLINE)
+        if how == "reset":
+            c.reset()
+
+    return handler
+
+
+for _kind in ORIGIN_FRAMINGS:
+    for _how in ("close", "reset"):
+        if (_kind, _how) == ("close", "close"):
+            continue  # that is its end
+        for _version in ("1.1", "1.0"):
+
+            @test(f"truncation is no end: origin {_kind} {_how}, client HTTP/{_version}")
+            def _(t, kind=_kind, how=_how, version=_version):
+                o = t.origin(truncated(kind, how))
+                o.go = threading.Event()
+                p = t.proxy({"/": o})
+                c = t.client(p)
+                c.send(b"GET /x HTTP/%s\r\nHost: a.test\r\n\r\n" % version.encode())
+                line, fields = c.head()
+                r = Response(line, fields)
+                while c.buf.count(b"x") < 400:
+                    check(c.more(), "what came before")
+                o.go.set()
+                got = c.ended()
+                equal(got.count(b"x"), 400)
+                if r.get("transfer-encoding"):
+                    check(not got.endswith(b"0\r\n\r\n"), got[-20:])
+                elif r.get("content-length") is None:
+                    equal(c.how, "rst", "an end by close cannot be told from a truncation")
+                record = p.record(status=200)
+                equal(record["ended_by"], "origin", record)
+
+
+# ---- the client -----------------------------------------------------------------------------------------------------
+
+
+def silent(c):
+    """Takes requests, and says when the connection ended."""
+    c.request()
+    c.ended(60)
+    c.origin.ended_at = time.monotonic()
+
+
+@test("the client closes while it waits: the origin's connection ends within 100 ms")
+def _(t):
+    o = t.origin(silent)
+    p = t.proxy({"/": o})
+    for end in ("fin", "reset"):
+        o.ended_at = None
+        n = len(o.requests)
+        c = t.client(p)
+        c.send(GET % b"/x")
+        until(lambda: len(o.requests) > n, "the request")
+        begin = time.monotonic()
+        getattr(c, end)()
+        until(lambda: o.ended_at, "the origin sees the end")
+        check(o.ended_at - begin < 0.1, o.ended_at - begin)
+    until(lambda: len(p.records()) == 2, "two records")
+    equal({r["ended_by"] for r in p.records()}, {"client"})
+
+
+@test("the client closes amid an answer that it does not read: reading is paused, the end is seen all the same")
+def _(t):
+    def handler(c):
+        c.request()
+        try:
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while True:
+                c.send(b"x" * 65536)
+        except OSError:
+            c.origin.ended_at = time.monotonic()
+
+    o = t.origin(handler)
+    o.ended_at = None
+    p = t.proxy({"/": o})
+    c = t.client(p, SO_RCVBUF=8192)
+    c.send(GET % b"/x")
+    c.head()
+    begin = time.monotonic()
+    c.fin()
+    until(lambda: o.ended_at, "the origin sees the end")
+    check(o.ended_at - begin < 0.1, o.ended_at - begin)
+
+
+@test("--client-half-close: a client that ended its writing gets its answer")
+def _(t):
+    go = threading.Event()
+
+    def handler(c):
+        c.request()
+        go.wait(DEADLINE)
+        c.answer("late")
+
+    o = t.origin(handler)
+    p = t.proxy({"/": o}, "--client-half-close")
+    c = t.client(p)
+    c.send(GET % b"/x")
+    c.fin()
+    until(lambda: o.requests, "the request")
+    go.set()
+    equal(c.response().body, b"late")
+    equal(c.ended(), b"")
+
+
+@test("a client that vanishes amid an answer is given up after --vanished-timeout, and so is the origin's side")
+def _(t):
+    def handler(c):
+        c.request()
+        try:
+            c.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:
+                c.send(b"data: x\r\n\r\n")
+                time.sleep(0.05)
+        except OSError:
+            c.origin.ended_at = time.monotonic()
+
+    o = t.origin(handler)
+    o.ended_at = None
+    p = t.proxy({"/": o}, "--vanished-timeout", "2s")
+    c = t.client(p, source="10.77.0.3")
+    c.send(GET % b"/x")
+    c.head()
+    # No packet of the client's comes through any more, nor one to it: nothing is refused, nothing acknowledged.
+    for command in (
+        "nft add table inet vanish",
+        "nft add chain inet vanish in { type filter hook input priority 0 ; }",
+        "nft add rule inet vanish in ip saddr 10.77.0.3 drop",
+        "nft add rule inet vanish in ip daddr 10.77.0.3 drop",
+    ):
+        subprocess.run(command.split(), check=True)
+    try:
+        begin = time.monotonic()
+        until(lambda: o.ended_at, "the origin sees the end", 15)
+        took = o.ended_at - begin
+        check(1.5 < took < 7, took)
+        equal(p.record(status=200)["ended_by"], "client")
+    finally:
+        subprocess.run("nft delete table inet vanish".split(), check=True)
+
+
+@test("slow heads and bodies: 408, each in its time; silence between requests is just closed")
+def _(t):
+    o = t.origin(echo)
+    p = t.proxy({"/": o}, "--head-timeout", "1s", "--client-timeout", "1s", "--keep-alive-timeout", "1s")
+    begin = time.monotonic()
+    head, body, idle = t.client(p), t.client(p), t.client(p)
+    head.send(b"GET / HTTP/1.1\r\nHost: a.te")
+    body.send(POST % (b"/", 10) + b"12345")
+    r = head.response()
+    equal((r.status, r.get("connection")), (408, "close"))
+    head.ended()
+    r = body.response()
+    equal(r.status, 408)
+    equal(idle.ended(), b"")
+    check(0.9 < time.monotonic() - begin < 5, time.monotonic() - begin)
+    # Each byte on its own does not prolong it.
+    c = t.client(p)
+    begin = time.monotonic()
+    try:
+        for byte in b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"y" * 500:
+            c.send(bytes([byte]))
+            if select.select([c.sock], [], [], 0.1)[0]:
+                break
+    except OSError:
+        pass
+    check(time.monotonic() - begin < 3, time.monotonic() - begin)
+
+
+@test("a client that takes nothing is given up after --client-timeout")
+def _(t):
+    def handler(c):
+        c.request()
+        try:
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 100000000)
+        except OSError:
+            c.origin.ended_at = time.monotonic()
+
+    o = t.origin(handler)
+    o.ended_at = None
+    p = t.proxy({"/": o}, "--client-timeout", "1s")
+    c = t.client(p, SO_RCVBUF=8192)
+    c.send(GET % b"/x")
+    c.head()
+    until(lambda: o.ended_at, "the origin sees the end")
+    equal(p.record(status=200)["ended_by"], "client")
+
+
+@test("malformed requests: 400, nothing reaches an origin, the connection ends")
+def _(t):
+    o = t.origin(answer())
+    p = t.proxy({"/": o})
+    for raw in (b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"):
+        c = t.client(p)
+        c.send(raw)
+        r = c.response()
+        equal((r.status, r.get("connection")), (400, "close"))
+        equal((c.ended(), c.how), (b"", "fin"))
+    c = t.client(p)
+    c.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    equal(c.response().status, 400)
+    c.ended()
+    equal([r for r in o.requests if r.method == "GET"], [])
+
+
+# ---- limits ---------------------------------------------------------------------------------------------------------
+
+
+@test("413: at once where the length says it, amid the body where chunks do")
+def _(t):
+    o = t.origin(echo)
+    p = t.proxy({"/": o}, "--max-body-bytes", "1000")
+    c = t.client(p)
+    c.send(POST % (b"/", 1001) + b"x" * 1001)
+    r = c.response()
+    equal((r.status, r.get("connection")), (413, None))
+    c.send(POST % (b"/", 1000) + b"x" * 1000)
+    equal(c.response().status, 200)
+    c.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n" + b"258\r\n" + b"y" * 600 + b"\r\n")
+    c.send(b"258\r\n" + b"y" * 600 + b"\r\n0\r\n\r\n")
+    equal(c.response().status, 413)
+    c = t.client(p)
+    c.send(POST % (b"/", 1000000000))
+    r = c.response()
+    equal((r.status, r.get("connection")), (413, "close"))
+
+
+@test("connections of one address, and in all, are limited; what goes makes room")
+def _(t):
+    o = t.origin(answer())
+    p = t.proxy({"/": o}, "--max-connections-per-ip", "3")
+    clients = [t.client(p, source=CLIENT) for _ in range(3)]
+    for c in clients:
+        c.send(GET % b"/")
+        equal(c.response().status, 200)
+    one_more = t.client(p, source=CLIENT)
+    equal(one_more.ended(), b"")
+    other = t.client(p, source="10.77.0.3")
+    other.send(GET % b"/")
+    equal(other.response().status, 200)
+    clients[0].close()
+
+    def room():
+        c = t.client(p, source=CLIENT)
+        try:
+            c.send(GET % b"/")
+            return c.response().status == 200
+        except (OSError, EOFError):
+            return False
+        finally:
+            c.close()
+
+    until(room, "room for another")
+
+
+@test("heads larger than allowed: 414 and 431")
+def _(t):
+    o = t.origin(answer())
+    p = t.proxy({"/": o}, "--max-line-bytes", "1000", "--max-head-bytes", "2000", "--max-fields", "10")
+    for raw, status in (
+        (b"GET /" + b"x" * 1100 + b" HTTP/1.1\r\nHost: a.test\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"x" * 1100 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a.test\r\n" + b"X: y\r\n" * 10 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a.test\r\n" + (b"X: " + b"x" * 500 + b"\r\n") * 4 + b"\r\n", 431),
+    ):
+        c = t.client(p)
+        c.send(raw)
+        equal(c.response().status, status)
+
+
+# ---- the origin -----------------------------------------------------------------------------------------------------
+
+
+@test("an endpoint that refuses connections: another one gets the request, body and all")
+def _(t):
+    o = t.origin(echo)
+    p = t.proxy({"/": [t.closed_port(), o]})
+    c = t.client(p)
+    for i in range(100):
+        body = b"%d" % i * 100
+        c.send(POST % (b"/", len(body)) + body)
+        r = c.response()
+        equal((r.status, r.body), (200, body))
+        until(lambda: len(p.records()) > i, "its record")
+        if any(r["attempts"] == 2 for r in p.records()):
+            return
+    raise Failure("the endpoint was never tried")
+
+
+@test("reset before an answer: GET goes to another endpoint, POST does not, as it may have been acted on")
+def _(t):
+    def kill(c):
+        r = c.request()
+        if r:
+            c.origin.killed.append(r.method)
+            c.reset()
+
+    bad = t.origin(kill)
+    bad.killed = []
+    good = t.origin(answer("good"))
+    p = t.proxy({"/": [bad, good]}, "--max-tries", "3")
+    while not bad.killed:  # the budget has room for it
+        equal(t.get(p).status, 200)
+    while "POST" not in bad.killed:
+        n = len(bad.killed)
+        c = t.client(p)
+        c.send(POST % (b"/", 2) + b"hi")
+        equal(c.response().status, 502 if len(bad.killed) > n else 200)
+
+
+@test("retries have a budget: when everything fails, few requests are sent twice")
+def _(t):
+    def kill(c):
+        if c.request():
+            c.reset()
+
+    origins = [t.origin(kill) for _ in range(3)]
+    p = t.proxy({"/": origins})
+    n = 200
+    for _i in range(n):
+        t.get(p)
+    sent = sum(len(o.requests) for o in origins)
+    check(n * 0.5 <= sent <= n * 1.1 + 3 * 10 + 3, sent)
+
+
+@test("an idle connection that the origin closes under a request: the request is sent again, POST too")
+def _(t):
+    def once(c):
+        """Ends each connection when its second request comes, as if it had been idle for too long."""
+        if c.request():
+            c.answer("first")
+            c.request(body=False)
+            c.origin.cut += 1
+
+    o = t.origin(once)
+    o.cut = 0
+    p = t.proxy({"/": o})
+    c = t.client(p)
+    for i in range(4):  # three second tries, for which the budget has room
+        c.send(POST % (b"/", 5) + b"hello")
+        r = c.response()
+        equal((r.status, r.body), (200, b"first"), i)
+    equal(o.cut, 3)
+
+
+@test("idle connections: kept for --endpoint-keep-alive, or as the origin says; a FIN is seen at once")
+def _(t):
+    def handler(c):
+        while r := c.request():
+            fields = [("Keep-Alive", "timeout=2")] if r.target == "/short" else []
+            c.answer(str(len(c.origin.connections)), fields=fields)
+            if r.target == "/close":
+                return
+
+    o = t.origin(handler)
+    p = t.proxy({"/": o}, "--endpoint-keep-alive", "60s")
+
+    def ask(path):
+        return int(t.get(p, path).body)
+
+    first = ask("/x")
+    equal(ask("/x"), first, "reused")
+    ask("/short")  # which may stay for a second
+    alive = o.connections[first - 1]
+    until(lambda: alive.over, "its end")
+    second = ask("/close")
+    check(second > first)
+    check(ask("/x") > second)
+    p2 = t.proxy({"/": o}, "--endpoint-keep-alive", "1s")
+    n = int(t.get(p2, "/x").body)
+    begin = time.monotonic()
+    until(lambda: o.connections[n - 1].over, "its end")
+    check(0.8 < time.monotonic() - begin < 2)
+
+
+@test("an endpoint that leaves: its idle connections close at once, running requests end in peace")
+def _(t):
+    go = threading.Event()
+
+    def handler(c):
+        while r := c.request():
+            if r.target == "/long":
+                c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+                go.wait(DEADLINE)
+                c.send(b"3\r\ntwo\r\n0\r\n\r\n")
+            else:
+                c.answer("idle")
+
+    old, new = t.origin(handler), t.origin(answer("new"))
+    p = t.proxy({"/": old}, "--endpoint-keep-alive", "60s")
+    equal(t.get(p).body, b"idle")
+    idle = old.connections[-1]
+    c = t.client(p)
+    c.send(GET % b"/long")
+    c.head()
+    d = t.client(p)
+    d.send(GET % b"/x")
+    equal(d.response().body, b"idle")
+    idle = old.connections[-1]
+    p.write("all", t.manifests({"/": new}))
+    until(lambda: idle.over, "its end")
+    until(lambda: t.get(p).body == b"new", "the new endpoint")
+    go.set()
+    equal(c.chunked()[0], b"onetwo")
+
+
+@test("time-outs of the origin: connect, first byte, idle")
+def _(t):
+    def handler(c):
+        r = c.request()
+        if r.target == "/idle":
+            c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        c.ended(30)
+
+    o = t.origin(handler)
+    full = socket.socket()  # a queue that is full takes no connection
+    full.bind((ADDRESS, 0))
+    full.listen(0)
+    fill = []
+    for _i in range(4):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex((ADDRESS, full.getsockname()[1]))
+        fill.append(s)
+    objects = (
+        service("o", [(o.address, o.port)])
+        + service("full", [(ADDRESS, full.getsockname()[1])])
+        + [ingress("i", {"/": "o", "/full": "full"})]
+    )
+    p = t.proxy(objects, "--first-byte-timeout", "1s", "--idle-timeout", "1s", "--connect-timeout", "1s")
+    begin = time.monotonic()
+    clients = {path: t.client(p) for path in (b"/first", b"/idle", b"/full")}
+    for path, c in clients.items():
+        c.send(GET % path)
+    equal(clients[b"/first"].response().status, 504)
+    r = clients[b"/idle"].response()
+    equal((r.status, r.complete), (200, False))
+    check(clients[b"/full"].response().status in (502, 504))
+    check(0.9 < time.monotonic() - begin < 4, time.monotonic() - begin)
+    for s in fill + [full]:
+        s.close()
+
+
+@test("broken answers: 502, and nothing of them reaches the client")
+def _(t):
+    bad = {
+        "/garbage": b"hello\r\n\r\n",
+        "/two": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "/length": b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+        "/space": b"HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 0\r\n\r\n",
+        "/nothing": b"",
+        "/half": b"HTTP/1.1 200 OK\r\nContent-",
+        "/huge": b"HTTP/1.1 200 OK\r\n" + (b"X: " + b"x" * 8000 + b"\r\n") * 10 + b"\r\n",
+    }
+
+    def handler(c):
+        while r := c.request():
+            c.send(bad[r.target])
+            return
+
+    o = t.origin(handler)
+    p = t.proxy({"/": o})
+    c = t.client(p)
+    for path in bad:
+        c.send(GET % path.encode())
+        r = c.response()
+        equal(r.status, 502, path)
+        check(b"x" * 100 not in r.body)
+
+
+@test("bytes behind an answer poison their connection, and nothing else")
+def _(t):
+    def handler(c):
+        while c.request():
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+
+    o = t.origin(handler)
+    p = t.proxy({"/": o})
+    c = t.client(p)
+    for _i in range(5):
+        c.send(GET % b"/")
+        equal(c.response().body, b"ok")
+
+
+# ---- waiting and ending ----------------------------------------------------------------------------------------------
+
+
+@test("--wait-for-endpoint holds a request until one is ready, or the time is over")
+def _(t):
+    o = t.origin(echo)
+    p = t.proxy({"/": []}, "--wait-for-endpoint", "1s", host="a.test")
+    begin = time.monotonic()
+    r = t.get(p)
+    equal(r.status, 503)
+    check(int(r.get("retry-after")) > 0)
+    check(0.9 < time.monotonic() - begin < 3)
+    p = t.proxy({"/": []}, "--wait-for-endpoint", "30s", host="a.test")
+    c = t.client(p)
+    body = os.urandom(50000)
+    c.send(POST % (b"/", len(body)) + body)
+    until(lambda: not select.select([c.sock], [], [], 0.1)[0], "it waits")
+    p.write("all", t.manifests({"/": o}, host="a.test"))
+    r = c.response()
+    check(r.status == 200 and r.body == body, r)
+
+
+@test("SIGTERM: no new connections, idle ones close, what runs ends with its answer, then the process does")
+def _(t):
+    go = threading.Event()
+
+    def handler(c):
+        while r := c.request():
+            if r.target == "/long":
+                go.wait(DEADLINE)
+            c.answer("done")
+
+    o = t.origin(handler)
+    p = t.proxy({"/": o})
+    idle, busy, stream = t.client(p), t.client(p), t.client(p)
+    idle.send(GET % b"/x")
+    idle.response()
+    busy.send(GET % b"/long")
+    until(lambda: any(r.target == "/long" for r in o.requests), "the request")
+    p.terminate()
+    equal(idle.ended(), b"")
+    equal(stream.ended(), b"")
+
+    def refused():
+        try:
+            t.client(p)
+            return False
+        except OSError:
+            return True
+
+    until(refused, "new connections are refused")
+    check(p.process.poll() is None)
+    go.set()
+    r = busy.response()
+    equal((r.body, r.get("connection")), (b"done", "close"))
+    busy.ended()
+    equal(p.process.wait(DEADLINE), 0)
+
+
+@test("--drain-timeout cuts what is left, with a reset and a reason")
+def _(t):
+    o = t.origin(silent)
+    p = t.proxy({"/": o}, "--drain-timeout", "1s")
+    c = t.client(p)
+    c.send(GET % b"/x")
+    until(lambda: o.requests, "the request")
+    begin = time.monotonic()
+    p.terminate()
+    c.ended()
+    equal(c.how, "rst")
+    check(0.8 < time.monotonic() - begin < 3)
+    equal(p.process.wait(DEADLINE), 0)
+    equal(p.record(path="/x")["ended"], "drained")
+
+
+# ---- the PROXY header -----------------------------------------------------------------------------------------------
+
+
+@test("PROXY headers, versions 1 and 2: the client is who they name")
+def _(t):
+    o = t.origin(answer())
+    p = t.proxy({"/": o}, "--proxy-protocol", wait=False)
+    headers = {
+        b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n": "1.2.3.4",
+        b"PROXY TCP6 2001:db8::1 2001:db8::2 1000 80\r\n": "2001:db8::1",
+        b"PROXY UNKNOWN\r\n": CLIENT,
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x05\x05\x06\x07\x08\x03\xe8\0\x50": "1.2.3.5",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\x01\x02\x03\x06\x05\x06\x07\x08\x03\xe8\0\x50\x04\0\x01x": "1.2.3.6",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0": CLIENT,
+    }
+
+    def listening():
+        try:
+            t.client(p).close()
+            return True
+        except OSError:
+            return False
+
+    until(listening, "it listens")
+    first = next(iter(headers))
+
+    def ready():
+        c = t.client(p)
+        c.send(first + GET % b"/")
+        return c.response().status == 200
+
+    until(ready, "it serves")
+    for header, address in headers.items():
+        for step in (len(header), 1):
+            c = t.client(p)
+            for at in range(0, len(header), step):
+                c.send(header[at : at + step])
+            for _i in range(2):
+                c.send(GET % b"/")
+                equal(c.response().status, 200)
+            equal(o.requests[-1].get("x-real-ip"), address)
+    for bad in (b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"PROXY TCP4 1.2.3 4 5 6\r\n", b"PROXY " + b"x" * 200):
+        c = t.client(p)
+        c.send(bad)
+        equal(c.ended(), b"")
+
+
+if __name__ == "__main__":
+    main()
