@@ -4,7 +4,8 @@
     drive.py [--rounds N] [--seconds S] [--streams N] [--engines NAME,…] [SCENARIO…]
 
 A row: ingress, scenario, round, engine, what, value (tab-separated). Everything runs in network and mount namespaces of its
-own; the proxy on CPU 0, clients and origins on CPU 1. BUILD: where the programs are.
+own; the proxy on CPU 0, clients and origins on CPU 1. BUILD: where the programs are. An engine called sluice-X is
+$BUILD/sluice-proxy-X: another build, in the same rounds.
 """
 import argparse
 import atexit
@@ -70,7 +71,7 @@ class Bench:
         self.engine = None
 
     def shuffled(self, names):
-        names = [name for name in names if name in self.names]
+        names = [name for name in (*names, *(n for n in self.names if n.startswith("sluice-"))) if name in self.names]
         random.shuffle(names)
         return names
 

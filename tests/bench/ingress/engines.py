@@ -90,7 +90,7 @@ class Engine:
 
     def sluice(self):
         self.manifests(f"{self.folder}/manifests")
-        return [os.environ["BUILD"] + "/sluice-proxy", "--source", f"dir:{self.folder}/manifests",
+        return [os.environ["BUILD"] + "/sluice-proxy" + self.name.removeprefix("sluice"), "--source", f"dir:{self.folder}/manifests",
                 "--watch-ingress-without-class", "--http-addr", f"0.0.0.0:{HTTP}", "--https-addr", f"0.0.0.0:{HTTPS}",
                 "--metrics-addr", "127.0.0.1:8190", "--workers", str(self.workers),
                 "--access-log", f"{self.folder}/access.log" if self.log else "off"]
@@ -201,7 +201,7 @@ def document(kind, api, name, body):
 
 
 def service_yaml():
-    text = document("Service", "v1", "model", "spec: {ports: [{name: http, port: 80}]}\n") % ""
+    text = document("Service", "v1", "model", "spec: {clusterIP: 10.96.213.1, ports: [{name: http, port: 80}]}\n") % ""
     for i, origin in enumerate(ORIGINS):
         address, port = origin.split(":")
         text += document("EndpointSlice", "discovery.k8s.io/v1", f"model-{i}",

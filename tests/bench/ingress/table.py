@@ -81,6 +81,9 @@ def cpu(by):
             ratios = same_round(by, scenario, "cpu_us", "sluice", engine)
             line += f"{spread(ratios) if ratios else '':>22}"
         print(line + "   " + goal_of(by, scenario, "cpu_us"))
+        for engine in sorted({e for s, e, w in by if s == scenario and e.startswith("sluice-")}):
+            values, ratios = by[scenario, engine, "cpu_us"], same_round(by, scenario, "cpu_us", engine, "sluice")
+            print(f"    {engine}: {spread(list(values.values()), 1)}, to sluice {spread(ratios)}")
         for engine in ("sluice", "haproxy", "nginx"):
             failed = sum(by.get((scenario, engine, "failed"), {}).values())
             if failed:
@@ -96,6 +99,8 @@ def events(by):
     print("\n  events on their way, 5 a second on each stream: us beyond direct")
     direct = {what: by["events", "direct", what] for what in ("p50_us", "p99_us")}
     for engine in ("direct", "sluice", "haproxy", "haproxy-stock", "nginx"):
+        if not by.get(("events", engine, "p50_us")):
+            continue
         line = f"  {engine + (' (http-no-delay)' if engine == 'haproxy' else ''):28}"
         for what in ("p50_us", "p99_us"):
             values = by["events", engine, what]
@@ -125,8 +130,9 @@ def memory(by):
             shown = True
         line = f"  {words:36}"
         for engine in ("sluice", "haproxy", "nginx"):
-            idle, stream, kernel = (list(by[scenario, engine, w].values()) for w in ("idle_kib", "stream_kib", "kernel_kib"))
-            line += f"{engine} {statistics.median(idle):.0f}; {spread(stream)}; kernel {statistics.median(kernel):.1f}   "
+            idle, stream, kernel = (list(by.get((scenario, engine, w), {}).values()) for w in ("idle_kib", "stream_kib", "kernel_kib"))
+            if idle:
+                line += f"{engine} {statistics.median(idle):.0f}; {spread(stream)}; kernel {statistics.median(kernel):.1f}   "
         print(line + goal_of(by, scenario, "stream_kib"))
 
 
