@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What one look-up costs with N Ingresses, each time another one, in scattered order: lines of "key value". */
-/* link: user/ingress/routes.c user/ingress/routes_host.c user/ingress/class.c */
+/* link: user/ingress/routes.c user/ingress/routes_make.c user/ingress/routes_host.c user/ingress/route.c */
+/* link: user/ingress/class.c user/ingress/setting.c user/base/options_value.c */
 /* link: user/ingress/match.c user/ingress/path.c user/core/model.c user/core/model_ingress.c */
 /* link: user/core/address.c user/base/arena.c user/base/buf.c user/base/table.c */
 /* libs: pcre2-8 */
@@ -107,7 +108,7 @@ static double measure(const struct world *w, const struct question *questions,
 
 int main(int argc, char **argv)
 {
-	struct routes_input input = { .take_classless = true, .controller = "sluice.dev/ingress" };
+	struct routes_input input = { .take_classless = true };
 	struct match_work *work = match_work_new();
 	struct routes *routes;
 	struct question *questions;
@@ -134,7 +135,7 @@ int main(int argc, char **argv)
 			best = ns;
 	}
 	printf("lookup_ns %.1f\n", best);
-	routes_free(routes);
+	routes_drop(routes);
 	match_work_free(work);
 	return 0;
 }
