@@ -3,50 +3,28 @@
 #define INGRESS_BACK2_H
 
 /*
- * HTTP/2 to an origin: one connection, shared by exchanges of the worker, one back for each stream. The pool has the socket,
- * connected and shaken hands, tells what happens to it, and is told when the connection takes no more streams and when
- * nothing is left to do.
+ * HTTP/2 to an endpoint: one connection, shared by exchanges of the worker, one back for each stream.
  *
  * SETTINGS_MAX_CONCURRENT_STREAMS, GOAWAY and REFUSED_STREAM are obeyed; a stream that was certainly not acted on fails as safe to
- * retry. What a client does not take waits here, at most a stream's window.
+ * retry. What a client does not take waits here, at most a stream's window; its siblings go on.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "ingress/pool.h"
 
-#include "ingress/exchange.h"
+#define BACK2_STREAMS    100          /* until the endpoint says how many it takes, and at most */
+#define BACK2_WINDOW     (64 * 1024)  /* of a stream, at first */
+#define BACK2_WINDOW_MAX (255 * 1024) /* of a stream whose client keeps up */
+#define BACK2_WINDOW_ALL (1024 * 1024)
 
-struct back2;
+/* A new connection, which is shared by the pool from now on, and a stream on it: as pool_open(). */
+int back2_connect(struct worker *worker, const struct back_want *want, struct exchange *x,
+		  struct back **ret_back);
 
-struct back2_owner {
-	struct worker *worker;
-	struct origin *origin; /* borrowed; each back gets it, the pool counts */
-	struct sock *sock;
-	void *arg;
-	/* A stream is over, however it ended; whoever waits for room can have it. back is gone after this. May be NULL. */
-	void (*stream_ended)(void *arg, struct back *back);
-	/* No new streams: GOAWAY, an error, the end. Those that are there may go on. */
-	void (*closing)(void *arg);
-	/* Nothing is left to do: close, and back2_free(). After closing(); once; not from within back2_new() or back2_open(). */
-	void (*done)(void *arg, bool reset);
-};
+/* A stream on a connection that is there: as pool_open(), or -EAGAIN: it has no room. */
+int back2_join(struct pool_entry *entry, struct exchange *x, struct back **ret_back);
 
-int back2_new(const struct back2_owner *owner, struct back2 **ret_back2); /* 0 or -ENOMEM */
-
-/* As epoll says it; also once after back2_new(). */
-void back2_events(struct back2 *b, uint32_t events);
-
-/* Streams it would take now, on top of those that are there; 0 once it is closing. */
-unsigned back2_room(const struct back2 *b);
-unsigned back2_streams(const struct back2 *b);
-
-/* A stream for an exchange: ready for head() at once. 0, -ENOMEM, or -EAGAIN: no room. */
-int back2_open(struct back2 *b, struct exchange *x, struct back **ret_back);
-
-/* GOAWAY; done() follows when the last stream has ended. */
-void back2_close(struct back2 *b);
-
-/* Exchanges that run fail as ENDING_ORIGIN_RESET. NULL is fine. */
-void back2_free(struct back2 *b);
+/* It has left the pool: the streams that are there end as they like, then it is closed. */
+void back2_retire(struct pool_entry *entry);
+/* It ends now; exchanges are told. It has left the pool, too. */
+void back2_cut(struct pool_entry *entry);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/loop.h"
 #include "ingress/front1.h"
+#include "ingress/front2.h"
 #include "ingress/listen.h"
 #include "ingress/peers.h"
 #include "ingress/proxy_protocol.h"
@@ -72,6 +73,13 @@ static int is_http2(const char *bytes, size_t len)
 	return len < n ? -EAGAIN : 1;
 }
 
+static void speak_http2(struct client *client, const char *bytes, size_t len)
+{
+	stats_add(client->worker->stats, STATS_HTTP2_CONNECTIONS, 1);
+	if (front2_new(client, bytes, len) < 0)
+		client_close(client, true);
+}
+
 /* The first bytes: into the scratch memory, behind what was kept of them. */
 static void read_first(struct client *client)
 {
@@ -97,7 +105,9 @@ static void read_first(struct client *client)
 		return;
 	}
 	buf_done(&client->first);
-	if (front1_new(client, worker->scratch, kept) < 0)
+	if (!client->tls && is_http2(worker->scratch, kept))
+		speak_http2(client, worker->scratch, kept);
+	else if (front1_new(client, worker->scratch, kept) < 0)
 		client_close(client, true);
 }
 
@@ -181,7 +191,10 @@ static void on_events(void *arg, uint32_t events)
 		if (rc < 0)
 			return;
 	}
-	read_first(client);
+	if (client->tls && tls_speaks_http2(client->sock.ssl))
+		speak_http2(client, NULL, 0);
+	else
+		read_first(client);
 }
 
 static void on_timeout(void *arg)

@@ -9,15 +9,17 @@
 
 #include "base/table.h"
 #include "ingress/back1.h"
+#include "ingress/back2.h"
 #include "ingress/settings.h"
 #include "ingress/stats.h"
 #include "ingress/upstream.h"
 #include "ingress/worker.h"
 
-/* The idle connections to one endpoint, the newest first. */
+/* The connections to one endpoint: idle ones, the newest first, and those of HTTP/2, which are shared. */
 struct pool_origin {
 	struct origin *origin; /* counted */
 	LIST_HEAD(, pool_entry) idle;
+	LIST_HEAD(, pool_entry) shared;
 	size_t n_idle;
 };
 
@@ -47,6 +49,16 @@ static void close_idle(struct pool *pool, struct pool_origin *of)
 	}
 }
 
+static void leave_shared(struct pool_origin *of, void (*leave)(struct pool_entry *entry))
+{
+	struct pool_entry *entry;
+
+	while ((entry = LIST_FIRST(&of->shared))) {
+		LIST_REMOVE(entry, link);
+		leave(entry);
+	}
+}
+
 static void forget(struct pool *pool, struct pool_origin *of)
 {
 	table_remove(&pool->origins, &of->origin, sizeof(of->origin));
@@ -64,6 +76,7 @@ void pool_drop_gone(struct pool *pool)
 		if (!atomic_load_explicit(&of->origin->gone, memory_order_relaxed))
 			continue;
 		close_idle(pool, of);
+		leave_shared(of, back2_retire);
 		forget(pool, of);
 	}
 }
@@ -78,6 +91,7 @@ void pool_free(struct pool *pool)
 		struct pool_origin *of = entry->value;
 
 		close_idle(pool, of);
+		leave_shared(of, back2_cut);
 		forget(pool, of);
 	}
 	table_done(&pool->origins, NULL);
@@ -125,6 +139,45 @@ bool pool_put(struct pool *pool, struct origin *origin, struct pool_entry *entry
 	return true;
 }
 
+bool pool_share(struct pool *pool, struct origin *origin, struct pool_entry *entry)
+{
+	struct pool_origin *of;
+
+	if (atomic_load_explicit(&origin->gone, memory_order_relaxed))
+		return false;
+	of = get(pool, origin);
+	if (!of)
+		return false;
+	entry->of = of;
+	LIST_INSERT_HEAD(&of->shared, entry, link);
+	return true;
+}
+
+void pool_unshare(struct pool *pool, struct pool_entry *entry)
+{
+	(void)pool;
+	LIST_REMOVE(entry, link);
+}
+
+/* A stream on a connection that has room, or a new one. */
+static int open_stream(struct pool *pool, const struct back_want *want, struct exchange *x,
+		       struct back **ret_back)
+{
+	struct pool_origin *of = table_get(&pool->origins, &want->origin, sizeof(want->origin));
+	struct pool_entry *entry;
+
+	for (entry = of ? LIST_FIRST(&of->shared) : NULL; entry; entry = LIST_NEXT(entry, link)) {
+		int rc = entry->tls == want->tls ? back2_join(entry, x, ret_back) : -EAGAIN;
+
+		if (rc == 0)
+			stats_add(pool->worker->stats, STATS_ORIGIN_REUSED, 1);
+		if (rc != -EAGAIN)
+			return rc;
+	}
+	stats_add(pool->worker->stats, STATS_ORIGIN_CONNECTIONS, 1);
+	return back2_connect(pool->worker, want, x, ret_back);
+}
+
 static struct back *reuse(struct pool *pool, const struct back_want *want, struct exchange *x)
 {
 	struct pool_origin *of = table_get(&pool->origins, &want->origin, sizeof(want->origin));
@@ -147,8 +200,11 @@ static struct back *reuse(struct pool *pool, const struct back_want *want, struc
 int pool_open(struct worker *worker, const struct back_want *want, struct exchange *x,
 	      struct back **ret_back)
 {
-	struct back *back = want->fresh ? NULL : reuse(worker->pool, want, x);
+	struct back *back;
 
+	if (want->http2)
+		return open_stream(worker->pool, want, x, ret_back);
+	back = want->fresh ? NULL : reuse(worker->pool, want, x);
 	if (back) {
 		stats_add(worker->stats, STATS_ORIGIN_REUSED, 1);
 		*ret_back = back;

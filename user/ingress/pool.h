@@ -40,11 +40,9 @@ void pool_free(struct pool *pool);            /* with the idle connections; NULL
 /* Closes the idle connections to endpoints that left. */
 void pool_drop_gone(struct pool *pool);
 
-/* ---- for back1 ---------------------------------------------------------------------------------------------- */
+/* ---- for back1 and back2 ------------------------------------------------------------------------------------ */
 
-struct back1;
-
-/* Embedded in an idle connection. */
+/* Embedded in a connection. */
 struct pool_entry {
 	LIST_ENTRY(pool_entry) link;
 	struct pool_origin *of;
@@ -54,5 +52,10 @@ struct pool_entry {
 /* Keeps it; false: there are enough already. */
 bool pool_put(struct pool *pool, struct origin *origin, struct pool_entry *entry);
 void pool_remove(struct pool *pool, struct pool_entry *entry);
+
+/* HTTP/2: the connection takes further streams; false: nobody else will come. Until pool_unshare(), back2_retire() or
+ * back2_cut(). */
+bool pool_share(struct pool *pool, struct origin *origin, struct pool_entry *entry);
+void pool_unshare(struct pool *pool, struct pool_entry *entry);
 
 #endif

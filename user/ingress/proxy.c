@@ -183,7 +183,7 @@ static int make(struct proxy *p, struct err *err)
 			: settings->near_zone ? UPSTREAM_SAME_ZONE
 					      : UPSTREAM_ANYWHERE,
 	};
-	const struct tls_settings tls = { .certs = certs_of };
+	const struct tls_settings tls = { .http2 = true, .certs = certs_of };
 	int rc = 0;
 
 	if (getrandom(&gate.seed, sizeof(gate.seed), 0) < 0)
