@@ -63,7 +63,7 @@ VERSION ?= $(eval VERSION := $(RELEASE)$(shell git describe --always --dirty --m
 # What building and testing needs; `make deps` installs those that are missing, and only those.
 DEPS := gcc libc6-dev make pkg-config git clang llvm clang-format clang-tidy \
 	libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcjson-dev libmnl-dev libmicrohttpd-dev \
-	libcurl4-openssl-dev libssl-dev libnghttp2-dev libpcre2-dev libcmocka-dev bats bats-support bats-assert shellcheck \
+	libcurl4-openssl-dev libssl-dev libcrypt-dev libnghttp2-dev libpcre2-dev libcmocka-dev bats bats-support bats-assert shellcheck \
 	iproute2 nftables iptables ethtool jq python3 procps util-linux curl netcat-openbsd openssl nghttp2-proxy nodejs \
 	ca-certificates containernetworking-plugins libseccomp-dev
 # What the two systems call differently.
@@ -77,7 +77,7 @@ DEPS_bench := nginx haproxy wrk nghttp2-client
 
 # pkg-config modules of each group, as module:package, so that a missing one can be named with its package.
 MODULES := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcjson:libcjson-dev \
-	libmnl:libmnl-dev libmicrohttpd:libmicrohttpd-dev libcurl:libcurl4-openssl-dev libpcre2-8:libpcre2-dev \
+	libmnl:libmnl-dev libmicrohttpd:libmicrohttpd-dev libcurl:libcurl4-openssl-dev libpcre2-8:libpcre2-dev libcrypt:libcrypt-dev \
 	cmocka:libcmocka-dev
 TOOLS   := $(CC):gcc $(CLANG):clang $(LLVM_STRIP):llvm
 
@@ -124,7 +124,7 @@ PKGS_serve   := libmicrohttpd
 PKGS_dp      := libbpf libelf zlib libmnl
 PKGS_agent   := $(PKGS_dp) $(PKGS_source) $(PKGS_serve)
 PKGS_cli     := $(PKGS_dp) $(PKGS_source)
-PKGS_ingress := $(PKGS_source) libpcre2-8 libssl libcrypto libnghttp2 $(PKGS_serve)
+PKGS_ingress := $(PKGS_source) libpcre2-8 libssl libcrypto libcrypt libnghttp2 $(PKGS_serve)
 
 LIBS_agent   := dp source serve core base
 LIBS_cli     := dp source core base

@@ -3,12 +3,13 @@
 #define INGRESS_GATE_H
 
 /*
- * What an Ingress's annotations mean for one request, in the order in which they count: redirects (to TLS, to or from www, app-root,
- * permanent ones), source ranges, rate and connection limits, CORS preflight, client certificate, basic authentication, external
- * authentication, canary, body size, affinity. Pure but for the counters of struct gate: a request in, a decision out; clock and
+ * What an Ingress's annotations mean for one request, in the order in which they count: source ranges, redirects (to TLS, app-root,
+ * permanent ones), CORS preflight, rate and connection limits, client certificate, basic authentication, external authentication,
+ * canary, body size, affinity. What costs nothing is not counted against a rate. Pure but for the counters of struct gate: a request in, a decision out; clock and
  * randomness come from the caller.
  *
  *	gate_check()      GATE_ASK: send gate_ask() to rule->ask, then gate_answered() with what came
+ *	                  GATE_VERIFY: gate_job_run() on a thread that may be busy for a while, then gate_verified()
  *	upstream_take()   with result.pick
  *	gate_cookie()     once the origin is known: a Set-Cookie for the client, or none
  *	gate_leave()      when the exchange is over, always
@@ -46,13 +47,15 @@ struct gate_request {
 	struct address
 		client; /* believed: of the peer, the PROXY protocol or a trusted X-Forwarded-For */
 	bool tls;       /* believed: of the connection, or a trusted X-Forwarded-Proto */
-	const char *client_cert_problem; /* NULL: verified, or none was asked for */
+	const char *client_cert_problem; /* NULL: verified, or none was demanded */
 	bool has_client_cert;
 	const char *client_cert_subject, *client_cert_issuer; /* RFC 2253; NULL without one */
 	const char *client_cert_pem; /* percent-encoded; NULL without one */
 	uint64_t now_ns;             /* CLOCK_MONOTONIC */
 	int64_t now_s;               /* Unix time */
 	uint32_t random;
+	struct match_work *match; /* of the thread; NULL: one is made where it is needed */
+	bool can_wait; /* GATE_VERIFY is understood; else a password is checked within gate_check() */
 	struct arena *arena; /* results live there */
 };
 
@@ -60,9 +63,10 @@ enum gate_verdict {
 	GATE_PASS,
 	GATE_ANSWER, /* with status, answer_set, response_set and body */
 	GATE_ASK,    /* external authentication: gate_ask(), then gate_answered() */
+	GATE_VERIFY, /* a password: gate_job_run(result->job), then gate_verified() */
 };
 
-#define GATE_SETS 48 /* fields that a gate sets, at most */
+struct gate_job;
 
 struct gate_sets {
 	struct http1_set *set; /* in the arena */
@@ -70,8 +74,10 @@ struct gate_sets {
 };
 
 struct gate_result {
-	struct rule *
-		rule; /* the one that counts from here on (a canary's, maybe); borrowed from the given one */
+	/* Whose endpoints are asked: the given rule, or its canary's; borrowed from it. */
+	struct rule *rule;
+	/* What counts for the request in any case: time-outs, fields, limits. Of the given rule, never of a canary. */
+	const struct policy *policy;
 	unsigned status;
 	struct gate_sets answer_set; /* of our answer: Location, WWW-Authenticate, Retry-After … */
 	const char *body;            /* of our answer; NULL: as pages of errors are */
@@ -83,6 +89,8 @@ struct gate_result {
 	uint64_t body_max;         /* bytes; UINT64_MAX: no limit */
 	const char *reason;        /* why it is an answer: for the log */
 	void *held;                /* of a connection limit; given back by gate_leave() */
+	struct gate_job
+		*job; /* GATE_VERIFY: counted; gate_job_drop() when nobody needs it any more */
 };
 
 /* 0 or -ENOMEM. *ret_result is to be given to gate_leave() in any case. */
@@ -95,6 +103,15 @@ int gate_ask(const struct gate_request *request, const struct rule *rule, struct
 /* Its answer's head; NULL: there was none (answered 503). *result as gate_check() left it. Never GATE_ASK. 0 or -ENOMEM. */
 int gate_answered(const struct gate_request *request, struct rule *rule,
 		  const struct http1_head *answer, const char *bytes,
+		  enum gate_verdict *ret_verdict, struct gate_result *result);
+
+/* Is the password right? Takes up to a tenth of a second, on any thread; the answer is kept in the gate for a while. */
+void gate_job_run(struct gate_job *job);
+struct gate_job *gate_job_hold(struct gate_job *job);
+void gate_job_drop(struct gate_job *job); /* NULL is fine */
+
+/* result->job has been run; or has not (run false), because too many wait: answered 503. Never GATE_VERIFY. 0 or -ENOMEM. */
+int gate_verified(const struct gate_request *request, struct rule *rule, bool run,
 		  enum gate_verdict *ret_verdict, struct gate_result *result);
 
 /* The value of Set-Cookie that keeps the client at this origin; NULL: it has that cookie, or is not to be kept. */

@@ -333,6 +333,16 @@ bool upstream_is_ready(struct upstream *u)
 	return ready;
 }
 
+bool upstream_knows(struct upstream *u, const char *sticky, size_t len)
+{
+	bool knows;
+
+	epoch_enter();
+	knows = upstream_find(atomic_load(&u->list), sticky, len) != NULL;
+	epoch_leave();
+	return knows;
+}
+
 /* ---- one request ------------------------------------------------------------------------------------------------- */
 
 struct origin *upstream_take(struct upstream *u, const struct upstream_pick *pick)

@@ -68,6 +68,9 @@ void upstream_release(struct upstream *upstream, struct origin *origin, enum ups
 /* Is there any endpoint, ejected or not? */
 bool upstream_is_ready(struct upstream *upstream);
 
+/* Does an affinity cookie with this value name an endpoint that is there, ejected or not? */
+bool upstream_knows(struct upstream *upstream, const char *sticky, size_t len);
+
 /* May one more request be sent again? (A tenth of requests, and three a second.) Takes from the budget if so. */
 bool upstream_may_retry(struct upstream *upstream, uint64_t now_ns);
 

@@ -203,23 +203,30 @@ static int digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static struct origin *choose_sticky(struct field *f)
+struct origin *upstream_find(const struct upstream_list *list, const char *sticky, size_t len)
 {
 	uint64_t key = 0;
 
-	if (f->pick->sticky_len != UPSTREAM_STICKY_LEN)
+	if (len != UPSTREAM_STICKY_LEN)
 		return NULL;
-	for (size_t i = 0; i < UPSTREAM_STICKY_LEN; i++) {
-		int d = digit(f->pick->sticky[i]);
+	for (size_t i = 0; i < len; i++) {
+		int d = digit(sticky[i]);
 
 		if (d < 0)
 			return NULL;
 		key = key << 4 | (uint64_t)d;
 	}
-	for (size_t i = 0; i < f->list->n; i++)
-		if (f->list->keys[i] == key)
-			return is_fit(f, f->list->origin[i]) ? f->list->origin[i] : NULL;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->keys[i] == key)
+			return list->origin[i];
 	return NULL;
+}
+
+static struct origin *choose_sticky(const struct field *f)
+{
+	struct origin *o = upstream_find(f->list, f->pick->sticky, f->pick->sticky_len);
+
+	return o && is_fit(f, o) ? o : NULL;
 }
 
 struct origin *upstream_choose(struct upstream *upstream, const struct upstream_list *list,

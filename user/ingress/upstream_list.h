@@ -33,6 +33,9 @@ struct upstream {
 struct origin *upstream_choose(struct upstream *upstream, const struct upstream_list *list,
 			       const struct upstream_pick *pick);
 
+/* The one that an affinity cookie names, or NULL. */
+struct origin *upstream_find(const struct upstream_list *list, const char *sticky, size_t len);
+
 /* Well mixed (the finaliser of SplitMix64). */
 static inline uint64_t upstream_mix(uint64_t x)
 {
