@@ -145,3 +145,43 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 	assert_failure 2
 	assert_output --partial nonsense
 }
+
+# As on a real node: addresses and uplink are what the API server and the node say.
+launch_bare() {
+	in_ns_bg node "$SLUICED" --source kube --api-server http://127.0.0.1:6080 --kubeconfig "$T_DIR/kubeconfig" \
+		--node-name node-1 --bpffs "$BPFFS" --cgroup "$CGROUP" --admin-socket "$ADMIN" --state-dir "$T_DIR/state" \
+		"${AGENT_OPTIONS[@]}" >>"$T_DIR/sluiced.log" 2>&1
+	echo $! >"$T_DIR/sluiced.pid"
+	disown
+}
+
+readyz_is() { [ "$(in_ns node curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:10256/readyz)" = "$1" ]; }
+on_uplink() { ctl attach -o json | jq -r '.items[] | select(.interface == "up0") | "\(.hook) \(.program) \(.linkId)"' | sort; }
+
+@test "a restart without an API server leaves the uplink's hooks alone, and is not ready" {
+	kubeconfig
+	# so that nothing but the Node object says which device is the uplink
+	ip -n "$(ns_of node)" route del default
+	ip -n "$(ns_of node)" -6 route del default
+	launch_bare
+	wait_for 10 "sluiced to be ready" readyz_is 200
+	uplink_has_hooks() { on_uplink | grep -q sl_up_in; }
+	wait_for 5 "hooks on the uplink" uplink_has_hooks
+	before=$(on_uplink)
+	agent_stop KILL
+	api '{"do": "stop"}'
+	wait_for 5 "the API server to stop" not in_ns node curl -fs http://127.0.0.1:6080/version
+	launch_bare
+	hooks_are_set() { agent_said | grep -q 'hooks are set'; }
+	wait_for 10 "its hooks" hooks_are_set
+	assert_equal "$(on_uplink)" "$before"
+	run agent_said
+	refute_output --partial 'no uplink found'
+	wait_for 5 "it to say that it is not ready" readyz_is 503
+	answers 10.96.0.10
+	api '{"do": "start"}'
+	wait_for 10 "it to be ready" readyz_is 200
+	assert_equal "$(on_uplink)" "$before"
+	ip -n "$(ns_of node)" route add default via "$WORLD4"
+	ip -n "$(ns_of node)" -6 route add default via "$WORLD6"
+}

@@ -304,3 +304,14 @@ served() { in_ns client "$CALL" tcp 10.96.0.10 80; }
 	wait_for 20 "sluiced to be ready" agent_is_ready
 	served
 }
+
+@test "cgroup2 is found where it lies beside cgroup v1" {
+	mkdir "$T_DIR/groups"
+	ln -s "$CGROUP" "$T_DIR/groups/unified"
+	run agent_run --cgroup "$T_DIR"
+	assert_failure
+	assert_output --partial "--cgroup $T_DIR: not a directory of cgroup2"
+	agent_start --cgroup "$T_DIR/groups"
+	run in_ns node "$CALL" tcp 10.96.0.10 80
+	assert_success
+}

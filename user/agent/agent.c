@@ -96,6 +96,17 @@ static bool is_healthy(void *ctx)
 	return health_is_healthy(&state);
 }
 
+/* Whether what the source says is in the maps, and the programs on their hooks: may the next node be touched? */
+static unsigned int write_readyz(const struct agent *a, struct buf *body)
+{
+	bool synced = sync_is_done_once(a->sync);
+
+	buf_puts(body, !synced        ? "not ready: the source has not listed everything\n"
+		       : !a->attached ? "not ready: programs are not on their hooks\n"
+				      : "ready\n");
+	return synced && a->attached ? 200 : 503;
+}
+
 static unsigned int serve_health(void *ctx, const char *path, struct http_page *page)
 {
 	struct health_state state = health_of(ctx);
@@ -106,6 +117,8 @@ static unsigned int serve_health(void *ctx, const char *path, struct http_page *
 	if (strcmp(path, "/livez") == 0)
 		return health_write_livez(&state, &page->body);
 	page->type = "text/plain; charset=utf-8";
+	if (strcmp(path, "/readyz") == 0)
+		return write_readyz(ctx, &page->body);
 	return 404;
 }
 

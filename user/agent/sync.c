@@ -42,9 +42,9 @@ struct sync {
 	struct store *store;
 	struct diff *diff;
 	struct plan *plan;
-	struct source_sink inner; /* the store's */
-	struct address found_ips[2];
-	size_t n_found_ips;
+	struct source_sink inner;                /* the store's */
+	struct address found_ips[2], old_ips[2]; /* old: of the agent before */
+	size_t n_found_ips, n_old_ips;
 	bool fresh;
 	bool done_once;
 	bool lost_backends;  /* the last run took backends away, or made them stop serving */
@@ -462,11 +462,12 @@ size_t sync_node_ips(const struct sync *s, const struct address **ret_ips)
 {
 	const struct node *node = store_node(s->store, s->config->node_name);
 
-	*ret_ips = s->config->node_ips;
-	if (s->config->n_node_ips || !node)
+	if (s->config->n_node_ips) {
+		*ret_ips = s->config->node_ips;
 		return s->config->n_node_ips;
-	*ret_ips = node->internal_ips;
-	return node->n_internal_ips;
+	}
+	*ret_ips = node ? node->internal_ips : s->old_ips;
+	return node ? node->n_internal_ips : s->n_old_ips;
 }
 
 static struct plan_config plan_config_of(const struct sync *s)
@@ -518,11 +519,25 @@ void sync_set_found_ips(struct sync *s, const struct address *ips, size_t n)
 	poke(s);
 }
 
+static void take_address(struct sync *s, uint8_t family, const uint8_t *bytes)
+{
+	struct address addr = { .family = family };
+
+	memcpy(addr.b, bytes, family == 4 ? 4 : 16);
+	if (!address_is_zero(&addr))
+		s->old_ips[s->n_old_ips++] = addr;
+}
+
 static int take_over(struct sync *s, struct err *err)
 {
 	struct row_reader kernel = dp_row_reader(s->dp);
+	struct sl_config before = { 0 };
 	int rc = diff_saw_all(s->diff, &kernel);
 
+	if (!s->fresh && dp_config_read(s->dp, &before) == 0) {
+		take_address(s, 4, before.node4);
+		take_address(s, 6, before.node6);
+	}
 	if (rc == 0)
 		rc = dp_barrier(s->dp);
 	if (rc == 0)

@@ -72,7 +72,10 @@ void sync_free(struct sync *sync);
 struct source_sink sync_sink(struct sync *sync);
 /* Addresses found on interfaces; used while neither --node-ip nor a Node object says them. */
 void sync_set_found_ips(struct sync *sync, const struct address *ips, size_t n);
-/* The node's addresses in force: options, else the Node object, else none. */
+/*
+ * The node's addresses in force: options, else the Node object's; before a source has listed it, those that the agent before
+ * has left in the maps; else none.
+ */
 size_t sync_node_ips(const struct sync *sync, const struct address **ret_ips);
 
 bool sync_is_done_once(const struct sync *sync);

@@ -118,7 +118,8 @@ int attach_list(const struct pin_dir *pins, struct attach_row **ret_rows, size_t
 int attach_cleanup(const struct pin_dir *pins, struct err *err, unsigned int *ret_n);
 
 /*
- * Where cgroup2 is mounted: as the only hierarchy, or beside cgroup v1 ("unified"). given != NULL is checked instead.
+ * Where cgroup2 is mounted: as the only hierarchy, or beside cgroup v1 ("unified"). given != NULL is checked instead: it, or its
+ * folder "unified".
  * -ENOENT with *err set: no cgroup2.
  */
 int attach_find_cgroup(const char *given, struct err *err, char ret_path[256]);

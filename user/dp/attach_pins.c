@@ -345,22 +345,31 @@ static int check_cgroup(const char *path, struct err *err)
 	return 0;
 }
 
+/* Itself, or where cgroup2 lies beside cgroup v1. */
+static int use_cgroup(const char *given, struct err *err, char ret_path[256])
+{
+	char beside[256];
+	int n = snprintf(beside, sizeof(beside), "%s/unified", given), rc;
+
+	if (n >= (int)sizeof(beside))
+		return err_set(err, -ENAMETOOLONG, "--cgroup: path longer than 247 characters");
+	rc = check_cgroup(given, err);
+	if (rc == 0)
+		memcpy(ret_path, given, strlen(given) + 1);
+	else if (check_cgroup(beside, NULL) == 0)
+		memcpy(ret_path, beside, (size_t)n + 1);
+	else
+		return rc;
+	return 0;
+}
+
 int attach_find_cgroup(const char *given, struct err *err, char ret_path[256])
 {
 	_cleanup_fclose_ FILE *mounts = NULL;
 	char line[4096], root[1024], target[1024], type[64];
-	int rc;
 
-	if (given) {
-		rc = check_cgroup(given, err);
-		if (rc < 0)
-			return rc;
-		if (strlen(given) >= 256)
-			return err_set(err, -ENAMETOOLONG,
-				       "--cgroup: path longer than 255 characters");
-		memcpy(ret_path, given, strlen(given) + 1);
-		return 0;
-	}
+	if (given)
+		return use_cgroup(given, err, ret_path);
 	mounts = fopen("/proc/self/mountinfo", "re");
 	while (mounts && fgets(line, sizeof(line), mounts)) {
 		const char *dash = strstr(line, " - ");

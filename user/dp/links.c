@@ -182,12 +182,8 @@ static int dump(struct scan *scan, uint16_t type, mnl_cb_t fn)
 	return talk(scan, request, fn);
 }
 
-/* Asks for one route instead of dumping all: a node may hold a million. The address is one nobody has (RFC 5737, 3849). */
-static int ask_default(struct scan *scan, uint8_t family)
+static int ask_route(struct scan *scan, uint8_t family, const uint8_t *to)
 {
-	static const uint8_t nobody4[4] = { 192, 0, 2, 1 };
-	static const uint8_t nobody6[16] = { 0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, 0, 0,
-					     0,    0,    0,    0,    0,    0,    0, 1 };
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *route = mnl_nlmsg_put_extra_header(request, sizeof(*route));
@@ -198,13 +194,29 @@ static int ask_default(struct scan *scan, uint8_t family)
 	route->rtm_family = family;
 	route->rtm_flags = RTM_F_FIB_MATCH;
 	route->rtm_dst_len = family == AF_INET ? 32 : 128;
-	if (family == AF_INET)
-		mnl_attr_put(request, RTA_DST, sizeof(nobody4), nobody4);
-	else
-		mnl_attr_put(request, RTA_DST, sizeof(nobody6), nobody6);
+	mnl_attr_put(request, RTA_DST, family == AF_INET ? 4 : 16, to);
 	rc = talk(scan, request, see_route);
 	/* no such route, or no IPv6 at all */
 	return rc == -ENOMEM || rc == -ENOBUFS ? rc : 0;
+}
+
+/*
+ * Asks for single routes instead of dumping all: a node may hold a million. The addresses are ones that nobody has (RFC 5737,
+ * 3849, 6666, 9637), in ranges of which hardly all have a route of their own that hides the default one.
+ */
+static int ask_default(struct scan *scan, uint8_t family)
+{
+	static const uint8_t nobody4[][4] = { { 192, 0, 2, 1 },
+					      { 198, 51, 100, 1 },
+					      { 203, 0, 113, 1 } };
+	static const uint8_t nobody6[][16] = { { 0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, [15] = 1 },
+					       { 0x01, 0, [15] = 1 },
+					       { 0x3f, 0xff, 0xff, [15] = 1 } };
+	int rc = 0;
+
+	for (size_t i = 0; i < 3 && rc == 0; i++)
+		rc = ask_route(scan, family, family == AF_INET ? nobody4[i] : nobody6[i]);
+	return rc;
 }
 
 static int run_scan(struct scan *scan)
