@@ -11,6 +11,8 @@
  *     --rate N       short ones started a second, of both protocols together (100)
  *     --think MS     (100)
  *     --unconnected  UDP by sendto() and recvfrom()
+ *     --new-ports    short ones take port after port, so that none goes on with the flow of one before, also of a run before,
+ *                    as long as they are at most 100 a second
  *     --timeout MS   a request that took longer has failed (3000)
  *     --seconds S    ends after S seconds, whatever was asked for (30)
  *     --expect A,B   any other name is a wrong pod
@@ -34,6 +36,8 @@
 #define PODS_MAX   64
 #define ACTORS_MAX 4096
 #define NAME_LEN   32
+#define PORT_LOW   10000
+#define PORTS      50000
 
 enum kind { LONG, TCP, UDP, STREAM, KINDS };
 static const char *const kind_names[] = { "long", "tcp", "udp", "stream" };
@@ -62,7 +66,8 @@ static struct load {
 	struct endpoint to;
 	unsigned int n_long, n_streams, rate, think_ms, timeout_ms, seconds;
 	int64_t n[KINDS]; /* short ones asked for: -1 none, 0 without end */
-	bool unconnected;
+	bool unconnected, new_ports;
+	unsigned int next_port; /* from PORT_LOW on */
 	char *expect;
 	FILE *log;
 	int epoll_fd;
@@ -224,6 +229,17 @@ static void actor_send(struct actor *a)
 		actor_fail(a, errno);
 }
 
+/* The next source port that is free. */
+static void take_port(int fd)
+{
+	struct sockaddr_storage any = { .ss_family = load.to.addr.ss_family };
+
+	do { /* the port is at the same place in both families */
+		((struct sockaddr_in6 *)&any)->sin6_port =
+			htons((uint16_t)(PORT_LOW + load.next_port++ % PORTS));
+	} while (bind(fd, (struct sockaddr *)&any, load.to.len) < 0 && errno == EADDRINUSE);
+}
+
 static void actor_start(enum kind kind)
 {
 	struct actor *a = load.actors;
@@ -249,6 +265,8 @@ static void actor_start(enum kind kind)
 		setsockopt(a->fd, IPPROTO_IP, IP_RECVERR, &(int){ 1 }, sizeof(int));
 		setsockopt(a->fd, IPPROTO_IPV6, IPV6_RECVERR, &(int){ 1 }, sizeof(int));
 	}
+	if ((kind == TCP || kind == UDP) && load.new_ports)
+		take_port(a->fd);
 	if (kind == TCP || kind == UDP)
 		load.busy++;
 	if (!datagram) {
@@ -470,12 +488,19 @@ static int report(void)
 }
 
 static const struct option long_options[] = {
-	{ "long", required_argument, NULL, 'l' },    { "tcp", required_argument, NULL, 't' },
-	{ "udp", required_argument, NULL, 'u' },     { "streams", required_argument, NULL, 's' },
-	{ "rate", required_argument, NULL, 'r' },    { "think", required_argument, NULL, 'k' },
-	{ "unconnected", no_argument, NULL, 'n' },   { "timeout", required_argument, NULL, 'o' },
-	{ "seconds", required_argument, NULL, 'e' }, { "expect", required_argument, NULL, 'x' },
-	{ "log", required_argument, NULL, 'g' },     { 0 },
+	{ "long", required_argument, NULL, 'l' },
+	{ "tcp", required_argument, NULL, 't' },
+	{ "udp", required_argument, NULL, 'u' },
+	{ "streams", required_argument, NULL, 's' },
+	{ "rate", required_argument, NULL, 'r' },
+	{ "think", required_argument, NULL, 'k' },
+	{ "new-ports", no_argument, NULL, 'p' },
+	{ "unconnected", no_argument, NULL, 'n' },
+	{ "timeout", required_argument, NULL, 'o' },
+	{ "seconds", required_argument, NULL, 'e' },
+	{ "expect", required_argument, NULL, 'x' },
+	{ "log", required_argument, NULL, 'g' },
+	{ 0 },
 };
 
 static bool parse(int argc, char *argv[])
@@ -504,6 +529,11 @@ static bool parse(int argc, char *argv[])
 			break;
 		case 'n':
 			load.unconnected = true;
+			break;
+		case 'p':
+			load.new_ports = true;
+			load.next_port =
+				(unsigned int)(clock_now_us(CLOCK_REALTIME) / 10000 % PORTS);
 			break;
 		case 'o':
 			load.timeout_ms = (unsigned int)atoi(optarg);

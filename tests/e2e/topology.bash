@@ -116,9 +116,9 @@ topology_remove() {
 # In every hierarchy that there is; the last process of a group may still be ending.
 topology_remove_cgroups() {
 	local at left=0
-	for at in $(awk '{ for (i = 7; i <= NF; i++) if ($i == "-") break } $(i + 1) ~ /^cgroup2?$/ { print $5 }' /proc/self/mountinfo); do
+	while read -r at; do
 		[ ! -d "$at/$T_ID" ] || find "$at/$T_ID" -depth -type d -exec rmdir {} + 2>/dev/null || left=1
-	done
+	done < <(awk '{ for (i = 7; i <= NF; i++) if ($i == "-") break } $(i + 1) ~ /^cgroup2?$/ { print $5 }' /proc/self/mountinfo)
 	return "$left"
 }
 

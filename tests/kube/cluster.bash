@@ -66,7 +66,7 @@ write_kubeconfig() {
 	cat >"$1" <<-END
 		apiVersion: v1
 		kind: Config
-		clusters: [{ name: c, cluster: { server: "https://${3:-$API4}:6443", certificate-authority: "$PKI/ca.crt" } }]
+		clusters: [{ name: c, cluster: { server: "https://${3:-$API4}:6443", certificate-authority-data: $(base64 -w 0 "$PKI/ca.crt") } }]
 		users: [{ name: u, user: { $2 } }]
 		contexts: [{ name: c, context: { cluster: c, user: u } }]
 		current-context: c
