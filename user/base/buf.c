@@ -60,13 +60,19 @@ int buf_putc(struct buf *buf, char c)
 int buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
 	va_list again;
+	size_t room;
 	int len, rc;
 
 	rc = buf_reserve(buf, 1);
 	if (rc < 0)
 		return rc;
 	va_copy(again, args);
-	len = vsnprintf(buf->data + buf->len, buf->size - buf->len, format, args);
+	room = buf->size - buf->len;
+	len = vsnprintf(buf->data + buf->len, room, format, args);
+	if (len >= 0 && (size_t)len < room) {
+		buf->len += (size_t)len;
+		goto out;
+	}
 	buf->data[buf->len] = '\0';
 	if (len < 0)
 		buf->failed = true; /* a format the libc refuses */
@@ -75,6 +81,7 @@ int buf_vprintf(struct buf *buf, const char *format, va_list args)
 		vsnprintf(buf->data + buf->len, buf->size - buf->len, format, again);
 		buf->len += (size_t)len;
 	}
+out:
 	va_end(again);
 	return rc;
 }

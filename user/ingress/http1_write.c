@@ -4,7 +4,7 @@
 #include "ingress/http1.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -25,20 +25,34 @@ static bool is_value(const char *text)
 	return true;
 }
 
+/* A token of RFC 9110 5.6.2. */
 static bool is_name(const char *text)
 {
-	return *text &&
-	       strspn(text,
-		      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") ==
-		       strlen(text);
+	static const bool token[256] = {
+		['0' ... '9'] = true,  ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
+		['#' ... '\''] = true, ['*'] = true,         ['+'] = true,         ['-'] = true,
+		['.'] = true,          ['^' ... '`'] = true, ['|'] = true,         ['~'] = true,
+	};
+
+	if (!*text)
+		return false;
+	while (token[(unsigned char)*text])
+		text++;
+	return !*text;
+}
+
+static bool is(const char *name, size_t len, const char *what)
+{
+	return strlen(what) == len && strncasecmp(name, what, len) == 0;
 }
 
 /* Framing and Connection are ours to write, from what http1_out says. */
 static bool is_ours(const char *name)
 {
-	return strcasecmp(name, "content-length") == 0 ||
-	       strcasecmp(name, "transfer-encoding") == 0 || strcasecmp(name, "connection") == 0 ||
-	       strcasecmp(name, "host") == 0;
+	size_t len = strlen(name);
+
+	return is(name, len, "content-length") || is(name, len, "transfer-encoding") ||
+	       is(name, len, "connection") || is(name, len, "host");
 }
 
 static bool is_sound(const struct http1_out *o)
@@ -57,8 +71,7 @@ static bool is_sound(const struct http1_out *o)
 static bool is_set(const struct http1_out *o, const char *name, size_t len)
 {
 	for (size_t i = 0; i < o->n_set; i++)
-		if (!o->set[i].add && strlen(o->set[i].name) == len &&
-		    strncasecmp(o->set[i].name, name, len) == 0)
+		if (!o->set[i].add && is(name, len, o->set[i].name))
 			return true;
 	return false;
 }
@@ -66,9 +79,31 @@ static bool is_set(const struct http1_out *o, const char *name, size_t len)
 static void put_field(struct buf *out, const char *name, size_t name_len, const char *value,
 		      size_t value_len)
 {
-	buf_put(out, name, name_len);
-	buf_put(out, ": ", 2);
-	buf_put(out, value, value_len);
+	char *at;
+
+	if (buf_reserve(out, name_len + value_len + 4) < 0)
+		return;
+	at = mempcpy(out->data + out->len, name, name_len);
+	at = mempcpy(at, ": ", 2);
+	at = mempcpy(at, value, value_len);
+	at = mempcpy(at, "\r\n", 3); /* with its NUL */
+	out->len = (size_t)(at - out->data) - 1;
+}
+
+static void put_number(struct buf *out, uint64_t number)
+{
+	char digits[20], *at = digits + sizeof(digits);
+
+	do
+		*--at = (char)('0' + number % 10);
+	while (number /= 10);
+	buf_put(out, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+static void put_length(struct buf *out, uint64_t length)
+{
+	buf_puts(out, "Content-Length: ");
+	put_number(out, length);
 	buf_put(out, "\r\n", 2);
 }
 
@@ -113,10 +148,9 @@ static void put_framing(struct buf *out, const struct http1_head *head, const st
 	if (o->body == HTTP1_CHUNKED)
 		buf_puts(out, "Transfer-Encoding: chunked\r\n");
 	else if (o->body == HTTP1_LENGTH)
-		buf_printf(out, "Content-Length: %" PRIu64 "\r\n", o->body_len);
+		put_length(out, o->body_len);
 	else if (o->body == HTTP1_NO_BODY && head->has_length && !bodyless)
-		buf_printf(out, "Content-Length: %" PRIu64 "\r\n",
-			   head->length); /* 0, or of a body not sent (HEAD) */
+		put_length(out, head->length); /* 0, or of a body not sent (HEAD) */
 }
 
 static void put_connection(struct buf *out, const struct http1_head *head, const char *bytes,
@@ -172,8 +206,10 @@ static void put_host(struct buf *out, const struct http1_head *head, const char 
 	}
 	buf_puts(out, "Host: ");
 	buf_put(out, bytes + head->host.at, head->host.len);
-	if (head->port)
-		buf_printf(out, ":%u", head->port);
+	if (head->port) {
+		buf_putc(out, ':');
+		put_number(out, head->port);
+	}
 	buf_put(out, "\r\n", 2);
 }
 
@@ -204,8 +240,9 @@ int http1_write_response(struct buf *out, const struct http1_head *head, const c
 	if (!is_sound(o) || o->minor > 1 || (o->body == HTTP1_UNTIL_CLOSE && !o->close) ||
 	    (o->body == HTTP1_CHUNKED && o->minor == 0))
 		return -EINVAL;
-	buf_printf(out, "HTTP/1.1 %u ",
-		   head->status); /* our own version, whatever the client's (RFC 9110 2.5) */
+	buf_puts(out, "HTTP/1.1 "); /* our own version, whatever the client's (RFC 9110 2.5) */
+	put_number(out, head->status);
+	buf_putc(out, ' ');
 	buf_put(out, bytes + head->reason.at, head->reason.len);
 	buf_put(out, "\r\n", 2);
 	put_received(out, head, bytes, o);
