@@ -83,6 +83,7 @@ void ingress_done(struct ingress *ingress)
 	for (i = 0; ingress->tls && i < ingress->n_tls; i++)
 		tls_done(&ingress->tls[i]);
 	free(ingress->tls);
+	model_free_texts(ingress->addresses, ingress->n_addresses);
 	memset(ingress, 0, sizeof(*ingress));
 }
 
@@ -105,6 +106,7 @@ int ingress_copy(const struct ingress *ingress, struct ingress *ret_copy)
 	c.tls = model_copy_array(ingress->tls, ingress->n_tls, sizeof(*ingress->tls), &rc);
 	for (i = 0; c.tls && i < ingress->n_tls; i++)
 		copy_tls(&ingress->tls[i], &c.tls[i], &rc);
+	c.addresses = model_copy_texts(ingress->addresses, ingress->n_addresses, &rc);
 	if (rc < 0)
 		ingress_done(&c);
 	else

@@ -59,6 +59,8 @@ struct ingress {
 	size_t n_rules;
 	struct ingress_tls *tls;
 	size_t n_tls;
+	char **addresses; /* status.loadBalancer.ingress[]: its ip, else its hostname; what somebody published */
+	size_t n_addresses;
 };
 
 struct ingress_class {

@@ -253,7 +253,9 @@ static void on_ingress(void *ctx, const struct ingress *i)
 		return;
 	}
 	if (c->version && is_same_ingress(i, &c->ingress)) {
-		ingress_done(&copy); /* what is not served of it has changed: its status, mostly */
+		/* what is not served of it has changed: its status, mostly */
+		ingress_done(&c->ingress);
+		c->ingress = copy;
 		return;
 	}
 	ingress_done(&c->ingress);
@@ -546,6 +548,16 @@ const struct ingress *config_ingress(const struct config *config, const char *na
 		table_get_str(&config->ingresses, config_key(namespace, name, key));
 
 	return i && i->ours ? &i->ingress : NULL;
+}
+
+const struct ingress *config_any_ingress(const struct config *config, const char *namespace,
+					 const char *name)
+{
+	char key[CONFIG_KEY_MAX];
+	const struct config_ingress *i =
+		table_get_str(&config->ingresses, config_key(namespace, name, key));
+
+	return i ? &i->ingress : NULL;
 }
 
 const struct service *config_service(const struct config *config, const char *namespace,

@@ -82,9 +82,12 @@ void config_each_problem(const struct config *config,
 /* Our Ingresses, in no order. */
 void config_each_ingress(const struct config *config,
 			 void (*fn)(void *ctx, const struct ingress *ingress), void *ctx);
-/* NULL: there is none. */
+/* One of them; NULL: there is none. */
 const struct ingress *config_ingress(const struct config *config, const char *namespace,
 				     const char *name);
+/* Whoever's it is. */
+const struct ingress *config_any_ingress(const struct config *config, const char *namespace,
+					 const char *name);
 const struct service *config_service(const struct config *config, const char *namespace,
 				     const char *name);
 

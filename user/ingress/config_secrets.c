@@ -151,6 +151,25 @@ static void add_host(struct hosts *h, const char *host, const struct certs_secre
 	h->no_memory |= vec_push(&h->list, c) < 0;
 }
 
+/* From an API server: it may be there, and not be ours to read; what grants that is said as it is typed. */
+static void say_missing(struct config *config, const char *field, const char *effect,
+			const char *namespace, const char *name)
+{
+	const struct settings *settings = config->in.settings;
+	struct problems *p = config->problems[CONFIG_CERTIFICATE];
+
+	if (settings->source_dir)
+		problem_add(p, "%s: there is no Secret %s: %s; put it into the folder", field, name,
+			    effect);
+	else
+		problem_add(
+			p,
+			"%s: Secret %s does not exist, or may not be read: %s; create it, or let the "
+			"proxy read it: kubectl create rolebinding sluice-proxy-tls -n %s "
+			"--clusterrole=sluice-proxy-tls --serviceaccount=%s:sluice-proxy",
+			field, name, effect, namespace, settings->pod_namespace);
+}
+
 static void add_tls(struct hosts *h, const struct ingress *ingress, const struct ingress_tls *tls)
 {
 	struct problems *p = h->config->problems[CONFIG_CERTIFICATE];
@@ -161,11 +180,8 @@ static void add_tls(struct hosts *h, const struct ingress *ingress, const struct
 		return; /* the default certificate */
 	s = config_secret_find(h->config, ingress->meta.namespace, tls->secret);
 	if (!s) {
-		problem_add(
-			p,
-			"spec.tls: Secret %s does not exist, or may not be read: its hosts get the default "
-			"certificate; create it (kubectl create secret tls %s -n %s --cert=… --key=…)",
-			tls->secret, tls->secret, ingress->meta.namespace);
+		say_missing(h->config, "spec.tls", "its hosts get the default certificate",
+			    ingress->meta.namespace, tls->secret);
 		return;
 	}
 	if (s->gone)
@@ -203,11 +219,8 @@ static void add_demand(struct hosts *h, const struct config_ingress *i)
 		return;
 	s = config_secret_find(h->config, ref->namespace, ref->name);
 	if (!s)
-		problem_add(
-			h->config->problems[CONFIG_CERTIFICATE],
-			"auth-tls-secret: Secret %s/%s does not exist, or may not be read: all requests are "
-			"refused; create it with the authorities in ca.crt",
-			ref->namespace, ref->name);
+		say_missing(h->config, "auth-tls-secret", "all requests are refused",
+			    ref->namespace, ref->name);
 	demand = arena_new(&h->arena, struct certs_demand, 1);
 	if (!demand) {
 		h->no_memory = true;

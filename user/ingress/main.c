@@ -8,6 +8,7 @@
 
 #include "base/exit.h"
 #include "base/options.h"
+#include "ingress/control.h"
 #include "ingress/proxy.h"
 #include "ingress/settings.h"
 #include "sluice_version.h"
@@ -39,7 +40,7 @@ int main(int argc, char *argv[])
 		fprintf(stderr, "sluice-proxy: %s\n", err.what);
 		return EXIT_CODE_USAGE;
 	}
-	code = proxy_run(&settings);
+	code = settings.check ? control_check(&settings) : proxy_run(&settings);
 	settings_done(&settings);
 	return code;
 }

@@ -4,14 +4,17 @@
  * Must not know what an option does.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sched.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/options.h"
 #include "ingress/settings.h"
+#include "source/kube/auth.h"
 
 /* As said, before conversion. */
 struct values {
@@ -29,6 +32,10 @@ struct values {
 	char *default_tls;
 	struct option_list status_address;
 	char *publish_service;
+	char *pod_namespace;
+	char *pod_name;
+	char *pod_selector;
+	bool elect;
 	struct option_list trusted_proxies;
 	bool proxy_protocol;
 	char *handover;
@@ -97,6 +104,18 @@ static const struct option table[] = {
 		      "addresses for the Ingresses' status") },
 	{ OPTION_STRING(V, publish_service, "publish-service", NULL, "NAMESPACE/SERVICE",
 			"Service whose addresses are the Ingresses' status") },
+	{ OPTION_BOOL(
+		V, elect, "leader-election", "on",
+		"one replica writes the Ingresses' status, and Events; off: this one does neither") },
+	{ OPTION_STRING(
+		V, pod_namespace, "pod-namespace", NULL, "NAMESPACE",
+		"where the replicas and their lease are; none: as the pod's account says") },
+	{ OPTION_STRING(V, pod_name, "pod-name", NULL, "NAME",
+			"this replica's name; none: the host name") },
+	{ OPTION_STRING(
+		V, pod_selector, "pod-selector", "app.kubernetes.io/name=sluice-proxy",
+		"LABEL=VALUE",
+		"the replicas: addresses of their nodes are published where nothing else is said") },
 	{ OPTION_LIST(V, trusted_proxies, "trusted-proxies", NULL, "CIDR",
 		      "peers whose X-Forwarded fields are believed") },
 	{ OPTION_BOOL(V, proxy_protocol, "proxy-protocol", "off",
@@ -258,6 +277,37 @@ static void convert_times(const struct values *v, struct settings *s)
 	s->wait_ns = v->wait;
 }
 
+#define NAMESPACE_FILE AUTH_POD_DIR "/namespace"
+
+/* Of the pod's account; NULL: this is no pod. */
+static char *read_namespace(void)
+{
+	_cleanup_fclose_ FILE *f = fopen(NAMESPACE_FILE, "re");
+	char text[254];
+
+	return f && fscanf(f, "%253s", text) == 1 ? strdup(text) : NULL;
+}
+
+/* Who we are among the replicas, where it is not said. */
+static int convert_pod(const struct values *v, struct settings *s, struct err *err)
+{
+	char host[254] = "";
+
+	s->pod_selector = v->pod_selector;
+	s->elect = v->elect;
+	s->pod_name = v->pod_name;
+	s->pod_namespace = v->pod_namespace;
+	if (!s->pod_name) {
+		gethostname(host, sizeof(host) - 1);
+		s->pod_name = s->host_name = strdup(*host ? host : "unknown");
+	}
+	if (!s->pod_namespace) {
+		s->account_namespace = read_namespace();
+		s->pod_namespace = s->account_namespace ? s->account_namespace : "default";
+	}
+	return s->pod_name ? 0 : err_set(err, -ENOMEM, "no memory");
+}
+
 static void convert_plain(const struct values *v, struct settings *s)
 {
 	s->kubeconfig = v->kubeconfig;
@@ -316,6 +366,8 @@ static int convert(const struct values *v, struct settings *s, struct err *err)
 		rc = convert_trusted(&v->trusted_proxies, s, err);
 	if (rc == 0)
 		rc = convert_status(&v->status_address, s, err);
+	if (rc == 0)
+		rc = convert_pod(v, s, err);
 	return rc;
 }
 
@@ -343,6 +395,8 @@ void settings_done(struct settings *settings)
 {
 	free(settings->trusted_proxies);
 	free(settings->status_addresses);
+	free(settings->host_name);
+	free(settings->account_namespace);
 	options_free(settings->options);
 	settings->options = NULL;
 }

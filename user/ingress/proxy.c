@@ -19,7 +19,7 @@
 #include "base/notify.h"
 #include "ingress/access_log.h"
 #include "ingress/client.h"
-#include "ingress/config.h"
+#include "ingress/control.h"
 #include "ingress/gate.h"
 #include "ingress/listen.h"
 #include "ingress/peers.h"
@@ -41,7 +41,7 @@ struct proxy {
 	struct gate *gate;
 	struct access_log *log;
 	struct tls *tls; /* NULL: no HTTPS */
-	struct config *config;
+	struct control *control;
 	struct loop_event *term, *interrupt, *drain;
 	uint64_t drain_until_ns; /* 0: not draining */
 	bool cut;
@@ -106,6 +106,7 @@ static void on_signal(void *arg, int signo)
 	log_info("draining signal=%s connections=%zu", sigabbrev_np(signo), n_clients(p));
 	notify_send("STOPPING=1\nSTATUS=draining");
 	p->drain_until_ns = clock_now_ns() + p->settings->drain_ns;
+	control_drain(p->control);
 	tell_all(p, drain_worker);
 	loop_arm(p->drain, DRAIN_POLL_NS, DRAIN_POLL_NS);
 }
@@ -206,7 +207,7 @@ static int make(struct proxy *p, struct err *err)
 
 static int begin(struct proxy *p, struct err *err)
 {
-	struct config_input input = { .settings = p->settings };
+	struct control_input input = { .settings = p->settings };
 	int rc = loop_new(&p->loop);
 
 	signal(SIGPIPE, SIG_IGN);
@@ -225,7 +226,8 @@ static int begin(struct proxy *p, struct err *err)
 	input.workers = p->workers;
 	input.n_workers = p->n_workers;
 	input.stats = p->stats;
-	rc = config_new(&input, err, &p->config);
+	input.log = p->log;
+	rc = control_new(&input, err, &p->control);
 	for (size_t i = 0; rc == 0 && i < p->n_workers; i++) {
 		rc = worker_start(p->workers[i]);
 		if (rc < 0)
@@ -242,7 +244,7 @@ static void end(struct proxy *p)
 		worker_join(p->workers[i]);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_free(p->workers[i]);
-	config_free(p->config);
+	control_free(p->control);
 	access_log_free(p->log);
 	tls_free(p->tls);
 	gate_free(p->gate);

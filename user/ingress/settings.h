@@ -39,6 +39,10 @@ struct settings {
 	struct cidr *trusted_proxies;
 	size_t n_trusted_proxies;
 	const char *publish_service; /* "namespace/name", or NULL */
+	const char *pod_namespace;   /* of the lease, of the pods whose nodes are published */
+	const char *pod_name;        /* who this replica is, among the others */
+	const char *pod_selector;    /* of those pods, as kubectl takes it */
+	bool elect;                  /* one replica writes statuses and Events */
 	struct address *status_addresses;
 	size_t n_status_addresses;
 	const char
@@ -75,6 +79,8 @@ struct settings {
 		wait_ns; /* for an endpoint, when none is ready; sluice.dev/wait-for-endpoint goes before */
 
 	bool check; /* --check */
+
+	char *host_name, *account_namespace; /* owned; where options say nothing of the pod */
 };
 
 /* Fills *ret_settings from flags, environment and file: 0, OPTIONS_HELP, OPTIONS_VERSION, or a negative errno with *err. */

@@ -157,6 +157,27 @@ static void read_annotations(struct notes *n, const struct field *metadata, stru
 	}
 }
 
+/* What the API says of it, and nobody writes by hand: what is wrong in there is not worth a word. */
+static void read_addresses(struct notes *n, const struct field *root, struct ingress *ingress)
+{
+	struct field status = field_get(root, "status");
+	struct field balancer = field_get(&status, "loadBalancer");
+	struct field list = field_get(&balancer, "ingress"), e;
+	size_t count = value_type(list.value) == VALUE_LIST ? value_count(list.value) : 0;
+
+	ingress->addresses = notes_calloc(n, count, sizeof(*ingress->addresses));
+	if (!ingress->addresses)
+		return;
+	for (e = field_first(&list); e.value.node; field_next(&e)) {
+		const char *ip = value_string(value_get(e.value, "ip"));
+		const char *name = value_string(value_get(e.value, "hostname"));
+
+		if (ip || name)
+			ingress->addresses[ingress->n_addresses++] =
+				notes_strdup(n, ip ? ip : name);
+	}
+}
+
 void decode_ingress(struct notes *n, const struct field *root, struct object *object)
 {
 	static const char *const known[] = { "defaultBackend", "ingressClassName", "rules", "tls",
@@ -169,6 +190,7 @@ void decode_ingress(struct notes *n, const struct field *root, struct object *ob
 
 	ingress->created_ns = field_time(n, &created);
 	read_annotations(n, &metadata, ingress);
+	read_addresses(n, root, ingress);
 	if (!field_is_map(n, &spec))
 		return;
 	field_check_names(n, &spec, known);
