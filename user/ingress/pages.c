@@ -27,7 +27,8 @@ static void write_seconds(struct buf *out, const char *name, const char *type, c
 			  uint64_t ns)
 {
 	metrics_family(out, name, type, help);
-	buf_printf(out, "%s %.9g\n", name, (double)ns / 1e9);
+	buf_printf(out, "%s %" PRIu64 ".%06" PRIu64 "\n", name, ns / 1000000000,
+		   ns % 1000000000 / 1000);
 }
 
 struct expiry {
