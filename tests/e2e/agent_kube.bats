@@ -185,3 +185,156 @@ on_uplink() { ctl attach -o json | jq -r '.items[] | select(.interface == "up0")
 	ip -n "$(ns_of node)" route add default via "$WORLD4"
 	ip -n "$(ns_of node)" -6 route add default via "$WORLD6"
 }
+
+# Events so far: has one for which the jq filter holds?
+wrote() {
+	rm -f "$T_DIR/writes"
+	api "{\"writes\": \"$T_DIR/writes\"}"
+	for _ in $(seq 100); do [ -e "$T_DIR/writes" ] && break; sleep 0.02; done
+	jq -se "[.[] | select($1)] | length ${2:->} ${3:-0}" "$T_DIR/writes" >/dev/null
+}
+
+@test "Events tell of the start, of conflicts, and of what is refused; repeated ones are counted" {
+	kubeconfig
+	kube_start
+	wait_for 10 "the start" wrote '.path == "/apis/events.k8s.io/v1/namespaces/default/events" and .body.reason == "Starting"
+		and .body.type == "Normal" and .body.regarding.kind == "Node" and .body.regarding.name == "node-1"'
+	for who in "first 2020" "late 2030"; do
+		api '{"put": "services", "object": {"metadata": {"namespace": "shop", "name": "'"${who% *}"'", "uid": "u-'"${who% *}"'",
+			"creationTimestamp": "'"${who#* }"'-01-01T00:00:00Z"}, "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.50",
+			"clusterIPs": ["10.96.0.50"], "ipFamilies": ["IPv4"], "ports": [{"name": "x", "protocol": "TCP", "port": 80}]}}}'
+	done
+	wait_for 10 "the conflict" wrote '.method == "POST" and .path == "/apis/events.k8s.io/v1/namespaces/shop/events"
+		and .body.type == "Warning" and .body.reason == "Misconfigured" and .body.regarding.uid == "u-late"
+		and (.body.note | test("belongs to Service shop/first port x, which is older")) and .body.reportingInstance == "node-1"
+		and (.body.eventTime | test("^20.*\\.[0-9]{6}Z$")) and .body.metadata.namespace == "shop"'
+	api_endpoints 10.244.1.11 169.254.169.254
+	wait_for 10 "the refused endpoint" wrote '.body.regarding.name == "web" and (.body.note | test("169.254.169.254.*link-local"))'
+	run fetch_metrics
+	assert_line --regexp '^sluice_api_writes_total\{what="events",result="sent"\} [3-9]'
+}
+
+@test "an API server that takes no Events is asked no more, and nothing else suffers" {
+	kubeconfig
+	api '{"refuse": 403}'
+	kube_start
+	wait_for 10 "one try" wrote '.method == "POST"'
+	api_endpoints 10.244.1.11 169.254.169.254
+	api_service 10.96.0.20
+	wait_for 3 "the new address" answers 10.96.0.20
+	wrote '.method == "POST"' == 1
+	agent_said | grep -q 'Events are not taken: the API server answers 403'
+	api_endpoints 10.244.1.11
+}
+
+fetch_metrics() { in_ns node curl -sS -m 5 http://127.0.0.1:10249/metrics; }
+
+@test "no Node object: not eligible, and ready all the same" {
+	kubeconfig
+	api '{"delete": "nodes", "namespace": "", "name": "node-1"}'
+	kube_start
+	page() { in_ns node curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
+	assert_equal "$(page healthz)" 503
+	assert_equal "$(page livez)" 200
+	assert_equal "$(page readyz)" 200
+	api_node
+	eligible() { [ "$(page healthz)" = 200 ]; }
+	wait_for 5 "the Node" eligible
+}
+
+api_balancer() { # ENDPOINT-SPEC: health port, then endpoints as "ADDRESS NODE"
+	api '{"put": "services", "object": {"metadata": {"namespace": "default", "name": "lb", "uid": "u-lb"}, "spec":
+		{"type": "LoadBalancer", "clusterIP": "10.96.0.30", "clusterIPs": ["10.96.0.30"], "ipFamilies": ["IPv4"],
+		"externalTrafficPolicy": "Local", "healthCheckNodePort": '"$1"',
+		"ports": [{"name": "http", "protocol": "TCP", "port": 80, "nodePort": 30080}]}}}'
+}
+
+balancer_endpoints() { # of this node, elsewhere
+	local list=
+	for address in $1; do list+="${list:+, }{\"addresses\": [\"$address\"], \"nodeName\": \"node-1\"}"; done
+	for address in $2; do list+="${list:+, }{\"addresses\": [\"$address\"], \"nodeName\": \"node-2\"}"; done
+	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "lb-a",
+		"labels": {"kubernetes.io/service-name": "lb"}}, "addressType": "IPv4", "endpoints": ['"$list"'],
+		"ports": [{"name": "http", "protocol": "TCP", "port": 8080}, {"name": "more", "protocol": "TCP", "port": 8081}]}}'
+}
+
+@test "healthCheckNodePort: on the node's address, who is ready here counts" {
+	kubeconfig
+	kube_start
+	api_balancer 32000
+	balancer_endpoints "10.244.1.11 10.244.1.12" "10.244.2.11"
+	probe() { in_ns node curl -s -m 2 -i "$@" http://192.0.2.1:32000/any/path; }
+	two() { probe | grep -q 'localEndpoints": 2'; }
+	wait_for 5 "the listener" two
+	run probe
+	assert_line --partial '200 OK'
+	assert_line --partial 'Content-Type: application/json'
+	assert_line --partial 'X-Content-Type-Options: nosniff'
+	assert_line --partial 'X-Load-Balancing-Endpoint-Weight: 2'
+	probe -X POST -d x | grep -q '200 OK'
+	in_ns node curl -s http://192.0.2.1:32000/ | jq -e '. == {service: {namespace: "default", name: "lb"}, localEndpoints: 2,
+		serviceProxyHealthy: true}'
+	run in_ns node curl -s -m 2 http://127.0.0.1:32000/
+	assert_failure # the primary address only
+	balancer_endpoints "" "10.244.2.11"
+	drained() { probe | grep -q '503 Service Unavailable' && probe | grep -q 'Endpoint-Weight: 0'; }
+	wait_for 5 "nobody here" drained
+	run fetch_metrics
+	assert_line 'kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="external"} 1'
+	assert_line 'sluice_health_check_ports 1'
+	api_balancer 32001
+	moved() { in_ns node curl -s -m 2 http://192.0.2.1:32001/ | grep -q lb; }
+	wait_for 5 "another port" moved
+	run in_ns node curl -s -m 2 http://192.0.2.1:32000/
+	assert_failure
+	api '{"delete": "services", "namespace": "default", "name": "lb"}'
+	wait_for 5 "the end" not moved
+}
+
+@test "healthCheckNodePort that is taken: an Event, tried again" {
+	kubeconfig
+	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("192.0.2.1", 32002)); time.sleep(60)'
+	local taken=$!
+	kube_start
+	api_balancer 32002
+	balancer_endpoints 10.244.1.11
+	wait_for 10 "the Event" wrote '.body.reason == "FailedToStartServiceHealthcheck" and .body.action == "Listen"
+		and .body.regarding.uid == "u-lb"'
+	kill "$taken"
+	there() { in_ns node curl -s -m 2 http://192.0.2.1:32002/ | grep -q lb; }
+	wait_for 10 "the next try" there
+}
+
+@test "figures under kube-proxy's names" {
+	kubeconfig
+	kube_start
+	local now
+	now=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
+	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "web-a",
+		"annotations": {"endpoints.kubernetes.io/last-change-trigger-time": "'"$now"'"},
+		"labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", "endpoints": [{"addresses": ["10.244.1.12"]}],
+		"ports": [{"name": "http", "protocol": "TCP", "port": 8080}]}}'
+	one() { fetch_metrics | grep -q '^kubeproxy_network_programming_duration_seconds_count{ip_family="IPv4"} 1$'; }
+	wait_for 5 "its latency" one
+	in_ns node curl -s http://127.0.0.1:10256/healthz >/dev/null
+	run fetch_metrics
+	assert_line 'kubeproxy_network_programming_duration_seconds_bucket{ip_family="IPv4",le="1"} 1'
+	assert_line 'kubeproxy_network_programming_duration_seconds_count{ip_family="IPv6"} 0'
+	assert_line 'kubeproxy_sync_proxy_rules_service_changes_pending 0'
+	assert_line --regexp '^kubeproxy_proxy_healthz_total\{code="200"\} [1-9]'
+	assert_line --regexp '^kubeproxy_sync_proxy_rules_endpoint_changes_total [1-9]'
+	assert_line --regexp '^kubeproxy_sync_proxy_rules_last_timestamp_seconds\{ip_family="IPv6"\} 1[0-9]{9}'
+	assert_line --regexp '^sluice_sync_latency_seconds_bucket\{le="1e-05"\} '
+}
+
+@test "a Service's address on an interface of the node is told" {
+	kubeconfig
+	in_ns node ip link add nodelocaldns type bridge
+	in_ns node ip addr add 10.96.0.10/32 dev nodelocaldns
+	kube_start
+	wait_for 10 "it to be told" ask_is problems '[.problems[] | select(.reason | test("nodelocaldns has 10.96.0.10, a Service.s address"))] | length == 1'
+	run ctl doctor
+	assert_output --partial 'nodelocaldns has 10.96.0.10 of Service default/web'
+	in_ns node ip link del nodelocaldns
+	wait_for 10 "the end" ask_is problems '[.problems[] | select(.reason | test("nodelocaldns"))] | length == 0'
+}

@@ -377,6 +377,7 @@ def main():
 
     {"put": RESOURCE, "object": {…}}   {"delete": RESOURCE, "namespace": …, "name": …}   {"do": "stop"|"start"|"pause"|"resume"}
     {"lie": STATUS}: every answer from now on is this status; 0: no more
+    {"refuse": STATUS}: every write from now on is; 0: no more     {"writes": FILE}: the writes so far, a line of JSON each
     """
     import sys  # pylint: disable=import-outside-toplevel
     api = Api()
@@ -392,6 +393,15 @@ def main():
             if word["lie"]:
                 server.rule(None, None, lambda h, status=word["lie"]: h.status(status))
                 server.drop()
+        elif "refuse" in word:
+            server.rules = [r for r in server.rules if r[1] != "write"]
+            if word["refuse"]:
+                server.rule(None, "write", lambda h, status=word["refuse"]: h.status(status))
+        elif "writes" in word:
+            with open(word["writes"] + ".new", "w", encoding="utf-8") as f:
+                for w in list(server.writes):
+                    f.write(json.dumps({"method": w.method, "path": w.path, "type": w.type, "body": json.loads(w.body or b"null")}) + "\n")
+            os.rename(word["writes"] + ".new", word["writes"])
         elif word["do"] == "pause":
             server.paused.clear()
         elif word["do"] == "resume":

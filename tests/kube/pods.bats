@@ -46,6 +46,7 @@ teardown() {
 	run grep -vE '^Resources|^self|^clustertrustbundles|^ +\[/' <<<"$output"
 	assert_equal "$(tr -s ' ' <<<"$output" | sort)" "$(sort <<-'END'
 		endpointslices.discovery.k8s.io [] [] [list watch]
+		events.events.k8s.io [] [] [create patch]
 		nodes [] [] [list watch]
 		servicecidrs.networking.k8s.io [] [] [list watch]
 		services [] [] [list watch]

@@ -426,6 +426,22 @@ static void scenario_done(struct scenario *s)
 	world_done(&s->w);
 }
 
+static void check_metrics(const struct scenario *s, const cJSON *json)
+{
+	const cJSON *expected =
+		get(get(json, "metrics"), "sync_proxy_rules_no_local_endpoints_total");
+	bool v6 = strcmp(text_of(get(json, "config"), "ipFamily"), "IPv6") == 0;
+	const struct plan_family_stats *f;
+	struct plan_stats stats;
+
+	if (!expected)
+		return;
+	plan_count(s->w.plan, &stats);
+	f = v6 ? &stats.v6 : &stats.v4;
+	assert_int_equal(f->no_local_internal, number_of(expected, "internal"));
+	assert_int_equal(f->no_local_external, number_of(expected, "external"));
+}
+
 TEST(flows)
 {
 	cJSON *scenarios = load("kube-proxy-flows.json");
@@ -437,6 +453,7 @@ TEST(flows)
 		struct scenario s;
 
 		scenario_init(&s, json, PLAN_KINDS_ALL);
+		check_metrics(&s, json);
 		cJSON_ArrayForEach(flow, get(json, "flows"))
 		{
 			enum excluded why = why_not(json, flow);

@@ -84,6 +84,42 @@ TEST(starting_and_idle_are_healthy)
 	assert_true(health_is_healthy(&now));
 }
 
+TEST(ready_is_more_than_healthy)
+{
+	struct health_state now = well;
+
+	expect(health_write_readyz, &now, 503,
+	       "{\"ready\":false,\"synced\":false,\"changeWaits\":false,\"auditClean\":false}\n");
+	now.synced = now.clean = true;
+	expect(health_write_readyz, &now, 200,
+	       "{\"ready\":true,\"synced\":true,\"changeWaits\":false,\"auditClean\":true}\n");
+	now.v6.waiting_since_ns = now.now_ns - 10 * S + 1;
+	assert_int_equal(health_write_readyz(&now, &(struct buf){ .failed = true }), 200);
+	now.v6.waiting_since_ns--;
+	expect(health_write_readyz, &now, 503,
+	       "{\"ready\":false,\"synced\":true,\"changeWaits\":true,\"auditClean\":true}\n");
+	assert_true(health_is_healthy(&now)); /* for kube-proxy's pages that is not late yet */
+	now.eligible = false;                 /* drained nodes may be ready */
+	now.v6.waiting_since_ns = 0;
+	assert_int_equal(health_write_readyz(&now, &(struct buf){ .failed = true }), 200);
+}
+
+TEST(the_page_of_a_service)
+{
+	static const char body[] =
+		"{\n\t\"service\": {\n\t\t\"namespace\": \"shop\",\n\t\t\"name\": \"web\"\n\t},\n"
+		"\t\"localEndpoints\": 2,\n\t\"serviceProxyHealthy\": true\n}";
+	struct buf buf = { 0 };
+
+	assert_int_equal(health_write_service("shop", "web", 2, true, &buf), 200);
+	assert_string_equal(buf_str(&buf), body);
+	buf_reset(&buf);
+	assert_int_equal(health_write_service("shop", "web", 0, true, &buf), 503);
+	assert_int_equal(health_write_service("shop", "web", 2, false, &buf), 503);
+	buf_done(&buf);
+}
+
 RUN(cmocka_unit_test(well_and_eligible), cmocka_unit_test(a_doomed_node_is_healthy_but_drained),
     cmocka_unit_test(a_change_that_waits_too_long_makes_unhealthy),
-    cmocka_unit_test(starting_and_idle_are_healthy))
+    cmocka_unit_test(starting_and_idle_are_healthy), cmocka_unit_test(ready_is_more_than_healthy),
+    cmocka_unit_test(the_page_of_a_service))

@@ -153,6 +153,47 @@ TEST(services_that_are_not_ours)
 	world_done(&w);
 }
 
+TEST(ports_without_a_local_endpoint_are_counted)
+{
+	struct plan_stats stats;
+	struct world w;
+	struct svc v;
+
+	world_init(&w);
+	svc_init(&v, "ns/a", "10.96.0.1");
+	svc_port(&v, "web", IPPROTO_TCP, 80);
+	v.s.internal_policy = v.s.external_policy = POLICY_LOCAL;
+	v.s.type = SERVICE_LOAD_BALANCER; /* without an address yet: it counts all the same */
+	put_svc(&w, &v);
+	world_settle(&w);
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.no_local_internal + stats.v4.no_local_external,
+			 0); /* none at all */
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2:u");
+	world_settle(&w);
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.no_local_internal, 1);
+	assert_int_equal(stats.v4.no_local_external, 1);
+	assert_int_equal(stats.v6.no_local_internal, 0);
+	v.s.internal_policy = POLICY_CLUSTER;
+	put_svc(&w, &v);
+	world_settle(&w);
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.no_local_internal, 0);
+	assert_int_equal(stats.v4.no_local_external, 1);
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2:tl");
+	world_settle(&w);
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.no_local_external, 0);
+	put_web_slice(&w, "ns/a", "10.0.0.1");
+	world_settle(&w);
+	gone_svc(&w, "ns/a");
+	world_settle(&w);
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.no_local_external, 0);
+	world_done(&w);
+}
+
 TEST(sctp_needs_the_same_port)
 {
 	struct world w;
@@ -622,8 +663,8 @@ TEST(each_frontend_is_won_or_lost_by_itself)
 	world_settle(&w);
 	assert_kernel(&w, "ns/young:web TCP 10.96.0.2:80 ClusterIP" ENDS("10.0.0.2") //
 		      "ns/young:web TCP 198.51.100.1:80 ExternalIP" ENDS("10.0.0.2") //
-		      "ns/young:web TCP 10.96.0.1:80 LoadBalancer" ENDS("10.0.0.2") //
-		      "ns/young:web TCP 0.0.0.0:30080 NodePort" ENDS("10.0.0.2")        //
+		      "ns/young:web TCP 10.96.0.1:80 LoadBalancer" ENDS("10.0.0.2")  //
+		      "ns/young:web TCP 0.0.0.0:30080 NodePort" ENDS("10.0.0.2")     //
 		      "ns/young: any 10.96.0.2:0 address flags 0x0\n");
 	assert_problems(&w, "");
 	world_done(&w);
@@ -1083,7 +1124,8 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(both_families_and_three_protocols), cmocka_unit_test(internal_policy_local),
     cmocka_unit_test(terminating_endpoints_keep_their_flows_and_are_the_fallback),
     cmocka_unit_test(services_that_are_not_ours), cmocka_unit_test(sctp_needs_the_same_port),
-    cmocka_unit_test(algorithms), cmocka_unit_test(one_endpoint_touches_a_handful_of_rows),
+    cmocka_unit_test(ports_without_a_local_endpoint_are_counted), cmocka_unit_test(algorithms),
+    cmocka_unit_test(one_endpoint_touches_a_handful_of_rows),
     cmocka_unit_test(what_does_not_change_keeps_its_numbers),
     cmocka_unit_test(flags_change_in_place),
     cmocka_unit_test(a_number_rests_until_a_barrier_has_passed),

@@ -265,6 +265,34 @@ TEST(no_memory)
 	}
 }
 
+/* ---- health --------------------------------------------------------------------------------------- */
+
+TEST(who_is_ready_here)
+{
+	static char elsewhere[] = "there";
+	struct endpoint endpoints[] = {
+		{ .addr = { 4, { 10, 0, 0, 2 } }, .ready = true, .node_name = here },
+		{ .addr = { 4, { 10, 0, 0, 1 } }, .ready = true, .node_name = here },
+		{ .addr = { 4, { 10, 0, 0, 3 } }, .ready = true, .node_name = elsewhere },
+		{ .addr = { 4, { 10, 0, 0, 4 } }, .ready = true },
+		{ .addr = { 4, { 10, 0, 0, 5 } },
+		  .serving = true,
+		  .terminating = true,
+		  .node_name = here },
+	};
+	struct endpoint_slice slices[] = {
+		{ .family = 4, .endpoints = endpoints, .n_endpoints = 5 },
+		{ .family = 4, .endpoints = endpoints, .n_endpoints = 1 }, /* the same one again */
+		{ .family = 6, .endpoints = endpoints, .n_endpoints = 2 },
+	};
+	const struct endpoint_slice *const list[] = { &slices[0], &slices[1], &slices[2] };
+
+	assert_int_equal(policy_count_ready_local(list, 3, 4, "here"), 2);
+	assert_int_equal(policy_count_ready_local(list, 3, 4, "there"), 1);
+	assert_int_equal(policy_count_ready_local(list, 3, 4, NULL), 0);
+	assert_int_equal(policy_count_ready_local(list, 0, 4, "here"), 0);
+}
+
 /* ---- source ranges ------------------------------------------------------------------------------ */
 
 static struct cidr range(const char *text)
@@ -323,4 +351,5 @@ RUN(cmocka_unit_test(merged_and_sorted), cmocka_unit_test(copies_of_one_address)
     cmocka_unit_test(refused_addresses),
     cmocka_unit_test(unready_serving_endpoints_are_never_used_but_keep_flows),
     cmocka_unit_test(local_by_node_name), cmocka_unit_test(what_a_service_needs),
-    cmocka_unit_test(no_memory), cmocka_unit_test(source_ranges))
+    cmocka_unit_test(no_memory), cmocka_unit_test(source_ranges),
+    cmocka_unit_test(who_is_ready_here))

@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "agent/admin.h"
+#include "agent/api_events.h"
 #include "agent/drops.h"
 #include "base/exit.h"
 #include "agent/health.h"
+#include "agent/health_ports.h"
 #include "serve/http.h"
 #include "agent/ifaces.h"
 #include "agent/metrics.h"
@@ -55,6 +57,8 @@ struct agent {
 	struct metrics metrics;
 	struct http *http_metrics, *http_healthz;
 	struct admin *admin;
+	struct api_events *events;
+	struct health_ports *health_ports;
 	struct loop_event *tick, *sigterm, *sigint;
 	uint64_t started_ns;
 	bool attached; /* the first look at interfaces is over */
@@ -67,8 +71,9 @@ static bool is_eligible(void *ctx)
 	const struct agent *a = ctx;
 	const struct node *node = store_node(sync_store(a->sync), a->config->node_name);
 
-	/* a folder need not hold a Node object */
-	return !node || (!node->deleting && !node->doomed);
+	if (!node) /* a folder need not hold a Node object */
+		return a->config->source_dir != NULL;
+	return !node->deleting && !node->doomed;
 }
 
 static struct health_family family_health(const struct agent *a, int family)
@@ -84,6 +89,8 @@ static struct health_state health_of(struct agent *a)
 		.v4 = family_health(a, 4),
 		.v6 = family_health(a, 6),
 		.eligible = is_eligible(a),
+		.synced = sync_is_done_once(a->sync) && a->attached,
+		.clean = sync_is_clean(a->sync),
 		.now_ns = clock_now_ns(),
 		.now_wall_ns = clock_wall_ns(),
 	};
@@ -96,29 +103,27 @@ static bool is_healthy(void *ctx)
 	return health_is_healthy(&state);
 }
 
-/* Whether what the source says is in the maps, and the programs on their hooks: may the next node be touched? */
-static unsigned int write_readyz(const struct agent *a, struct buf *body)
-{
-	bool synced = sync_is_done_once(a->sync);
-
-	buf_puts(body, !synced        ? "not ready: the source has not listed everything\n"
-		       : !a->attached ? "not ready: programs are not on their hooks\n"
-				      : "ready\n");
-	return synced && a->attached ? 200 : 503;
-}
-
 static unsigned int serve_health(void *ctx, const char *path, struct http_page *page)
 {
-	struct health_state state = health_of(ctx);
+	struct agent *a = ctx;
+	struct health_state state = health_of(a);
+	struct kubeproxy *counts = sync_kubeproxy(a->sync);
+	unsigned int status;
 
 	page->type = "application/json";
-	if (strcmp(path, "/healthz") == 0)
-		return health_write_healthz(&state, &page->body);
-	if (strcmp(path, "/livez") == 0)
-		return health_write_livez(&state, &page->body);
-	page->type = "text/plain; charset=utf-8";
+	if (strcmp(path, "/healthz") == 0) {
+		status = health_write_healthz(&state, &page->body);
+		counts->healthz[status != 200]++;
+		return status;
+	}
+	if (strcmp(path, "/livez") == 0) {
+		status = health_write_livez(&state, &page->body);
+		counts->livez[status != 200]++;
+		return status;
+	}
 	if (strcmp(path, "/readyz") == 0)
-		return write_readyz(ctx, &page->body);
+		return health_write_readyz(&state, &page->body);
+	page->type = "text/plain; charset=utf-8";
 	return 404;
 }
 
@@ -130,6 +135,8 @@ static unsigned int serve_metrics(void *ctx, const char *path, struct http_page 
 		return 404;
 	page->type = "text/plain; version=0.0.4; charset=utf-8";
 	a->metrics.events = a->drops.n;
+	a->metrics.health_ports = health_ports_count(a->health_ports);
+	api_events_count(a->events, &a->metrics.api_events);
 	metrics_write(&a->metrics, &page->body);
 	source_write_metrics(&a->source, &page->body);
 	return 200;
@@ -137,13 +144,121 @@ static unsigned int serve_metrics(void *ctx, const char *path, struct http_page 
 
 /* ---- what happens ---------------------------------------------------------------------------------- */
 
+static void tell_node(struct agent *a, bool warning, const char *reason, const char *action,
+		      const char *note)
+{
+	const struct node *node = a->sync ? store_node(sync_store(a->sync), a->config->node_name)
+					  : NULL;
+	const struct api_event event = {
+		.api_version = "v1",
+		.kind = "Node",
+		.namespace = "",
+		.name = a->config->node_name,
+		.uid = node && node->meta.uid ? node->meta.uid : a->config->node_name,
+		.warning = warning,
+		.reason = reason,
+		.action = action,
+		.note = note,
+	};
+
+	api_events_tell(a->events, &event);
+}
+
+static const char *uid_of(const struct agent *a, enum object_kind kind, const char *namespace,
+			  const char *name)
+{
+	const struct store *store = sync_store(a->sync);
+	const struct store_entry *e;
+	const struct endpoint_slice *slice;
+
+	if (kind == OBJECT_SERVICE) {
+		e = store_find(store, namespace, name);
+		return e && e->service ? e->service->meta.uid : NULL;
+	}
+	slice = kind == OBJECT_ENDPOINT_SLICE ? store_slice(store, namespace, name) : NULL;
+	return slice ? slice->meta.uid : NULL;
+}
+
+/* "Service default/web": true if it is such an object, and it was told there. */
+static bool tell_object(struct agent *a, const char *object, const char *note)
+{
+	static const struct {
+		enum object_kind kind;
+		const char *name, *api_version;
+	} kinds[] = {
+		{ OBJECT_SERVICE, "Service", "v1" },
+		{ OBJECT_ENDPOINT_SLICE, "EndpointSlice", "discovery.k8s.io/v1" },
+	};
+	const char *space = strchr(object, ' '), *slash = space ? strchr(space, '/') : NULL;
+	struct api_event event = {
+		.warning = true, .reason = "Misconfigured", .action = "Program", .note = note
+	};
+	char namespace[256];
+
+	for (size_t i = 0; slash && a->sync && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strncmp(object, kinds[i].name, (size_t)(space - object)) != 0 ||
+		    strlen(kinds[i].name) != (size_t)(space - object))
+			continue;
+		snprintf(namespace, sizeof(namespace), "%.*s", (int)(slash - space - 1), space + 1);
+		event.api_version = kinds[i].api_version;
+		event.kind = kinds[i].name;
+		event.namespace = namespace;
+		event.name = slash + 1;
+		event.uid = uid_of(a, kinds[i].kind, namespace, slash + 1);
+		api_events_tell(a->events, &event);
+		return true;
+	}
+	return false;
+}
+
+/* What is wrong is told where people look for it: at its object, or else at the node. */
+static void tell_problem(struct agent *a, const char *object, const char *reason)
+{
+	struct buf note = { 0 };
+
+	if (!a->events || strncmp(object, "API server", 10) == 0) /* who would take it? */
+		return;
+	if (tell_object(a, object, reason))
+		return;
+	buf_printf(&note, "%s: %s", object, reason);
+	if (!note.failed)
+		tell_node(a, true, "Degraded", "Program", buf_str(&note));
+	buf_done(&note);
+}
+
 static void say_problem(void *ctx, const char *object, const char *reason, bool solved)
 {
-	(void)ctx;
-	if (solved)
+	if (solved) {
 		log_info("solved: %s: %s", object, reason);
-	else
-		log_warn("problem: %s: %s", object, reason);
+		return;
+	}
+	log_warn("problem: %s: %s", object, reason);
+	tell_problem(ctx, object, reason);
+}
+
+static void on_port_failed(void *ctx, const char *namespace, const char *name, int family,
+			   unsigned int port, const char *why)
+{
+	struct agent *a = ctx;
+	struct buf note = { 0 };
+	const struct api_event event = {
+		.api_version = "v1",
+		.kind = "Service",
+		.namespace = namespace,
+		.name = name,
+		.uid = uid_of(a, OBJECT_SERVICE, namespace, name),
+		.warning = true,
+		.reason = "FailedToStartServiceHealthcheck",
+		.action = "Listen",
+		.note = (buf_printf(
+				 &note,
+				 "node %s failed to listen on healthCheckNodePort %u (IPv%d): %s",
+				 a->config->node_name, port, family, why),
+			 buf_str(&note)),
+	};
+
+	api_events_tell(a->events, &event);
+	buf_done(&note);
 }
 
 /* Programs go on hooks when the maps hold what they shall: at once after a restart, after the first sync else. */
@@ -171,9 +286,21 @@ static void on_synced(void *ctx)
 	struct agent *a = ctx;
 
 	attach_first(a);
-	if (!ready)
+	if (!ready) {
 		notify_send("READY=1\nSTATUS=service traffic is balanced");
+		tell_node(a, false, "Starting", "Start",
+			  "sluiced " SLUICE_VERSION " balances service traffic");
+	}
 	ready = true;
+}
+
+static void on_services(void *ctx)
+{
+	struct agent *a = ctx;
+	const struct address *ips;
+	size_t n = sync_own_ips(a->sync, &ips);
+
+	health_ports_update(a->health_ports, ips, n);
 }
 
 static void on_nodes(void *ctx)
@@ -318,6 +445,19 @@ static int make_collection(struct agent *a, struct err *err)
 	return rc < 0 ? err_set(err, rc, "cannot set up collection: %s", strerror(-rc)) : 0;
 }
 
+static int make_health_ports(struct agent *a)
+{
+	const struct health_ports_options options = {
+		.store = sync_store(a->sync),
+		.node_name = a->config->node_name,
+		.healthy = is_healthy,
+		.failed = on_port_failed,
+		.ctx = a,
+	};
+
+	return health_ports_new(a->loop, &options, &a->health_ports);
+}
+
 static int make_pages(struct agent *a, struct err *err)
 {
 	struct admin_view view = {
@@ -341,8 +481,12 @@ static int make_pages(struct agent *a, struct err *err)
 		.problems = a->problems,
 		.usage = &a->usage,
 		.gc = &a->gc,
+		.kubeproxy = sync_kubeproxy(a->sync),
 	};
-	rc = http_new(a->loop, &a->config->healthz, "healthz", serve_health, a, &a->http_healthz);
+	rc = make_health_ports(a);
+	if (rc == 0)
+		rc = http_new(a->loop, &a->config->healthz, "healthz", serve_health, a,
+			      &a->http_healthz);
 	if (rc == 0)
 		rc = http_new(a->loop, &a->config->metrics, "metrics", serve_metrics, a,
 			      &a->http_metrics);
@@ -364,7 +508,9 @@ static int make_loop(struct agent *a, struct err *err)
 		rc = loop_add_signal(a->loop, SIGTERM, on_signal, a, &a->sigterm);
 	if (rc == 0)
 		rc = loop_add_signal(a->loop, SIGINT, on_signal, a, &a->sigint);
-	a->problems = problems_new(say_problem, NULL);
+	if (rc == 0)
+		rc = api_events_new(a->loop, &a->source, a->config->node_name, &a->events);
+	a->problems = problems_new(say_problem, a);
 	if (rc < 0 || !a->problems)
 		return err_set(err, rc < 0 ? rc : -ENOMEM, "cannot make an event loop: %s",
 			       strerror(rc < 0 ? -rc : ENOMEM));
@@ -374,7 +520,11 @@ static int make_loop(struct agent *a, struct err *err)
 static int make_control(struct agent *a, struct err *err)
 {
 	const struct sync_hooks hooks = {
-		.ctx = a, .synced = on_synced, .nodes = on_nodes, .relist = on_relist
+		.ctx = a,
+		.synced = on_synced,
+		.nodes = on_nodes,
+		.services = on_services,
+		.relist = on_relist,
 	};
 	const struct source_options options = config_source(a->config);
 	struct source_sink sink;
@@ -430,10 +580,13 @@ static void note_stop(struct agent *a)
 
 static void unmake(struct agent *a)
 {
+	api_events_free(a->events); /* what problems say from here on goes to the log alone */
+	a->events = NULL;
 	source_done(&a->source);
 	admin_free(a->admin);
 	http_free(a->http_metrics);
 	http_free(a->http_healthz);
+	health_ports_free(a->health_ports);
 	loop_remove(a->tick);
 	drops_done(&a->drops);
 	gc_done(&a->gc);

@@ -11,10 +11,15 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-static bool is_late(const struct health_family *family, uint64_t now_ns)
+static bool waits_for(const struct health_family *family, uint64_t now_ns, uint64_t ns)
 {
 	return family->waiting_since_ns &&
-	       (int64_t)(now_ns - family->waiting_since_ns) >= (int64_t)HEALTH_LATE_NS;
+	       (int64_t)(now_ns - family->waiting_since_ns) >= (int64_t)ns;
+}
+
+static bool is_late(const struct health_family *family, uint64_t now_ns)
+{
+	return waits_for(family, now_ns, HEALTH_LATE_NS);
 }
 
 bool health_is_healthy(const struct health_state *state)
@@ -83,4 +88,27 @@ unsigned int health_write_healthz(const struct health_state *state, struct buf *
 unsigned int health_write_livez(const struct health_state *state, struct buf *body)
 {
 	return write_page(state, health_is_healthy(state), false, body);
+}
+
+unsigned int health_write_readyz(const struct health_state *state, struct buf *body)
+{
+	bool waits = waits_for(&state->v4, state->now_ns, HEALTH_READY_NS) ||
+		     waits_for(&state->v6, state->now_ns, HEALTH_READY_NS);
+	bool ready = state->synced && state->clean && !waits;
+
+	buf_printf(body, "{\"ready\":%s,\"synced\":%s,\"changeWaits\":%s,\"auditClean\":%s}\n",
+		   bool_text(ready), bool_text(state->synced), bool_text(waits),
+		   bool_text(state->clean));
+	return ready ? 200 : 503;
+}
+
+unsigned int health_write_service(const char *namespace, const char *name, unsigned int n_local,
+				  bool healthy, struct buf *body)
+{
+	/* names of objects need no escaping: letters, digits, '-' and '.' */
+	buf_printf(body,
+		   "{\n\t\"service\": {\n\t\t\"namespace\": \"%s\",\n\t\t\"name\": \"%s\"\n\t},\n"
+		   "\t\"localEndpoints\": %u,\n\t\"serviceProxyHealthy\": %s\n}",
+		   namespace, name, n_local, bool_text(healthy));
+	return n_local && healthy ? 200 : 503;
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "core/plan.h"
 #include "core/problem.h"
 
 #define SOON_NS   (3 * CLOCK_NS_PER_MS)  /* a device is made in several steps */
@@ -91,6 +92,40 @@ static void find_addresses(struct ifaces *i, const struct links_table *table)
 	sync_set_found_ips(i->sync, found, n);
 }
 
+/*
+ * Somebody on this node has a Service's address: NodeLocal DNSCache does, to answer itself, and IPVS mode of kube-proxy leaves
+ * its device behind. One word a device.
+ */
+static void report_taken(struct ifaces *i, const struct links_table *table)
+{
+	for (size_t k = 0; k < table->n_links; k++) {
+		const struct link_info *link = &table->links[k];
+		const struct address *first = NULL;
+		char text[ADDRESS_TEXT_LEN];
+		size_t n = 0;
+
+		for (size_t m = 0; m < table->n_addrs; m++) {
+			if (table->addrs[m].ifindex != link->ifindex ||
+			    !plan_has_address(sync_plan(i->sync), &table->addrs[m].addr))
+				continue;
+			first = first ? first : &table->addrs[m].addr;
+			n++;
+		}
+		if (n && strcmp(link->name, "kube-ipvs0") == 0)
+			problem_add(i->problems,
+				    "kube-ipvs0 has %zu addresses of Services: kube-proxy's IPVS "
+				    "mode left it; remove it with: ip link del kube-ipvs0",
+				    n);
+		else if (n)
+			problem_add(
+				i->problems,
+				"%s has %s, a Service's address (%zu in all): if a cache like "
+				"NodeLocal DNSCache shall answer there, set --exclude-vip %s or "
+				"annotate the Service with sluice.dev/skip: \"true\"",
+				link->name, address_format(first, text), n, text);
+	}
+}
+
 static int choose(struct ifaces *i, const struct links_table *table)
 {
 	struct links_rules rules = rules_of(i);
@@ -126,6 +161,7 @@ static int look(struct ifaces *i)
 	if (rc == 0)
 		rc = attach_sync(i->attach, i->wants, i->n_wants);
 	report_rows(i);
+	report_taken(i, &table);
 	problem_end(i->problems);
 	find_addresses(i, &table);
 	links_table_done(&table);

@@ -117,6 +117,22 @@ static void write_sync(const struct metrics *m, struct buf *page)
 		   (double)s.synced_wall_ns / 1e9);
 }
 
+static void write_kubeproxy(const struct metrics *m, struct buf *page)
+{
+	struct plan_stats plan;
+
+	plan_count(sync_plan(m->sync), &plan);
+	kubeproxy_write(m->kubeproxy, &plan, page);
+	metrics_family(page, "sluice_api_writes_total", "counter",
+		       "Events about objects: taken by the API server, or left out.");
+	metrics_sample(page, "sluice_api_writes_total", m->api_events.sent, "what", "events",
+		       "result", "sent", NULL);
+	metrics_sample(page, "sluice_api_writes_total", m->api_events.dropped, "what", "events",
+		       "result", "dropped", NULL);
+	metrics_single(page, "sluice_health_check_ports", "gauge",
+		       "Listeners of healthCheckNodePorts.", m->health_ports);
+}
+
 /* ---- what is served ------------------------------------------------------------------------------- */
 
 static void write_served(const struct metrics *m, struct buf *page)
@@ -269,6 +285,7 @@ void metrics_write(const struct metrics *m, struct buf *page)
 {
 	write_build(m, page);
 	write_sync(m, page);
+	write_kubeproxy(m, page);
 	write_served(m, page);
 	write_packets(m, page);
 	write_usage(m, page);

@@ -3,6 +3,7 @@
 #ifndef AGENT_METRICS_H
 #define AGENT_METRICS_H
 
+#include "agent/api_events.h"
 #include "agent/sync.h"
 #include "agent/usage.h"
 #include "base/buf.h"
@@ -27,7 +28,10 @@ struct metrics {
 	const struct problems *problems;
 	const struct usage *usage;
 	const struct gc *gc;
+	const struct kubeproxy *kubeproxy;
 	uint64_t events; /* refusals read from the ring buffer */
+	struct api_events_stats api_events;
+	size_t health_ports;
 };
 
 /* Writes the whole page. What cannot be read is left out. */

@@ -56,7 +56,9 @@ struct sync {
 	struct sync_stats stats;
 	struct loop_event *run_timer, *rest_timer, *audit_timer, *sweep_timer;
 	int audit_table;
-	size_t audit_found;
+	size_t audit_found, audit_last; /* of the audit under way, of the last one */
+	struct kubeproxy kubeproxy;
+	bool services_changed;
 	struct diff_op ops[RUN_OPS];
 	uint8_t *keys, *values;
 };
@@ -197,6 +199,9 @@ static void note_success(struct sync *s, uint64_t start_ns)
 	s->done_once = true;
 	if (s->hooks.synced)
 		s->hooks.synced(s->hooks.ctx);
+	if (s->services_changed && s->hooks.services)
+		s->hooks.services(s->hooks.ctx);
+	s->services_changed = false;
 }
 
 static void note_unfinished(struct sync *s)
@@ -276,6 +281,8 @@ static void run(void *arg)
 	rc = plan_run(s->plan);
 	zero_stats(s);
 	complete = apply(s) && rc == 0;
+	kubeproxy_synced(&s->kubeproxy, complete, (double)(clock_now_ns() - start_ns) / 1e9,
+			 clock_wall_ns());
 	s->stats.runs++;
 	s->stats.pending_rows = diff_n_pending(s->diff, true);
 	/* at first also what a former life took away, when it was killed before it looked */
@@ -340,6 +347,7 @@ static void audit_end(struct sync *s, int rc)
 	}
 	s->stats.audits++;
 	s->stats.repaired += s->audit_found;
+	s->audit_last = s->audit_found;
 	if (s->audit_found) {
 		log_err("self-audit repairs rows=%zu", s->audit_found);
 		if (!loop_is_armed(s->run_timer))
@@ -380,6 +388,7 @@ static int configure(struct sync *s);
 static void nodes_changed(struct sync *s)
 {
 	configure(s);
+	s->services_changed = true; /* listeners are on the node's address */
 	if (s->hooks.nodes)
 		s->hooks.nodes(s->hooks.ctx);
 }
@@ -389,13 +398,32 @@ static void put_service(void *ctx, const struct service *service)
 	struct sync *s = ctx;
 
 	s->inner.put_service(s->inner.ctx, service);
+	kubeproxy_service_changed(&s->kubeproxy, clock_wall_ns());
+	s->services_changed = true;
 	poke(s);
+}
+
+/* The slice as the store has it; NULL: it has none. */
+static const struct endpoint_slice *known_slice(const struct sync *s,
+						const struct endpoint_slice *slice)
+{
+	const struct store_entry *e =
+		slice->service ? store_find(s->store, slice->meta.namespace, slice->service) : NULL;
+
+	for (size_t i = 0; e && i < e->n_slices; i++)
+		if (strcmp(e->slices[i]->meta.name, slice->meta.name) == 0)
+			return e->slices[i];
+	return NULL;
 }
 
 static void put_slice(void *ctx, const struct endpoint_slice *slice)
 {
 	struct sync *s = ctx;
+	const struct endpoint_slice *known = known_slice(s, slice);
+	bool same_cause = known && known->triggered_ns == slice->triggered_ns;
 
+	kubeproxy_slice_changed(&s->kubeproxy, slice->meta.namespace, slice->service, slice->family,
+				same_cause ? 0 : slice->triggered_ns, clock_wall_ns());
 	s->inner.put_slice(s->inner.ctx, slice);
 	poke(s);
 }
@@ -417,11 +445,25 @@ static void put_service_cidr(void *ctx, const struct service_cidr *cidr)
 	poke(s);
 }
 
+static void slice_gone(struct sync *s, const char *namespace, const char *name)
+{
+	const struct endpoint_slice *slice = store_slice(s->store, namespace, name);
+
+	kubeproxy_slice_gone(&s->kubeproxy, namespace, slice ? slice->service : NULL,
+			     clock_wall_ns());
+}
+
 static void gone(void *ctx, enum object_kind kind, const char *namespace, const char *name)
 {
 	struct sync *s = ctx;
 
+	if (kind == OBJECT_ENDPOINT_SLICE)
+		slice_gone(s, namespace, name);
 	s->inner.gone(s->inner.ctx, kind, namespace, name);
+	if (kind == OBJECT_SERVICE) {
+		kubeproxy_service_changed(&s->kubeproxy, clock_wall_ns());
+		s->services_changed = true;
+	}
 	if (kind == OBJECT_NODE)
 		nodes_changed(s);
 	poke(s);
@@ -470,6 +512,16 @@ size_t sync_node_ips(const struct sync *s, const struct address **ret_ips)
 	return node ? node->n_internal_ips : s->n_old_ips;
 }
 
+size_t sync_own_ips(const struct sync *s, const struct address **ret_ips)
+{
+	size_t n = sync_node_ips(s, ret_ips);
+
+	if (n)
+		return n;
+	*ret_ips = s->found_ips;
+	return s->n_found_ips;
+}
+
 static struct plan_config plan_config_of(const struct sync *s)
 {
 	const struct config *c = s->config;
@@ -515,6 +567,7 @@ void sync_set_found_ips(struct sync *s, const struct address *ips, size_t n)
 	s->n_found_ips = n < 2 ? n : 2;
 	for (size_t i = 0; i < s->n_found_ips; i++)
 		s->found_ips[i] = ips[i];
+	s->services_changed = true;
 	configure(s);
 	poke(s);
 }
@@ -594,7 +647,11 @@ int sync_new(struct loop *loop, struct dp *dp, const struct config *config, uint
 	s->fresh = fresh;
 	s->problems = problems;
 	s->hooks = *hooks;
-	rc = make_core(s, err);
+	rc = kubeproxy_init(&s->kubeproxy, clock_wall_ns());
+	if (rc < 0)
+		err_set(err, rc, "no memory");
+	if (rc == 0)
+		rc = make_core(s, err);
 	if (rc == 0)
 		rc = take_over(s, err);
 	if (rc == 0) {
@@ -621,6 +678,7 @@ void sync_free(struct sync *s)
 	plan_free(s->plan);
 	diff_free(s->diff);
 	store_free(s->store);
+	kubeproxy_done(&s->kubeproxy);
 	free(s->keys);
 	free(s->values);
 	free(s);
@@ -629,6 +687,16 @@ void sync_free(struct sync *s)
 bool sync_is_done_once(const struct sync *s)
 {
 	return s->done_once;
+}
+
+bool sync_is_clean(const struct sync *s)
+{
+	return !s->audit_last;
+}
+
+struct kubeproxy *sync_kubeproxy(struct sync *s)
+{
+	return &s->kubeproxy;
 }
 
 void sync_count(const struct sync *s, struct sync_stats *ret_stats)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/kubeproxy.h"
 #include "agent/options.h"
 #include "base/err.h"
 #include "core/diff.h"
@@ -53,8 +54,9 @@ struct sync_family {
 
 struct sync_hooks {
 	void *ctx;
-	void (*synced)(void *ctx); /* after each run without failure */
-	void (*nodes)(void *ctx);  /* a Node object came, changed or went */
+	void (*synced)(void *ctx);   /* after each run without failure */
+	void (*nodes)(void *ctx);    /* a Node object came, changed or went */
+	void (*services)(void *ctx); /* a Service came, changed or went, and the maps followed */
 	void (*relist)(
 		void *ctx); /* an object was lost for want of memory: the source shall list again */
 };
@@ -78,7 +80,14 @@ void sync_set_found_ips(struct sync *sync, const struct address *ips, size_t n);
  */
 size_t sync_node_ips(const struct sync *sync, const struct address **ret_ips);
 
+/* The node's addresses as the plan uses them: sync_node_ips(), or those found on interfaces. */
+size_t sync_own_ips(const struct sync *sync, const struct address **ret_ips);
+
 bool sync_is_done_once(const struct sync *sync);
+/* Did the last self-audit find nothing to repair? True before the first. */
+bool sync_is_clean(const struct sync *sync);
+/* What is counted under kube-proxy's names; the health pages count there, too. */
+struct kubeproxy *sync_kubeproxy(struct sync *sync);
 void sync_count(const struct sync *sync, struct sync_stats *ret_stats);
 const struct sync_family *sync_family(const struct sync *sync, int family);
 const struct diff *sync_diff(const struct sync *sync);

@@ -9,7 +9,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/agent.h"
@@ -167,6 +170,44 @@ static void check_sysctls(struct doctor *d)
 	}
 }
 
+/*
+ * What kube-proxy did for the node besides: connections that are not ours (SNAT of others, NetworkPolicy by conntrack) still
+ * need it. Its defaults.
+ */
+static void check_conntrack(struct doctor *d)
+{
+	static const struct {
+		const char *name, *path, *remedy;
+		int least;
+	} values[] = {
+		{ "time of established TCP", "nf_conntrack_tcp_timeout_established",
+		  "sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=86400", 86400 },
+		{ "time of TCP close-wait", "nf_conntrack_tcp_timeout_close_wait",
+		  "sysctl -w net.netfilter.nf_conntrack_tcp_timeout_close_wait=3600", 3600 },
+	};
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	int want = cores * 32768 > 131072 ? (int)(cores * 32768) : 131072;
+	int have = read_sysctl("/proc/sys/net/netfilter/nf_conntrack_max");
+	char path[128], remedy[96];
+
+	if (have < 0) /* the module is not loaded: nobody tracks connections here */
+		return;
+	want = want > 1048576 ? 1048576 : want;
+	snprintf(remedy, sizeof(remedy), "sysctl -w net.netfilter.nf_conntrack_max=%d", want);
+	tell(d, "conntrack room", have >= want ? RESULT_OK : RESULT_WARN, remedy,
+	     have >= want ? "%d connections" : "%d connections; kube-proxy had set %d", have, want);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		snprintf(path, sizeof(path), "/proc/sys/net/netfilter/%s", values[i].path);
+		have = read_sysctl(path);
+		if (have >= 0)
+			tell(d, "conntrack time", have >= values[i].least ? RESULT_OK : RESULT_WARN,
+			     values[i].remedy,
+			     have >= values[i].least ? "%s: %d s"
+						     : "%s: %d s; kube-proxy had set %d s",
+			     values[i].name, have, values[i].least);
+	}
+}
+
 /* ---- what is ours ----------------------------------------------------------------------------------------------------- */
 
 static void check_agent(struct doctor *d)
@@ -282,6 +323,54 @@ static void check_records(struct doctor *d)
 	view_done(&view);
 }
 
+static bool get_address(const struct ifaddrs *i, struct address *ret_addr)
+{
+	*ret_addr = (struct address){ 0 };
+	if (!i->ifa_addr)
+		return false;
+	if (i->ifa_addr->sa_family == AF_INET) {
+		ret_addr->family = 4;
+		memcpy(ret_addr->b, &((const struct sockaddr_in *)i->ifa_addr)->sin_addr, 4);
+	} else if (i->ifa_addr->sa_family == AF_INET6) {
+		ret_addr->family = 6;
+		memcpy(ret_addr->b, &((const struct sockaddr_in6 *)i->ifa_addr)->sin6_addr, 16);
+	}
+	return ret_addr->family;
+}
+
+/* NodeLocal DNSCache, or what IPVS mode left: an interface of the node has a Service's address. */
+static void check_taken(struct doctor *d)
+{
+	struct ifaddrs *all = NULL;
+	struct address addr;
+	struct view view;
+	char text[ADDRESS_TEXT_LEN];
+	bool any = false;
+
+	if (getifaddrs(&all) < 0)
+		return;
+	if (cli_kernel_view(d->cli, &view) != CLI_OK) {
+		freeifaddrs(all);
+		return;
+	}
+	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+		const struct view_service *s = get_address(i, &addr) ? view_find(&view, &addr, 0, 0)
+								     : NULL;
+
+		if (!s)
+			continue;
+		any = true;
+		tell(d, "addresses", RESULT_WARN,
+		     "if a cache shall answer there: --exclude-vip, or annotation sluice.dev/skip",
+		     "%s has %s of Service %s/%s", i->ifa_name, address_format(&addr, text),
+		     s->namespace, s->name);
+	}
+	if (!any)
+		tell(d, "addresses", RESULT_OK, "", "no interface of this node has a Service's");
+	view_done(&view);
+	freeifaddrs(all);
+}
+
 /* Refusals that are never a client's fault. */
 static void check_refusals(struct doctor *d)
 {
@@ -310,12 +399,12 @@ static void check_refusals(struct doctor *d)
 }
 
 static void (*const machine_checks[])(struct doctor *d) = {
-	check_kernel, check_capabilities, check_features, check_bpffs,
-	check_cgroup, check_sysctls,      check_agent,    check_pins,
+	check_kernel,  check_capabilities, check_features, check_bpffs, check_cgroup,
+	check_sysctls, check_conntrack,    check_agent,    check_pins,
 };
 
 static void (*const map_checks[])(struct doctor *d) = {
-	check_room, check_hooks, check_node_address, check_records, check_refusals,
+	check_room, check_hooks, check_node_address, check_records, check_taken, check_refusals,
 };
 
 int cli_doctor(struct cli *cli)

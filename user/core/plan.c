@@ -786,6 +786,8 @@ static struct plan_family_stats count_family(const struct plan_family *f)
 		.lines_used = f->lines.end - f->lines.n_available - f->lines.n_resting,
 		.lines_resting = f->lines.n_resting,
 		.refused = f->n_refused,
+		.no_local_internal = f->n_no_local[0],
+		.no_local_external = f->n_no_local[1],
 		.filter_vips = f->n_filter[0],
 		.filter_backends = f->n_filter[1],
 	};
@@ -799,6 +801,11 @@ void plan_count(const struct plan *plan, struct plan_stats *ret_stats)
 		.runs = plan->runs,
 		.planned = plan->planned,
 	};
+}
+
+bool plan_has_address(const struct plan *plan, const struct address *addr)
+{
+	return plan_is_service_address(&plan->families[plan_family_index(addr->family)], addr);
 }
 
 uint32_t plan_count_unserved(const struct plan *plan, enum sl_kind kind)

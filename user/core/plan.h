@@ -126,7 +126,9 @@ struct plan_family_stats {
 	uint32_t rows; /* entries of sl4_services */
 	uint32_t lines_used;
 	uint32_t lines_resting;
-	uint32_t refused;     /* service ports and endpoints that did not fit */
+	uint32_t refused; /* service ports and endpoints that did not fit */
+	/* service ports with a Local policy, no endpoint here that it could use, and one elsewhere */
+	uint32_t no_local_internal, no_local_external;
 	uint32_t filter_vips; /* bits set */
 	uint32_t filter_backends;
 };
@@ -136,6 +138,8 @@ struct plan_stats {
 	uint64_t runs;
 	uint64_t planned; /* services looked at, over all runs */
 };
+/* Is it the cluster IP of a Service that is ours? */
+bool plan_has_address(const struct plan *plan, const struct address *addr);
 void plan_count(const struct plan *plan, struct plan_stats *ret_stats);
 /* Frontends of a kind (address and port, or node port) in both families that somebody has and the gate keeps back. Walks all. */
 uint32_t plan_count_unserved(const struct plan *plan, enum sl_kind kind);

@@ -997,6 +997,33 @@ static void count_refused(struct plan_port *p, uint32_t n)
 	p->n_refused = n;
 }
 
+static void count_no_local(struct plan_port *p, const bool no_local[2])
+{
+	for (int i = 0; i < 2; i++) {
+		p->family->n_no_local[i] += (uint32_t)no_local[i] - (uint32_t)p->no_local[i];
+		p->no_local[i] = no_local[i];
+	}
+}
+
+/* Counted also where no address from outside is there yet that the policy could matter to. */
+static void judge_local(struct draft *d)
+{
+	const struct policy_needs needs =
+		policy_needs(d->port->service->entry->service, d->sp, d->port->family->family);
+	bool any = false, here = false, no_local[2];
+
+	for (size_t i = 0; i < d->policy.n_endpoints; i++) {
+		const struct policy_endpoint *e = &d->policy.endpoints[i];
+		bool serves = e->ready || (e->serving && e->terminating);
+
+		any = any || serves;
+		here = here || (serves && e->local);
+	}
+	no_local[0] = needs.internal_local && any && !here;
+	no_local[1] = needs.external_local && any && !here;
+	count_no_local(d->port, no_local);
+}
+
 int plan_port_update(struct plan *plan, struct plan_port *p, const struct service_port *sp)
 {
 	struct draft d = { .plan = plan, .port = p, .sp = sp };
@@ -1022,6 +1049,7 @@ int plan_port_update(struct plan *plan, struct plan_port *p, const struct servic
 			d.backends.len + d.n_left_out, plan->config.limits.max_backends);
 		rc = -ENOSPC;
 	}
+	judge_local(&d);
 	draft_commit(&d);
 	return rc;
 }
@@ -1032,6 +1060,7 @@ int plan_port_release(struct plan *plan, struct plan_port *p)
 	struct plan_rest *rest;
 
 	count_refused(p, 0);
+	count_no_local(p, (const bool[2]){ false, false });
 	if (!p->id && !p->rows.len)
 		return 0;
 	rest = plan_rest_new(f, p->rows.len, p->rows.len + p->backends.len + 3);

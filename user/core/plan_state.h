@@ -87,6 +87,7 @@ struct plan_port {
 	struct plan_backends backends;
 	struct plan_list cluster, local;
 	uint32_t n_refused; /* what of it did not fit */
+	bool no_local[2]; /* internal and external policy Local, somebody serves, and nobody here */
 };
 
 struct plan_service {
@@ -136,6 +137,7 @@ struct plan_family {
 	uint32_t n_services, n_backends, n_rows; /* in use: what the limits are about */
 	uint32_t n_maglev_lines, max_maglev_lines;
 	uint32_t n_refused;
+	uint32_t n_no_local[2];
 	uint64_t filter[2 * SL_FILTER_WORDS];
 	uint32_t n_filter[2]; /* bits set: addresses of services, of backends */
 	struct VEC_OF(uint32_t) new_services, new_backends;

@@ -332,3 +332,32 @@ void policy_result_done(struct policy_result *r)
 	free(r->endpoints);
 	memset(r, 0, sizeof(*r));
 }
+
+/* ---- health ---------------------------------------------------------------------------------------- */
+
+static int compare_addresses(const void *a, const void *b)
+{
+	return address_cmp(a, b);
+}
+
+int policy_count_ready_local(const struct endpoint_slice *const *slices, size_t n_slices,
+			     int family, const char *node_name)
+{
+	struct VEC_OF(struct address) found = { 0 };
+	int n = 0;
+
+	for (size_t i = 0; i < n_slices && n == 0; i++) {
+		for (size_t k = 0; slices[i]->family == family && k < slices[i]->n_endpoints; k++) {
+			const struct endpoint *e = &slices[i]->endpoints[k];
+
+			if (e->ready && e->node_name && node_name &&
+			    strcmp(e->node_name, node_name) == 0 && vec_push(&found, e->addr) < 0)
+				n = -ENOMEM;
+		}
+	}
+	vec_sort(&found, compare_addresses);
+	for (size_t i = 0; n >= 0 && i < found.len; i++)
+		n += i == 0 || address_cmp(&found.data[i], &found.data[i - 1]) != 0;
+	vec_done(&found);
+	return n;
+}

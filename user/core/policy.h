@@ -99,6 +99,10 @@ void policy_categorize(struct policy_endpoint *endpoints, size_t n,
 		       const struct policy_needs *needs, const struct policy_node *node,
 		       struct policy_summary *ret_summary);
 
+/* Distinct addresses of a family that are ready on this node, whatever their ports: what a healthCheckNodePort counts. -ENOMEM. */
+int policy_count_ready_local(const struct endpoint_slice *const *slices, size_t n_slices,
+			     int family, const char *node_name);
+
 /* Keeps running UDP flows: in a list or not, ready or not, as long as it serves. */
 static inline bool policy_keeps_flows(const struct policy_endpoint *e)
 {

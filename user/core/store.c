@@ -562,6 +562,16 @@ const struct store_entry *store_find(const struct store *store, const char *name
 	return e ? &e->pub : NULL;
 }
 
+const struct endpoint_slice *store_slice(const struct store *store, const char *namespace,
+					 const char *name)
+{
+	char *key = make_key(text_or_empty(namespace), name);
+	const struct slice *slice = key ? table_get_str(&store->slices, key) : NULL;
+
+	free(key);
+	return slice ? &slice->data : NULL;
+}
+
 const struct node *store_node(const struct store *store, const char *name)
 {
 	return name ? table_get_str(&store->nodes, name) : NULL;

@@ -69,6 +69,8 @@ void store_clean_cidrs(struct store *store);
 /* NULL = there is none. */
 const struct store_entry *store_find(const struct store *store, const char *namespace,
 				     const char *name);
+const struct endpoint_slice *store_slice(const struct store *store, const char *namespace,
+					 const char *name);
 const struct node *store_node(const struct store *store, const char *name);
 
 /*

@@ -26,10 +26,7 @@
 
 struct http {
 	struct loop *loop;
-	struct listen_addr addr;
-	const char *what;
-	http_fn *fn;
-	void *ctx;
+	struct http_options o;
 	struct MHD_Daemon *daemon;
 	struct loop_event *event;
 	struct loop_event *bind_timer;
@@ -56,6 +53,8 @@ static enum MHD_Result send_page(struct MHD_Connection *connection, unsigned int
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->type);
 	MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	if (page->header)
+		MHD_add_response_header(response, page->header, page->header_value);
 	result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -79,10 +78,11 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 		*data_len = 0;
 		return MHD_YES;
 	}
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+	if (!http->o.any_method && strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		status = MHD_HTTP_METHOD_NOT_ALLOWED;
 	else
-		status = http->fn(http->ctx, url, &page);
+		status = http->o.fn(http->o.ctx, url, &page);
 	if (status == MHD_HTTP_NOT_FOUND)
 		buf_puts(&page.body, "not found\n");
 	else if (page.body.failed)
@@ -118,17 +118,17 @@ static void on_idle(void *arg)
 		run(http);
 }
 
-static int open_socket(const struct listen_addr *addr)
+static int open_socket(const struct listen_addr *addr, int v6_only)
 {
 	_cleanup_close_ int fd =
 		socket(addr->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1, zero = 0;
+	int one = 1;
 
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (addr->addr.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
 	if (bind(fd, (const struct sockaddr *)&addr->addr, addr->len) < 0 ||
 	    listen(fd, CONNECTIONS) < 0)
 		return -errno;
@@ -136,23 +136,24 @@ static int open_socket(const struct listen_addr *addr)
 }
 
 /* ":80" on a kernel without IPv6. */
-static int open_any(const struct listen_addr *addr)
+static int open_any(const struct listen_addr *addr, bool v6_only)
 {
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr->addr;
 	struct listen_addr v4 = { .len = sizeof(struct sockaddr_in) };
 	struct sockaddr_in *in4 = (struct sockaddr_in *)&v4.addr;
-	int fd = open_socket(addr);
+	int fd = open_socket(addr, v6_only);
 
-	if (fd != -EAFNOSUPPORT || memcmp(&in6->sin6_addr, &in6addr_any, sizeof(in6addr_any)) != 0)
+	if (fd != -EAFNOSUPPORT || v6_only ||
+	    memcmp(&in6->sin6_addr, &in6addr_any, sizeof(in6addr_any)) != 0)
 		return fd;
 	in4->sin_family = AF_INET;
 	in4->sin_port = in6->sin6_port;
-	return open_socket(&v4);
+	return open_socket(&v4, 0);
 }
 
 static int start(struct http *http)
 {
-	_cleanup_close_ int fd = open_any(&http->addr);
+	_cleanup_close_ int fd = open_any(&http->o.addr, http->o.v6_only);
 	const union MHD_DaemonInfo *info;
 	int rc;
 
@@ -183,34 +184,33 @@ static void try_start(void *arg)
 	int rc = start(http);
 
 	if (rc == 0) {
-		log_info("serving what=%s", http->what);
+		http->complained = false;
+		log_info("serving what=%s", http->o.what);
 		return;
 	}
-	if (!http->complained)
+	if (!http->complained && http->o.cannot_bind)
+		http->o.cannot_bind(http->o.ctx, strerrordesc_np(-rc));
+	else if (!http->complained)
 		log_warn(
 			"cannot serve %s error=\"%s\"; trying again every 5 s; another address: --%s-addr",
-			http->what, strerror(-rc), http->what);
+			http->o.what, strerror(-rc), http->o.what);
 	http->complained = true;
 	loop_arm(http->bind_timer, BIND_RETRY_NS, 0);
 }
 
-int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
-	     void *ctx, struct http **ret_http)
+int http_new_with(struct loop *loop, const struct http_options *options, struct http **ret_http)
 {
 	struct http *http;
 	int rc;
 
 	*ret_http = NULL;
-	if (addr->addr.ss_family == AF_UNSPEC)
+	if (options->addr.addr.ss_family == AF_UNSPEC)
 		return 0;
 	http = calloc(1, sizeof(*http));
 	if (!http)
 		return -ENOMEM;
 	http->loop = loop;
-	http->addr = *addr;
-	http->what = what;
-	http->fn = fn;
-	http->ctx = ctx;
+	http->o = *options;
 	rc = loop_add_timer(loop, try_start, http, &http->bind_timer);
 	if (rc == 0)
 		rc = loop_add_timer(loop, on_idle, http, &http->idle_timer);
@@ -221,6 +221,14 @@ int http_new(struct loop *loop, const struct listen_addr *addr, const char *what
 	try_start(http);
 	*ret_http = http;
 	return 0;
+}
+
+int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
+	     void *ctx, struct http **ret_http)
+{
+	const struct http_options options = { .addr = *addr, .what = what, .fn = fn, .ctx = ctx };
+
+	return http_new_with(loop, &options, ret_http);
 }
 
 void http_free(struct http *http)
