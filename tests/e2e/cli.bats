@@ -82,7 +82,7 @@ explained() { ctl explain "${@:2}" -o json | jq -r "$1"; }
 	assert_output --partial 'traffic goes on without it'
 	run ctl diff
 	assert_equal "$status" 3
-	assert_output --partial '--source dir:PATH'
+	assert_output --partial '--source kube|dir:PATH'
 }
 
 @test "nothing is pinned: exit code 3, and a sentence" {
