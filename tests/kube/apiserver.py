@@ -123,6 +123,24 @@ class Api:
             self.events = []
             self.lock.notify_all()
 
+    def storm(self, resource, n, slices=200):
+        """n events as fast as watchers take them: slices that change to and fro, made beforehand. What is put next comes behind."""
+        chunks = []
+        for turn in range(2):
+            text = b""
+            for i in range(slices):
+                text += json.dumps({"type": "MODIFIED", "object": {
+                    "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "metadata": {
+                        "namespace": "storm", "name": f"s{i}-a", "uid": f"u{i}", "resourceVersion": f"storm-{turn}",
+                        "labels": {"kubernetes.io/service-name": f"s{i}"}},
+                    "addressType": "IPv4", "endpoints": [{"addresses": [f"10.{100 + turn}.{i // 250}.{i % 250 + 1}"]}],
+                    "ports": [{"name": "http", "protocol": "TCP", "port": 8080}]}}).encode() + b"\n"
+            chunks.append(text)
+        with self.lock:
+            self.version += 1
+            self.events.append((self.version, resource, "STORM", (chunks, n // slices)))
+            self.lock.notify_all()
+
     def bookmark(self, resource):
         with self.lock:
             self.version += 1
@@ -361,6 +379,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
                 return self.end_stream()
             for _, _, kind, obj in todo:
+                if kind == "STORM":
+                    for i in range(obj[1]):
+                        self.piece(obj[0][i % 2])
+                    continue
                 key = (obj["metadata"].get("namespace", ""), obj["metadata"].get("name"))
                 if kind == "BOOKMARK":
                     self.event(kind, dict(obj, kind=self.kind))
@@ -377,6 +399,7 @@ def main():
 
     {"put": RESOURCE, "object": {…}}   {"delete": RESOURCE, "namespace": …, "name": …}   {"do": "stop"|"start"|"pause"|"resume"}
     {"lie": STATUS}: every answer from now on is this status; 0: no more
+    {"storm": N}: that many events of EndpointSlices in the namespace "storm"
     {"refuse": STATUS}: every write from now on is; 0: no more     {"writes": FILE}: the writes so far, a line of JSON each
     """
     import sys  # pylint: disable=import-outside-toplevel
@@ -393,6 +416,8 @@ def main():
             if word["lie"]:
                 server.rule(None, None, lambda h, status=word["lie"]: h.status(status))
                 server.drop()
+        elif "storm" in word:
+            api.storm("endpointslices", word["storm"])
         elif "refuse" in word:
             server.rules = [r for r in server.rules if r[1] != "write"]
             if word["refuse"]:

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The client against an API server that fails in every way it can. Names of tests begin with the requirement they show.
 
-Prints TAP. `follow` (tests/kube/follow.c) is the client; it runs with ASan and UBSan, and must end without a finding.
+Tests that mostly wait (@patient) run beside each other, after the others. Prints TAP. `follow` (tests/kube/follow.c) is the client; it runs with ASan and UBSan, and must end without a finding.
     client.py [NAME…]    only tests whose name holds one of these
 """
 import contextlib
+import ctypes
 import gzip
+import itertools
 import json
 import os
 import queue
@@ -35,6 +37,21 @@ def test(fn):
     return fn
 
 
+def patient(fn):
+    fn.patient = True
+    return fn
+
+
+_local = threading.local()
+
+
+def my_clients():
+    """Those of the test that runs in this thread."""
+    if not hasattr(_local, "clients"):
+        _local.clients = []
+    return _local.clients
+
+
 def wait_for(what, fn, seconds=10.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -48,23 +65,21 @@ def wait_for(what, fn, seconds=10.0):
 class Client:
     """A running follow, and the state that its lines add up to."""
 
-    running = []
-
-    def __init__(self, *args, env=None, pod=None, kinds=4):
+    def __init__(self, *args, env=None, pod=None, kinds=4, netns=None):
         self.kinds = kinds
-        words = [FOLLOW, *args]
+        words = [*(["ip", "netns", "exec", netns] if netns else []), FOLLOW, *args]
         if pod:  # a pod's service account folder, visible to it alone
             script = f"mkdir -p {POD_DIR} && mount --bind {pod} {POD_DIR} && exec \"$@\""
             words = ["unshare", "-m", "sh", "-c", script, "sh", *words]
         self.p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                  env={**os.environ, **(env or {})})
+                                  env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1", **(env or {})})
         self.lines, self.objects, self.listed, self.problems = [], {}, {}, {}
         self.gone, self.puts, self.stats_seen, self.answers = 0, 0, queue.Queue(), queue.Queue()
         self.err = ""
         self.threads = [threading.Thread(target=self.read, daemon=True), threading.Thread(target=self.read_err, daemon=True)]
         for t in self.threads:
             t.start()
-        Client.running.append(self)
+        my_clients().append(self)
 
     def read_err(self):
         self.err = self.p.stderr.read()
@@ -170,8 +185,11 @@ def expected(api):
     return out
 
 
-def kubeconfig(server, ca=None, user=None, name="kubeconfig"):
-    path = os.path.join(TMP, name)
+_number = itertools.count()
+
+
+def kubeconfig(server, ca=None, user=None, name=None):
+    path = os.path.join(TMP, name or f"kubeconfig-{next(_number)}")
     lines = ["apiVersion: v1", "kind: Config", "current-context: c", "contexts: [{name: c, context: {cluster: k, user: u}}]",
              "clusters:", "- name: k", "  cluster:", f"    server: {server.url}"]
     if ca:
@@ -191,19 +209,23 @@ def plain(api, **more):
 
 
 _authorities = {}
+_authorities_lock = threading.RLock()
 
 
 def authority(name="one"):
-    if name not in _authorities:
-        _authorities[name] = apiserver.Authority(TMP, name)
-    return _authorities[name]
+    with _authorities_lock:
+        if name not in _authorities:
+            _authorities[name] = apiserver.Authority(TMP, name)
+        return _authorities[name]
 
 
 def server_cert(name="one"):
     key = name + "-server"
-    if key not in _authorities:
-        _authorities[key] = authority(name).issue("server", "IP:127.0.0.1,DNS:localhost,DNS:kubernetes.default.svc")
-    return _authorities[key]
+    with _authorities_lock:
+        if key not in _authorities:
+            _authorities[key] = authority(name).issue(
+                "server", "IP:127.0.0.1,IP:198.18.0.1,DNS:localhost,DNS:kubernetes.default.svc")
+        return _authorities[key]
 
 
 def write(path, text):
@@ -403,6 +425,7 @@ def a13_clean_ends_cost_nothing():
 
 
 @test
+@patient
 def a14_a_server_that_ends_watches_at_once_is_not_hammered():
     api = cluster()
     server, client = plain(api)
@@ -461,6 +484,7 @@ def a18_retry_after():
 
 
 @test
+@patient
 def a19_lies_empty_nothing():
     lies = [lambda h: h.status(404), lambda h: h.status(403), lambda h: h.status(501), lambda h: h.whole(200, b""),
             lambda h: h.whole(200, b"<html>It works!</html>"), lambda h: h.whole(200, b"{}"),
@@ -490,6 +514,7 @@ def a19_lies_empty_nothing():
 
 
 @test
+@patient
 def a20_a_hung_server_is_noticed():
     api = cluster()
     server, client = plain(api)
@@ -796,6 +821,8 @@ def with_front(fn):
         finally:
             front.end()
     run_it.__name__ = fn.__name__
+    if hasattr(fn, "patient"):
+        run_it.patient = True
     return run_it
 
 
@@ -815,6 +842,7 @@ def http2_shares_one_connection(api, server, front, client):
 
 @test
 @with_front
+@patient
 def a20_a_stopped_process_behind_http2(api, server, front, client):
     os.killpg(front.p.pid, signal.SIGSTOP)
     began = time.monotonic()
@@ -838,6 +866,262 @@ def a21_goaway_loses_no_event(api, server, front, client):
         client.has(expected(api), 15)
     assert not server.asked("list", since=since) and not server.asked("stream", since=since)
     assert client.puts == puts + 120 and client.gone == 0, client.puts - puts
+
+
+# ---- long ones
+
+class Spaces:
+    """Two network namespaces of this test's own, side by side: the server's 198.18.0.1, the client's 198.18.0.2."""
+
+    def __init__(self):
+        n = f"slk-{os.getpid()}-{next(_number)}"
+        self.server, self.client = n + "s", n + "c"
+        for name in (self.server, self.client):
+            self.ip("netns", "add", name)
+            self.ip("-n", name, "link", "set", "lo", "up")
+        self.ip("link", "add", "name", "e", "netns", self.server, "type", "veth", "peer", "name", "e", "netns", self.client)
+        for i, name in enumerate((self.server, self.client)):
+            self.ip("-n", name, "addr", "add", f"198.18.0.{i + 1}/24", "dev", "e")
+            self.ip("-n", name, "link", "set", "e", "up")
+
+    @staticmethod
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    def in_server(self, fn):
+        """What fn opens is in the server's namespace."""
+        out = []
+
+        def enter():
+            with open("/var/run/netns/" + self.server, "rb") as f:
+                if ctypes.CDLL(None, use_errno=True).setns(f.fileno(), 0x40000000) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            out.append(fn())
+        t = threading.Thread(target=enter)
+        t.start()
+        t.join()
+        return out[0]
+
+    def drop_all(self, on):
+        words = "add table inet t; add chain inet t c { type filter hook input priority 0; policy drop; }; " \
+                "add chain inet t o { type filter hook output priority 0; policy drop; }"
+        subprocess.run(["ip", "netns", "exec", self.server, "nft", words if on else "delete table inet t"], check=True)
+
+    def end(self):
+        for name in (self.server, self.client):
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+def dropped_packets(while_dropped):
+    """Everything is dropped without a word; what comes of it is the caller's to say."""
+    spaces = Spaces()
+    try:
+        api = cluster()
+        server = spaces.in_server(lambda: apiserver.Server(api, cert=server_cert(), address="198.18.0.1"))
+        client = Client("--kubeconfig", kubeconfig(server, authority().ca), netns=spaces.client).synced()
+        client.has(expected(api))
+        before, fds = client.stats(), client.stats()["fds"]
+        spaces.drop_all(True)
+        api.put("services", service("new", "10.96.9.9"))
+        api.delete("services", "d", "s1")
+        while_dropped(server, client, before)
+        spaces.drop_all(False)
+        client.has(expected(api), 3)
+        wait_for("no more descriptors", lambda: client.stats()["fds"] <= fds, 60)
+        assert client.gone == 1 and not server.asked("list"), client.lines[-5:]
+    finally:
+        spaces.end()
+
+
+@test
+@patient
+def a20_dropped_packets_are_noticed():
+    def until_given_up(server, client, before):
+        began = time.monotonic()
+        wait_for("another connection is tried", lambda: client.stats()["generations"] > before["generations"], 46)
+        print(f"# dropped packets noticed after {time.monotonic() - began:.1f} s", flush=True)
+        assert client.gone == 0
+    dropped_packets(until_given_up)
+
+
+@test
+@patient
+def a20_half_open_connections_are_given_up():
+    def forget(server, client, before):
+        for s in list(server.listener.open):  # the server forgets them, and nobody hears of it
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        server.drop()
+        wait_for("the client to try anew", lambda: client.stats()["generations"] > before["generations"], 46)
+    dropped_packets(forget)
+
+
+@test
+@patient
+def a16_an_outage_of_a_minute_costs_one_watch_each():
+    api = cluster()
+    server, client = plain(api)
+    client.synced()
+    puts = client.puts
+    server.stop()
+    api.put("services", service("new", "10.96.9.9"))
+    api.delete("endpointslices", "d", "s0-a")
+    time.sleep(60)
+    assert client.puts == puts and client.gone == 0
+    server.start()
+    since = time.monotonic()
+    client.has(expected(api), 2.2)
+    print(f"# after an outage of 60 s: the same again after {time.monotonic() - since:.2f} s", flush=True)
+    time.sleep(2)
+    assert len(server.asked("watch", since=since)) == 4, server.asked(since=since)
+    assert not server.asked("list", since=since) and not server.asked("stream", since=since)
+    assert client.puts == puts + 1 and client.gone == 1
+
+
+@test
+@with_front
+@patient
+def a21_goaway_under_load_for_a_minute(api, server, front, client):
+    since, puts, n, end = time.monotonic(), client.puts, 0, time.monotonic() + 60
+    while time.monotonic() < end:
+        front.say_goaway()
+        server.drop()
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            n += 1
+            api.put("services", service("moving", f"10.96.{n // 250 % 200 + 1}.{n % 250 + 1}"))
+            time.sleep(0.01)
+    client.has(expected(api), 15)
+    print(f"# {n} changes over {len(front.old)} GOAWAYs", flush=True)
+    assert not server.asked("list", since=since) and not server.asked("stream", since=since)
+    assert client.puts == puts + n and client.gone == 0, client.puts - puts
+
+
+@test
+@patient
+def a22_three_servers_killed_in_turn_fifty_times():
+    api = cluster()
+    servers = [apiserver.Server(api) for _ in range(3)]
+    client = Client("--kubeconfig", kubeconfig(servers[0]), *[s.url for s in servers]).synced()
+    puts, worst = client.puts, 0.0
+    for i in range(50):
+        server = servers[i % 3]
+        server.stop()
+        api.put("services", service("moving", f"10.96.9.{i + 1}"))
+        since = time.monotonic()
+        client.has(expected(api), 3)
+        worst = max(worst, time.monotonic() - since)
+        server.start()
+    print(f"# 50 rounds, the worst resumed after {worst:.2f} s", flush=True)
+    assert client.gone == 0 and client.puts == puts + 50
+
+
+@test
+@patient
+def a24_a_token_that_rotates_for_a_minute():
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert())
+    server.token = "t0"
+    path = write(os.path.join(TMP, "token-long"), "t0\n")
+    client = Client("--kubeconfig", kubeconfig(server, authority().ca, {"tokenFile": path})).synced()
+    puts, refused = client.puts, 0
+    for i in range(1, 13):
+        write(path, f"t{i}\n")
+        server.token = f"t{i}"
+        touch_all(api)  # what has said something is watched again at once
+        wait_for("four events", lambda n=i: client.puts == puts + 4 * n)
+        since = time.monotonic()
+        server.drop()
+        wait_for("watching with the new one",
+                 lambda n=i, t=since: len([r for r in server.asked("watch", since=t) if r.token == f"Bearer t{n}"]) >= 4, 5)
+        old = [r for r in server.asked(since=since) if r.token != f"Bearer t{i}"]
+        assert len(old) <= 4, old  # one a watch
+        refused += len(old)
+        if i == 8:  # the file is away for a while: the last one goes on
+            os.unlink(path)
+            time.sleep(12)
+            api.put("services", service("meanwhile", "10.96.9.8"))
+            puts += 1
+            wait_for("an event without the file", lambda n=i: client.puts == puts + 4 * n)
+        time.sleep(3)
+    print(f"# 12 tokens: {refused} requests of the 48 with the old one", flush=True)
+    assert client.gone == 0 and not client.problems, client.problems
+
+
+FAULTS = {
+    "killed": (lambda s: s.stop(), lambda s: s.start(), 2),
+    "stopped": (lambda s: s.paused.clear(), lambda s: s.paused.set(), 2),
+    "cut": (lambda s: s.drop(), lambda s: None, 2),
+    "404": (lambda s: lie(s, lambda h: h.status(404)), None, 60),
+    "403": (lambda s: lie(s, lambda h: h.status(403)), None, 60),
+    "503": (lambda s: lie(s, lambda h: h.status(503)), None, 60),
+    "HTML": (lambda s: lie(s, lambda h: h.whole(200, b"<html>It works!</html>")), None, 60),
+    "empty 200": (lambda s: lie(s, lambda h: h.whole(200, b"")), None, 60),
+    "410": (lambda s: (s.api.forget(), s.drop()), lambda s: None, 30),
+    "401": (lambda s: lie(s, lambda h: h.status(401)), None, 60),
+}
+
+
+def lie(server, answer):
+    server.rule(None, None, answer)
+    server.drop()
+
+
+def memory_kb(client):
+    with open(f"/proc/{client.p.pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def rounds_of_faults(first, n, worst, growth):
+    """n faults one after another, each with a change that waits and one more afterwards."""
+    names = list(FAULTS)
+    api = cluster(20)
+    server, client = plain(api)
+    client.synced()
+    fds = client.stats()["fds"]
+    for i in range(n):
+        name = names[(first + i) % len(names)]
+        begin, end, allowed = FAULTS[name]
+        since = time.monotonic()
+        begin(server)
+        api.put("services", service("moving", f"10.96.9.{i + 1}"))
+        if end is None:  # a lie is heard before it ends
+            wait_for("the lie is asked for", lambda t=since: server.asked(since=t), 40)
+            server.rules = []
+        else:
+            time.sleep(0.3)
+            end(server)
+        since = time.monotonic()
+        client.has(expected(api), allowed + 1)
+        worst[name] = max(worst.get(name, 0), time.monotonic() - since)
+        touch_all(api)
+        if i == 0:
+            rss = memory_kb(client)
+    assert client.gone == 0, client.lines
+    growth.append(memory_kb(client) - rss)
+    wait_for("no more descriptors", lambda: client.stats()["fds"] <= fds + 1, 30)
+
+
+@test
+@patient
+def fifty_rounds_of_every_fault_remove_nothing():
+    worst, growth, trouble = {}, [], []
+
+    def one(first):
+        try:
+            rounds_of_faults(first, 5, worst, growth)
+        except Exception:  # pylint: disable=broad-except
+            trouble.append(traceback.format_exc())
+        trouble.extend(sanitizer_findings())
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    print("# worst time to be in step again: " + ", ".join(f"{k} {v:.1f} s" for k, v in worst.items()), flush=True)
+    print(f"# memory grew by {max(growth, default=0)} KiB at most", flush=True)
+    assert not trouble, "\n".join(trouble)
+    assert max(growth) < 4096, growth
+    assert all(worst[k] <= 2.2 for k in ("killed", "stopped", "cut")), worst
 
 
 # ---- what a proxy follows; writing
@@ -968,11 +1252,11 @@ def a_slow_write_disturbs_no_watch():
 
 def sanitizer_findings():
     out = []
-    for c in Client.running:
+    for c in my_clients():
         code = c.end()
         if re.search("Sanitizer|runtime error", c.err) or code not in (0, 1):
             out.append(f"follow ended with {code}: {c.err[-3000:]}")
-    Client.running = []
+    my_clients().clear()
     return out
 
 
@@ -982,7 +1266,7 @@ def run(fn):
         trouble = None
     except Exception:  # pylint: disable=broad-except
         trouble = traceback.format_exc()
-        for c in Client.running[-1:]:
+        for c in my_clients()[-1:]:
             trouble += "\n".join(["last lines:", *c.lines[-12:], str(c.problems)])
     findings = sanitizer_findings()
     return "\n".join(([trouble] if trouble else []) + findings)
@@ -990,21 +1274,34 @@ def run(fn):
 
 def main():
     chosen = [t for t in TESTS if len(sys.argv) < 2 or any(w in t.__name__ for w in sys.argv[1:])]
+    at_once = [t for t in chosen if hasattr(t, "patient")]
+    chosen = [t for t in chosen if t not in at_once]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    print(f"1..{len(chosen)}", flush=True)
-    bad = 0
-    try:
-        for i, fn in enumerate(chosen, 1):
-            began = time.monotonic()
-            trouble = run(fn)
-            bad += bool(trouble)
-            print(f"{'not ' if trouble else ''}ok {i} - {fn.__name__}", flush=True)
+    print(f"1..{len(chosen) + len(at_once)}", flush=True)
+    number, bad, lock = itertools.count(1), [], threading.Lock()
+
+    def report(fn):
+        began = time.monotonic()
+        trouble = run(fn)
+        with lock:
+            if trouble:
+                bad.append(fn)
+            print(f"{'not ' if trouble else ''}ok {next(number)} - {fn.__name__}", flush=True)
             print(f"# {time.monotonic() - began:.1f} s", flush=True)
             for line in trouble.splitlines():
                 print("# " + line, flush=True)
+
+    try:
+        for fn in chosen:
+            report(fn)
+        threads = [threading.Thread(target=report, args=(fn,)) for fn in at_once]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
     finally:
         shutil.rmtree(TMP, ignore_errors=True)
-    return bad != 0
+    return bool(bad)
 
 
 if __name__ == "__main__":

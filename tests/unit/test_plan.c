@@ -340,6 +340,61 @@ TEST(what_does_not_change_keeps_its_numbers)
 	world_done(&w);
 }
 
+/* The words of endpoints first … first + n - 1. */
+static const char *a_hundred(char *words, size_t size, int first)
+{
+	size_t len = 0;
+
+	for (int i = first; i < first + 100; i++)
+		len += (size_t)snprintf(words + len, size - len, "10.1.%d.%d ", i / 200,
+					i % 200 + 1);
+	return words;
+}
+
+static uint32_t count_backends(const struct world *w)
+{
+	struct plan_stats stats;
+
+	plan_count(w->plan, &stats);
+	return stats.v4.backends;
+}
+
+/* A thousand endpoints move from ten slices to ten others, in either order of the two events: no backend goes, no id changes. */
+TEST(endpoints_that_move_between_slices_stay)
+{
+	char words[2400], from[24], to[24];
+	struct world w;
+
+	world_init_limits(&w, 100, 2000);
+	put_web(&w, "ns/a", "10.96.0.1");
+	for (int i = 0; i < 10; i++) {
+		snprintf(from, sizeof(from), "ns/a-from%d", i);
+		put_slice_of(&w, from, "a", "web", IPPROTO_TCP, 8080,
+			     a_hundred(words, sizeof(words), i * 100));
+	}
+	world_settle(&w);
+	assert_int_equal(count_backends(&w), 1000);
+	for (int remove_first = 0; remove_first <= 1; remove_first++) {
+		w.ops = 0;
+		for (int i = 0; i < 10; i++) {
+			snprintf(from, sizeof(from), "ns/a-%s%d", remove_first ? "to" : "from", i);
+			snprintf(to, sizeof(to), "ns/a-%s%d", remove_first ? "from" : "to", i);
+			a_hundred(words, sizeof(words), i * 100);
+			if (remove_first)
+				put_slice_of(&w, from, "a", "web", IPPROTO_TCP, 8080, "");
+			put_slice_of(&w, to, "a", "web", IPPROTO_TCP, 8080, words);
+			if (!remove_first) { /* both have them for a while */
+				world_settle(&w);
+				put_slice_of(&w, from, "a", "web", IPPROTO_TCP, 8080, "");
+			}
+			world_settle(&w);
+			assert_int_equal(count_backends(&w), 1000);
+		}
+		assert_int_equal(w.ops, 0);
+	}
+	world_done(&w);
+}
+
 TEST(flags_change_in_place)
 {
 	struct world w;
@@ -1127,6 +1182,7 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(ports_without_a_local_endpoint_are_counted), cmocka_unit_test(algorithms),
     cmocka_unit_test(one_endpoint_touches_a_handful_of_rows),
     cmocka_unit_test(what_does_not_change_keeps_its_numbers),
+    cmocka_unit_test(endpoints_that_move_between_slices_stay),
     cmocka_unit_test(flags_change_in_place),
     cmocka_unit_test(a_number_rests_until_a_barrier_has_passed),
     cmocka_unit_test(generations_go_on_after_a_restart), cmocka_unit_test(new_owners_are_told_once),

@@ -20,6 +20,7 @@
 
 #define CONNECT_MS        10000L
 #define PROBE_MS          900L
+#define STUCK_NS          CLOCK_NS_PER_S /* connecting for so long: the SYN was lost */
 #define WATCHDOG_NS       (30 * CLOCK_NS_PER_S)
 #define WATCHDOG_MS       15000L
 #define USER_TIMEOUT_MS   30000
@@ -53,6 +54,7 @@ struct kube_transfer {
 	size_t probe_server;
 	bool watchdog;
 	bool sends; /* kube_http_send() */
+	uint64_t started_ns;
 	unsigned status;
 	size_t refusal_bytes;
 	char retry_after[64];
@@ -379,6 +381,35 @@ static void on_watchdog_end(struct kube_http *http, CURLcode code)
 	give_up(http);
 }
 
+/*
+ * The server can be reached: who still waits for an answer to a SYN that was lost would wait for the next one, which TCP sends
+ * later and later.
+ */
+static bool is_stuck(const struct kube_transfer *t, uint64_t now_ns)
+{
+	curl_off_t connected_us = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+	return !t->probed && !t->watchdog && !t->status && !connected_us &&
+	       now_ns - t->started_ns >= STUCK_NS;
+}
+
+static void retry_connecting(struct kube_http *http)
+{
+	struct pool *pool = http->pools;
+	uint64_t now_ns = clock_now_ns();
+	struct kube_transfer *t = pool && !pool->retired ? pool->first : NULL;
+
+	while (t) {
+		if (is_stuck(t, now_ns)) {
+			finish(t, CURLE_OPERATION_TIMEDOUT, true);
+			t = pool->first; /* whose end it is may have begun and ended others */
+		} else {
+			t = t->next;
+		}
+	}
+}
+
 static void on_probe_end(struct kube_http *http, const struct kube_transfer *t, CURLcode code)
 {
 	bool reached = code == CURLE_OK && t->probe_server < http->n_servers;
@@ -387,6 +418,8 @@ static void on_probe_end(struct kube_http *http, const struct kube_transfer *t, 
 		http->current = t->probe_server;
 		retire(http);
 	}
+	if (reached)
+		retry_connecting(http);
 	t->probed(t->ops.ctx, reached);
 }
 
@@ -597,6 +630,7 @@ static int start(struct kube_transfer *t, struct pool *pool)
 	if (curl_multi_add_handle(pool->multi, t->easy) != CURLM_OK)
 		return -ENOMEM;
 	t->pool = pool;
+	t->started_ns = clock_now_ns();
 	t->next = pool->first;
 	if (t->next)
 		t->next->prev = t;

@@ -1,0 +1,245 @@
+#!/usr/bin/env bats
+# The agent and what goes wrong around it: clocks that jump, writes that fail, storms of events, an API server out of reach,
+# objects that were replaced meanwhile. Packets notice none of it.
+
+# shellcheck disable=SC1091,SC2016,SC2154,SC2317
+
+setup_file() {
+	load topology
+	load manifests
+	begin_file
+	topology_node
+	topology_pod server 11
+	topology_pod other 12
+	topology_pod client 100
+	topology_model server
+	topology_model other
+	"${CC:-cc}" -shared -fPIC -O2 -Wall -Wextra -Werror -o "$BATS_FILE_TMPDIR/shim.so" "$BATS_TEST_DIRNAME/shim/shim.c" -ldl
+}
+
+teardown_file() {
+	load topology
+	topology_names "$T_ID"
+	topology_end
+}
+
+setup() {
+	load topology
+	load manifests
+	load helpers
+	begin_test
+	mkfifo "$T_DIR/api"
+	in_ns_bg node sh -c 'exec python3 "$1/../kube/apiserver.py" 6080 <>"$2"' sh "$BATS_TEST_DIRNAME" "$T_DIR/api" \
+		>"$T_DIR/api.log" 2>&1
+	API=$!
+	wait_for 10 "the API server" in_ns node curl -fs http://127.0.0.1:6080/version
+	api '{"put": "nodes", "object": {"metadata": {"name": "node-1"}, "spec": {}, "status":
+		{"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]}}}'
+	api_service web u-1 10.96.0.10
+	api_endpoints web 10.244.1.11
+	cat >"$T_DIR/kubeconfig" <<-'END'
+		current-context: c
+		contexts: [{ name: c, context: { cluster: k, user: u } }]
+		clusters: [{ name: k, cluster: { server: "http://127.0.0.1:6080" } }]
+		users: [{ name: u, user: {} }]
+	END
+	head -c 32 /dev/zero >"$T_DIR/control"
+	cat >"$T_DIR/sluiced" <<-END
+		#!/bin/sh
+		SHIM='$T_DIR/control' LD_PRELOAD='$BATS_FILE_TMPDIR/shim.so' exec '$SLUICED' "\$@"
+	END
+	chmod +x "$T_DIR/sluiced"
+}
+
+teardown() {
+	in_ns node nft delete table inet cut 2>/dev/null
+	end_test
+	agent_cleanup >/dev/null
+	kill "$API" 2>/dev/null
+	rm -f "$T_DIR/api"
+}
+
+api() { { tr '\n\t' '  ' <<<"$1"; echo; } >"$T_DIR/api"; }
+
+api_service() { # NAME UID ADDRESS [PORT…]
+	local name=$1 uid=$2 ip=$3 ports= port
+	shift 3
+	for port in "${@:-80}"; do ports+="${ports:+, }{\"name\": \"p$port\", \"protocol\": \"TCP\", \"port\": $port}"; done
+	api '{"put": "services", "object": {"metadata": {"namespace": "default", "name": "'"$name"'", "uid": "'"$uid"'"}, "spec":
+		{"type": "ClusterIP", "clusterIP": "'"$ip"'", "clusterIPs": ["'"$ip"'"], "ipFamilies": ["IPv4"], "ports": ['"$ports"']}}}'
+}
+
+api_endpoints() { # SERVICE ADDRESS…
+	local service=$1 list= address
+	shift
+	for address; do list+="${list:+, }{\"addresses\": [\"$address\"], \"nodeName\": \"node-1\"}"; done
+	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "'"$service"'-a",
+		"labels": {"kubernetes.io/service-name": "'"$service"'"}}, "addressType": "IPv4", "endpoints": ['"$list"'],
+		"ports": [{"name": "p80", "protocol": "TCP", "port": 8080}, {"name": "p81", "protocol": "TCP", "port": 8080}]}}'
+}
+
+start() { agent_start --source kube --api-server http://127.0.0.1:6080 --kubeconfig "$T_DIR/kubeconfig"; }
+start_with_shim() { SLUICED=$T_DIR/sluiced start; }
+
+# control WORD NUMBER: 0 the clock's lead in seconds, 1 changes so far, 2 first that fails, 3 first that does not fail again
+control() { python3 -c 'import struct,sys; f = open(sys.argv[1], "r+b"); f.seek(8 * int(sys.argv[2])); f.write(struct.pack("q", int(sys.argv[3])))' \
+	"$T_DIR/control" "$1" "$2"; }
+changes() { python3 -c 'import struct,sys; print(struct.unpack("4q", open(sys.argv[1], "rb").read(32))[1])' "$T_DIR/control"; }
+
+answers() { in_ns client "$CALL" tcp "${1:-10.96.0.10}" "${2:-80}"; }
+from() { answers | grep -q "name=$1"; }
+metric() { in_ns node curl -sS -m 5 http://127.0.0.1:10249/metrics | awk -v m="$1" '$1 == m { print $2 }'; }
+page() { in_ns node curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
+page_is() { [ "$(page "$1")" = "$2" ]; }
+# Source, agent and kernel agree, and nothing waits.
+exact() { ctl diff; }
+rss() { awk '/VmRSS/ { print $2 }' "/proc/$(agent_pid)/status"; }
+cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$(agent_pid)/stat"; }
+
+# Asks as fast as it can until asking_end, which says how often; each failure is a line.
+asking_begin() {
+	: >"$T_DIR/failures"
+	: >"$T_DIR/asked"
+	(
+		while [ ! -e "$T_DIR/enough" ]; do
+			in_ns client "$CALL" tcp 10.96.0.10 80 >/dev/null 2>>"$T_DIR/failures" || echo failed >>"$T_DIR/failures"
+			echo >>"$T_DIR/asked"
+		done
+	) 3>&- &
+	ASKING=$!
+}
+
+asking_end() {
+	touch "$T_DIR/enough"
+	wait "$ASKING"
+	rm "$T_DIR/enough"
+	echo "# $(wc -l <"$T_DIR/asked") requests meanwhile, $(grep -c failed "$T_DIR/failures") failed" >&3
+	[ "$(wc -l <"$T_DIR/asked")" -gt 10 ]
+	[ ! -s "$T_DIR/failures" ]
+}
+
+@test "thirty days of wall-clock jumps do nothing" {
+	start_with_shim
+	asking_begin
+	sleep 1
+	local writes streams watches day
+	writes=$(metric 'sluice_map_writes_total{result="ok"}')
+	streams=$(metric 'sluice_api_streams_total{kind="Service"}')
+	watches=$(metric 'sluice_api_watches_total{kind="Service"}')
+	for day in 1 -1 $(seq 1 30) 0 -30; do
+		control 0 $((day * 86400))
+		sleep 0.1
+	done
+	# the page shows that the agent believed it
+	in_ns node curl -s http://127.0.0.1:10256/healthz | jq -e --arg d "$(date -u -d '-30 days' +%Y-%m)" '.healthy and (.currentTime | startswith($d))'
+	assert_equal "$(metric 'sluice_map_writes_total{result="ok"}')" "$writes"
+	assert_equal "$(metric 'sluice_api_streams_total{kind="Service"}')" "$streams"
+	assert_equal "$(metric 'sluice_api_watches_total{kind="Service"}')" "$watches"
+	api_endpoints web 10.244.1.12
+	wait_for 3 "a change" from other
+	control 0 $((60 * 86400))
+	api_endpoints web 10.244.1.11
+	wait_for 3 "the next change" from server
+	asking_end
+	assert_equal "$(page livez)$(page readyz)" 200200
+}
+
+@test "whichever bpf() call of a change fails, the state is exact afterwards" {
+	start_with_shim
+	local n i=0 words last
+	for n in $(seq 1 6); do
+		for words in "endpoints 10.244.1.12" "endpoints 10.244.1.11 10.244.1.12" "ports 80 81" "ports 80" "endpoints 10.244.1.11"; do
+			last=$(changes)
+			control 2 $((last + n))
+			control 3 $((last + n + 1))
+			# shellcheck disable=SC2086
+			case $words in
+			endpoints*) api_endpoints web ${words#* } ;;
+			ports*) api_service web u-1 10.96.0.10 ${words#* } ;;
+			esac
+			wait_for 5 "what was written ($words, call $n)" eval '[ "$(changes)" -gt '"$last"' ]'
+			wait_for 5 "the state to be exact ($words, call $n)" exact
+			i=$((i + 1))
+		done
+	done
+	from server
+	echo "# $i changes, $(metric sluice_sync_failures_total) runs failed in part" >&3
+	[ "$(metric sluice_sync_failures_total)" -ge 15 ]
+	assert_equal "$(metric sluice_drift_repairs_total)" 0
+}
+
+@test "writes that go on failing: not ready within ten seconds, alive, and packets go on" {
+	start_with_shim
+	assert_equal "$(page readyz)" 200
+	asking_begin
+	control 3 $((1 << 62)) # all
+	api_endpoints web 10.244.1.12
+	wait_for 11 "it to be red" page_is readyz 503
+	assert_equal "$(page livez)" 200
+	[ "$(metric sluice_pending_rows)" -gt 0 ]
+	control 3 0
+	wait_for 31 "it to be green" page_is readyz 200
+	exact
+	from other
+	asking_end
+}
+
+@test "an API server out of reach: packets go on, changes and deletions are there at once afterwards" {
+	api_service gone u-2 10.96.0.20
+	api_endpoints gone 10.244.1.12
+	start
+	answers 10.96.0.20
+	asking_begin
+	in_ns node nft 'add table inet cut; add chain inet cut c { type filter hook output priority 0; };
+		add rule inet cut c tcp dport 6080 drop; add rule inet cut c tcp sport 6080 drop'
+	api '{"delete": "services", "namespace": "default", "name": "gone"}'
+	api_endpoints web 10.244.1.12
+	sleep "${OUTAGE:-50}"
+	assert_equal "$(page livez)$(page readyz)" 200200
+	assert_equal "$(metric sluice_api_down)" 1
+	answers 10.96.0.20
+	in_ns node nft delete table inet cut
+	local began=${EPOCHREALTIME/./}
+	wait_for 3 "the deletion and the change" ask_is wanted '[.services[] | select(.name == "gone")] == [] and
+		[.services[] | select(.name == "web" and .kind == "ClusterIP").cluster[].address] == ["10.244.1.12"]'
+	echo "# after ${OUTAGE:-50} s without the API server: in step after $(((${EPOCHREALTIME/./} - began) / 1000)) ms" >&3
+	not answers 10.96.0.20
+	from other
+	exact
+	asking_end
+}
+
+@test "a Service that was replaced by another of its name meanwhile" {
+	start
+	from server
+	api '{"do": "stop"}'
+	wait_for 10 "it to be told" ask_is problems '[.problems[] | select(.object | startswith("API server"))] | length > 0'
+	api '{"delete": "services", "namespace": "default", "name": "web"}'
+	api '{"delete": "endpointslices", "namespace": "default", "name": "web-a"}'
+	api_service web u-other 10.96.0.10
+	api_endpoints web 10.244.1.12
+	from server # what was said last holds
+	api '{"do": "start"}'
+	wait_for 3 "the new one" from other
+	for _ in $(seq 100); do from other; done
+	exact
+}
+
+@test "a storm of events: one core at most, no memory, and the last word counts" {
+	for i in $(seq 0 99); do
+		api_service "s$i" "u$i" "10.96.1.$((i + 1))"
+	done
+	start
+	local before cpu began took n=300000
+	before=$(rss) cpu=$(cpu_ticks) began=${EPOCHREALTIME/./}
+	asking_begin
+	api '{"storm": '$n'}'
+	api_endpoints web 10.244.1.12 # comes behind it
+	wait_for 60 "the end" from other
+	took=$(((${EPOCHREALTIME/./} - began) / 1000))
+	echo "# $n events in $took ms: $((n / took * 1000)) a second, $((($(cpu_ticks) - cpu) * 10)) ms of CPU, memory $before KiB before, $(rss) after" >&3
+	[ "$(rss)" -lt $((before * 3 / 2)) ]
+	asking_end
+	exact
+	assert_equal "$(metric 'sluice_drift_repairs_total')" 0
+}
