@@ -644,9 +644,10 @@ TEST(a_field_may_come_beside_those_that_were_received)
 	static const struct http1_set set[] = { { .name = "Cookie", .value = "b=2", .add = true },
 						{ .name = "X", .value = "ours" } };
 
-	expect_request("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: theirs\r\n\r\n",
-		       &(struct http1_out){ .set = set, .n_set = 2 },
-		       "GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nCookie: b=2\r\nX: ours\r\n\r\n");
+	expect_request(
+		"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: theirs\r\n\r\n",
+		&(struct http1_out){ .set = set, .n_set = 2 },
+		"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nCookie: b=2\r\nX: ours\r\n\r\n");
 }
 
 TEST(what_protects_the_origin_cannot_be_named_away)

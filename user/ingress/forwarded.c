@@ -133,6 +133,33 @@ static const char *copy(const struct forwarded_input *in, const struct http1_fie
 	return arena_strndup(in->arena, in->bytes + f->value_at, f->value_len);
 }
 
+static const char *number(const struct forwarded_input *in, unsigned n)
+{
+	char text[12];
+	size_t at = sizeof(text) - 1;
+
+	text[at] = '\0';
+	do
+		text[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	return arena_memdup(in->arena, text + at, sizeof(text) - at);
+}
+
+static const char *host_with_port(const struct forwarded_input *in)
+{
+	const struct http1_slice host = in->head->host;
+	const char *port = number(in, in->head->port);
+	size_t port_len = port ? strlen(port) : 0;
+	char *text = port ? arena_alloc(in->arena, host.len + port_len + 2) : NULL;
+
+	if (!text)
+		return NULL;
+	memcpy(text, in->bytes + host.at, host.len);
+	text[host.len] = ':';
+	memcpy(text + host.len + 1, port, port_len + 1);
+	return text;
+}
+
 /* What a trusted proxy said, or NULL. */
 static const struct http1_field *said(const struct forwarded_input *in, const char *name)
 {
@@ -164,8 +191,7 @@ static int set_target(const struct forwarded_input *in, struct forwarded *out)
 	if (host)
 		host_text = copy(in, host);
 	else if (head->port)
-		host_text = arena_printf(in->arena, "%.*s:%u", (int)head->host.len,
-					 in->bytes + head->host.at, head->port);
+		host_text = host_with_port(in);
 	else
 		host_text = arena_strndup(in->arena, in->bytes + head->host.at, head->host.len);
 	if (!port_text || !host_text)

@@ -61,10 +61,15 @@ const char *http1_fault_text(enum http1_fault fault)
 /* RFC 9110 5.6.2. */
 static bool is_tchar(unsigned char c)
 {
-	static const char marks[] = "!#$%&'*+-.^_`|~";
+	static const bool token[256] = {
+		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true,
+		['#'] = true,         ['$'] = true,         ['%'] = true,         ['&'] = true,
+		['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true,
+		['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true,
+		['|'] = true,         ['~'] = true,
+	};
 
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-	       (c && memchr(marks, c, sizeof(marks) - 1));
+	return token[c];
 }
 
 static bool is_token(const char *text, size_t len)
@@ -311,23 +316,24 @@ static enum http1_name name_of(const char *name, size_t len)
 {
 	static const struct {
 		const char *text;
+		size_t len;
 		enum http1_name name;
 	} known[] = {
-		{ "host", HTTP1_HOST },
-		{ "content-length", HTTP1_CONTENT_LENGTH },
-		{ "transfer-encoding", HTTP1_TRANSFER_ENCODING },
-		{ "connection", HTTP1_CONNECTION },
-		{ "keep-alive", HTTP1_KEEP_ALIVE },
-		{ "proxy-connection", HTTP1_PROXY_CONNECTION },
-		{ "te", HTTP1_TE },
-		{ "trailer", HTTP1_TRAILER_NAMES },
-		{ "upgrade", HTTP1_UPGRADE },
-		{ "http2-settings", HTTP1_HTTP2_SETTINGS },
-		{ "expect", HTTP1_EXPECT },
+		{ "host", 4, HTTP1_HOST },
+		{ "content-length", 14, HTTP1_CONTENT_LENGTH },
+		{ "transfer-encoding", 17, HTTP1_TRANSFER_ENCODING },
+		{ "connection", 10, HTTP1_CONNECTION },
+		{ "keep-alive", 10, HTTP1_KEEP_ALIVE },
+		{ "proxy-connection", 16, HTTP1_PROXY_CONNECTION },
+		{ "te", 2, HTTP1_TE },
+		{ "trailer", 7, HTTP1_TRAILER_NAMES },
+		{ "upgrade", 7, HTTP1_UPGRADE },
+		{ "http2-settings", 14, HTTP1_HTTP2_SETTINGS },
+		{ "expect", 6, HTTP1_EXPECT },
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (equal(name, len, known[i].text))
+		if (known[i].len == len && strncasecmp(name, known[i].text, len) == 0)
 			return known[i].name;
 	return HTTP1_OTHER;
 }
@@ -418,7 +424,8 @@ const struct http1_field *http1_field_find(const struct http1_head *head, const 
 	for (size_t i = after ? (size_t)(after - head->fields) + 1 : 0; i < head->n_fields; i++) {
 		const struct http1_field *f = &head->fields[i];
 
-		if (f->name_len == len && strncasecmp(bytes + f->name_at, name, len) == 0)
+		if (f->name_len == len && (bytes[f->name_at] | 0x20) == (*name | 0x20) &&
+		    strncasecmp(bytes + f->name_at, name, len) == 0)
 			return f;
 	}
 	return NULL;
