@@ -54,11 +54,12 @@ struct back1 {
 	uint64_t idle_since_ns;
 	uint32_t read_size;
 	enum state state;
-	uint8_t interim;   /* answers of 1xx */
-	bool readable;     /* there may be bytes in the socket */
-	bool fin;          /* the endpoint has ended its writing */
-	bool stalled;      /* the exchange did not take all of a body */
-	bool keep;         /* the endpoint wants to go on */
+	uint8_t interim; /* answers of 1xx */
+	bool readable;   /* there may be bytes in the socket */
+	bool fin;        /* the endpoint has ended its writing */
+	bool stalled;    /* the exchange did not take all of a body */
+	bool keep;       /* the endpoint wants to go on */
+	bool half_done;  /* the client has ended its half of a tunnel: so do we once all is sent */
 	bool request_done; /* all of it was given to us */
 	bool pumping;
 	bool dead;
@@ -365,6 +366,14 @@ static void pump(struct back1 *b)
 	settle(b);
 }
 
+static void end_half(struct back1 *b)
+{
+	if (!b->half_done)
+		return;
+	b->half_done = false;
+	sock_end_write(&b->sock);
+}
+
 /* ---- what happens on the socket ---------------------------------------------------------------------------------- */
 
 static void on_task(void *arg)
@@ -374,7 +383,8 @@ static void on_task(void *arg)
 
 	if (b->dead || b->state == CONNECTING || b->state == SHAKING)
 		return;
-	rc = send1_flush(&b->send);
+	/* One that is full is for EPOLLOUT to flush, as whoever waits for room must hear of it. */
+	rc = b->send.full && !b->send.error ? -EAGAIN : send1_flush(&b->send);
 	if (rc < 0 && rc != -EAGAIN) {
 		/* It does not listen any more, and may have said why. */
 		b->readable = true;
@@ -384,6 +394,8 @@ static void on_task(void *arg)
 			fail(b, ENDING_ORIGIN_RESET, false);
 		return;
 	}
+	if (rc == 0)
+		end_half(b);
 	if (!b->stalled && (b->in.len || b->readable))
 		pump(b);
 }
@@ -436,10 +448,14 @@ static void on_events(void *arg, uint32_t events)
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) || b->sock.ssl)
 		b->readable = true;
 	if (events & EPOLLOUT && b->send.full) {
-		if (send1_flush(&b->send) == 0 && b->back.exchange)
-			exchange_back_room(b->back.exchange);
-		else if (b->send.error)
-			worker_task(b->back.worker, &b->task);
+		if (send1_flush(&b->send) < 0) {
+			if (b->send.error)
+				worker_task(b->back.worker, &b->task);
+		} else {
+			end_half(b);
+			if (b->back.exchange)
+				exchange_back_room(b->back.exchange);
+		}
 	}
 	pump(b);
 }
@@ -491,8 +507,8 @@ static void back_end(struct back *back, const struct http1_head *trailer, const 
 
 	b->request_done = true;
 	if (b->state == TUNNEL) {
-		if (send1_flush(&b->send) == 0)
-			sock_end_write(&b->sock);
+		b->half_done = true;
+		worker_task(back->worker, &b->task);
 		return;
 	}
 	send1_end(&b->send, trailer, bytes);

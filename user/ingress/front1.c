@@ -453,7 +453,8 @@ static void on_task(void *arg)
 
 	if (f->dead)
 		return;
-	rc = send1_flush(&f->send);
+	/* One that is full is for EPOLLOUT to flush, as whoever waits for room must hear of it. */
+	rc = f->send.full && !f->send.error ? -EAGAIN : send1_flush(&f->send);
 	if (rc < 0 && rc != -EAGAIN) {
 		if (f->state == LINGER || f->answered)
 			close_now(f, true);
@@ -461,7 +462,8 @@ static void on_task(void *arg)
 			give_up(f, ENDING_CLIENT_RESET, true);
 		return;
 	}
-	f->progress_ns = now(f);
+	if (rc == 0)
+		f->progress_ns = now(f);
 	advance(f);
 	if (!f->dead && !f->stalled && (f->in.len || f->readable))
 		pump(f);
