@@ -273,7 +273,8 @@ TEST(what_protects_closes_if_it_cannot_be_kept)
 	refuse("auth-url=http://", "write a URL with a host", true);
 	refuse("auth-url=http://a:99999/", "the port is no number", true);
 	refuse("auth-url=http://user:pw@a/", "the port is no number", true);
-	refuse("auth-url=http://$host/", "without variables", true);
+	refuse("auth-url=http://$host.x/", "without variables", true);
+	refuse("auth-url=http://$arg_x/", "without variables", true);
 	refuse("auth-url=http://a/$x", "$x is not known", true);
 	refuse("auth-tls-secret=other/ca", "a Secret of another namespace", true);
 	refuse("auth-tls-verify-client=maybe", "write \"on\"", true);
@@ -508,6 +509,11 @@ TEST(external_authentication)
 	assert_int_equal(p->ask.signin.n, 4);
 	assert_string_equal(p->ask.signin_param, "back");
 	assert_int_equal(p->has, POLICY_HAS_EXTERNAL);
+	policy_drop(p);
+	p = POLICY("auth-url=https://$host/oauth2/auth");
+	expect_quiet();
+	assert_string_equal(p->ask.url.host, "");
+	assert_string_equal(p->ask.url.path.part[0].text, "/oauth2/auth");
 	policy_drop(p);
 	p = POLICY("auth-url=http://[2001:db8::1]");
 	assert_string_equal(p->ask.url.host, "2001:db8::1");

@@ -15,6 +15,7 @@
 #include "ingress/certs.h"
 #include "ingress/config_state.h"
 #include "ingress/pool.h"
+#include "ingress/resolver.h"
 #include "ingress/settings.h"
 #include "ingress/worker.h"
 #include "source/object.h"
@@ -619,6 +620,8 @@ static int make_parts(struct config *config)
 	}
 	rc = routes_maker_new(config->seed, &config->maker);
 	if (rc == 0)
+		rc = resolver_new(&config->resolver);
+	if (rc == 0)
 		rc = certs_cache_new(&config->certs_cache);
 	if (rc == 0)
 		rc = loop_add_deferred(config->in.loop, work, config, &config->now);
@@ -662,6 +665,7 @@ void config_free(struct config *config)
 	loop_remove(config->expiry);
 	routes_drop(config->routes);
 	routes_maker_free(config->maker);
+	resolver_free(config->resolver);
 	certs_drop(config->certs);
 	certs_cache_free(config->certs_cache);
 	table_done(&config->ingresses, config_ingress_free);

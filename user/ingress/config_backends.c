@@ -365,8 +365,9 @@ static void tell_users(struct config *config, const struct store_entry *entry, b
 	table_for_each(e, &config->ingresses) {
 		struct config_ingress *i = e->value;
 
-		if (!i->ours || strcmp(i->ingress.meta.namespace, entry->namespace) != 0 ||
-		    !names(&i->ingress, entry->name))
+		if (!i->ours || ((strcmp(i->ingress.meta.namespace, entry->namespace) != 0 ||
+				  !names(&i->ingress, entry->name)) &&
+				 !config_asks(i, entry->namespace, entry->name)))
 			continue;
 		if (shape)
 			config_touch(config, i); /* which tells of it, too */

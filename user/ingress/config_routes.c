@@ -166,6 +166,10 @@ static struct rule *attach(void *ctx, size_t source, struct route *route)
 	}
 	if (b)
 		fill_backend(config, i, b, route->service, rule);
+	if (config_fill_ask(config, i, rule) < 0) {
+		rule_free(rule);
+		return NULL;
+	}
 	take_slot(config, route, rule);
 	return rule;
 }

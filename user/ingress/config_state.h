@@ -55,6 +55,8 @@ struct config_service {
 	struct VEC_OF(struct config_backend *) backends; /* of the table */
 };
 
+struct resolver;
+
 struct config {
 	struct config_input in;
 	struct source source;
@@ -74,6 +76,7 @@ struct config {
 	uint64_t next_version;
 	unsigned listed; /* OBJECT_BIT()s */
 
+	struct resolver *resolver; /* of hosts that are asked and are no Services */
 	struct routes_maker *maker;
 	struct routes *routes; /* counted; NULL: none yet */
 	struct certs_cache *certs_cache;
@@ -107,6 +110,13 @@ void config_sweep_backends(struct config *config);
 void config_tell_backends(struct config *config, const struct config_ingress *ingress);
 void config_backend_free(void *backend);
 void config_service_free(void *service);
+
+/* ---- config_ask.c ---- */
+
+/* Who is asked for external authentication, for a rule whose policy wants it: ask and ask_tls of the rule. 0 or -ENOMEM. */
+int config_fill_ask(struct config *config, struct config_ingress *ingress, struct rule *rule);
+/* Is that this Service? */
+bool config_asks(const struct config_ingress *ingress, const char *namespace, const char *service);
 
 /* ---- config_secrets.c ---- */
 

@@ -111,6 +111,7 @@ void exchange_finish(struct exchange *x, enum ending ending)
 	for (size_t i = 0; i < RECORD_TRIES; i++)
 		origin_drop(x->tried[i]);
 	rule_drop(x->rule);
+	policy_drop(x->policy);
 	worker_give_buf(worker, &x->text);
 	x->grave = (struct worker_grave){ .free = exchange_free, .arg = x };
 	worker_bury(worker, &x->grave);

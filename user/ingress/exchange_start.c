@@ -203,6 +203,7 @@ static int judge(struct exchange *x, struct judged *j, enum gate_verdict *ret_ve
 	request->now_ns = worker_now_ns(worker);
 	request->now_s = (int64_t)(clock_wall_ns() / CLOCK_NS_PER_S);
 	request->random = (uint32_t)worker_random64(worker);
+	request->match = worker->match;
 	request->arena = j->arena;
 	rc = gate_check(request, x->rule, ret_verdict, &j->gate);
 	x->held = j->gate.held;
@@ -302,7 +303,7 @@ static int compose_target(struct exchange *x, const struct judged *j, struct htt
 
 static int compose(struct exchange *x, const struct judged *j)
 {
-	const struct policy *policy = x->rule->policy;
+	const struct policy *policy = x->policy;
 	const struct gate_sets *more = &j->gate.request_set;
 	size_t n = j->forwarded.n_set;
 	struct http1_set *set = arena_alloc_array(j->arena, n + more->n + 1, sizeof(*set));
@@ -311,7 +312,7 @@ static int compose(struct exchange *x, const struct judged *j)
 		.body = j->head->body,
 		.body_len = j->head->body_len,
 		.upgrade = j->head->upgrade.len > 0,
-		.host = policy ? policy->vhost : NULL,
+		.host = policy->vhost,
 	};
 	int rc = set ? compose_target(x, j, &out) : -ENOMEM;
 
@@ -321,7 +322,7 @@ static int compose(struct exchange *x, const struct judged *j)
 	if (more->n)
 		memcpy(set + n, more->set, more->n * sizeof(*set));
 	n += more->n;
-	if (policy && policy->forwarded_prefix)
+	if (policy->forwarded_prefix)
 		set[n++] = (struct http1_set){ .name = "X-Forwarded-Prefix",
 					       .value = policy->forwarded_prefix };
 	out.n_set = n;
@@ -372,7 +373,7 @@ static uint64_t either(uint64_t said, uint64_t otherwise)
 static void take_limits(struct exchange *x, const struct gate_result *gate)
 {
 	const struct settings *settings = x->worker->settings;
-	const struct policy *policy = x->rule->policy ? x->rule->policy : policy_none();
+	const struct policy *policy = x->policy;
 
 	x->connect_limit_ns = either(policy->connect_ns, settings->connect_ns);
 	x->send_limit_ns = either(policy->send_ns, settings->idle_ns);
@@ -427,11 +428,24 @@ static void answer_gate(struct exchange *x, struct judged *j)
 			     gate->answer_set.n, gate->body, gate->body_len);
 }
 
+/* A canary's endpoints, maybe; but never its time-outs and fields. */
+static void take_rule(struct exchange *x, const struct gate_result *gate)
+{
+	struct rule *rule = rule_hold(gate->rule);
+	struct policy *policy = policy_hold(gate->policy);
+
+	rule_drop(x->rule);
+	policy_drop(x->policy);
+	x->rule = rule;
+	x->policy = policy;
+}
+
 void exchange_judged(struct exchange *x, enum gate_verdict verdict)
 {
 	struct judged *j = x->judged;
 	int rc = keep_response_set(x, &j->gate.response_set);
 
+	take_rule(x, &j->gate);
 	x->held = j->gate.held;
 	if (rc < 0)
 		refuse_errno(x, j, rc);
@@ -450,13 +464,12 @@ static void begin_count(struct exchange *x)
 	stats_begin(x->worker->stats, x->stats);
 }
 
-/* Judges by the rule, and takes the one that counts. */
+/* Finds the rule, judges by it, and takes the one that counts. */
 static int find_rule(struct exchange *x, struct judged **j, enum gate_verdict *ret_verdict)
 {
 	struct worker *worker = x->worker;
 	const struct http1_slice host = (*j)->head->host;
 	const struct policy *policy;
-	struct rule *other;
 	int rc = snapshot_find(worker->snapshot, worker->match, (*j)->bytes + host.at, host.len,
 			       (*j)->path, (*j)->path_len, &x->rule);
 
@@ -470,12 +483,8 @@ static int find_rule(struct exchange *x, struct judged **j, enum gate_verdict *r
 		rc = fill_forwarded(x, *j);
 	if (rc == 0)
 		rc = judge(x, *j, ret_verdict);
-	other = rc == 0 ? (*j)->gate.rule : NULL;
-	if (other && other != x->rule) {
-		rule_hold(other);
-		rule_drop(x->rule);
-		x->rule = other;
-	}
+	if (rc == 0)
+		take_rule(x, &(*j)->gate);
 	return rc;
 }
 

@@ -32,7 +32,8 @@ struct exchange {
 	struct worker *worker;
 	struct front *front;       /* NULL: it is over for the client */
 	struct back *back;         /* NULL: none, or none yet */
-	struct rule *rule;         /* counted; the one that counts */
+	struct rule *rule;         /* counted; whose endpoints are asked: a canary's, maybe */
+	struct policy *policy;     /* counted; what counts in any case; NULL: not judged yet */
 	struct upstream *upstream; /* of the rule */
 	struct tls_origin *tls;    /* of the rule, or NULL */
 	struct origin *origin;     /* taken from the upstream, or NULL */

@@ -41,10 +41,15 @@ static void put_url(const struct gate_request *q, struct buf *out)
 	gate_put_uri(q, out);
 }
 
-static void put_host(const struct policy_url *url, struct buf *out)
+static void put_host(const struct gate_request *q, const struct policy_url *url, struct buf *out)
 {
 	bool is_v6 = strchr(url->host, ':') != NULL;
 
+	if (!*url->host) {
+		buf_printf(out, "Host: %.*s\r\n", (int)q->head->host.len,
+			   q->bytes + q->head->host.at);
+		return;
+	}
 	buf_printf(out, "Host: %s%s%s", is_v6 ? "[" : "", url->host, is_v6 ? "]" : "");
 	if (url->port != (url->tls ? 443 : 80))
 		buf_printf(out, ":%u", url->port);
@@ -59,7 +64,7 @@ int gate_ask(const struct gate_request *q, const struct rule *rule, struct buf *
 	buf_printf(out, "%s ", p->ask.method);
 	gate_put_url(q, &p->ask.url.path, out);
 	buf_puts(out, " HTTP/1.1\r\n");
-	put_host(&p->ask.url, out);
+	put_host(q, &p->ask.url, out);
 	for (size_t i = 0; i < q->head->n_fields; i++) {
 		const struct http1_field *f = &q->head->fields[i];
 

@@ -260,10 +260,25 @@ bool read_realm(struct reader *r, const char *value)
 	return read_text(r, value);
 }
 
+/* "$host" in front: the length of that variable; the host of the request is meant, which is served here. */
+static size_t own_host_len(const char *host)
+{
+	static const char *const names[] = { "$host", "$http_host", "$best_http_host" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		size_t len = strlen(names[i]);
+
+		if (strncmp(host, names[i], len) == 0 && (!host[len] || host[len] == '/'))
+			return len;
+	}
+	return 0;
+}
+
 bool read_auth_url(struct reader *r, const char *value)
 {
 	struct policy_url url = { .tls = strncasecmp(value, "https://", 8) == 0 };
 	const char *host = value + (url.tls ? 8 : 7), *end, *port;
+	size_t own;
 	unsigned long n = url.tls ? 443 : 80;
 	char what[64];
 	int rc;
@@ -271,8 +286,10 @@ bool read_auth_url(struct reader *r, const char *value)
 	if (!policy_is_text(value) || strpbrk(value, " \"<>\\#") ||
 	    (!url.tls && strncasecmp(value, "http://", 7) != 0))
 		return policy_bad(r, value, "write a URL that begins with http:// or https://");
+	own = own_host_len(host);
+	host += own;
 	end = *host == '[' ? strchr(host, ']') : host + strcspn(host, ":/?");
-	if (!end || end == host)
+	if (!end || (end == host && !own))
 		return policy_bad(r, value, "write a URL with a host");
 	port = end + (*end == ']');
 	if (*port == ':') {

@@ -45,6 +45,8 @@ void rule_free(struct rule *rule)
 	tls_origin_drop(rule->ask_tls);
 	if (rule->hub)
 		stats_slot_drop(rule->hub, rule->stats);
+	if (rule->ask_users)
+		atomic_fetch_sub(rule->ask_users, 1);
 	if (rule->users)
 		atomic_fetch_sub(rule->users, 1);
 	free(rule);

@@ -27,10 +27,11 @@ struct rule {
 	struct upstream *ask; /* counted: who is asked for external authentication, or NULL */
 	enum policy_protocol
 		protocol; /* towards endpoints: the policy's, else of the Service's appProtocol */
-	struct tls_origin *tls;     /* for HTTPS and GRPCS; counted, else NULL */
-	struct tls_origin *ask_tls; /* how who is asked is met by TLS; counted, or NULL: plain */
-	unsigned stats;             /* index of its counters … */
-	struct stats_hub *hub;      /* … in these; NULL: nobody's */
+	struct tls_origin *tls;      /* for HTTPS and GRPCS; counted, else NULL */
+	struct tls_origin *ask_tls;  /* how who is asked is met by TLS; counted, or NULL: plain */
+	unsigned stats;              /* index of its counters … */
+	struct stats_hub *hub;       /* … in these; NULL: nobody's */
+	_Atomic unsigned *ask_users; /* the same of ask */
 	_Atomic unsigned *users; /* of whoever made it: one less at its end; NULL: nobody counts */
 };
 

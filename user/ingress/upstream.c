@@ -314,6 +314,11 @@ struct upstream *upstream_hold(struct upstream *u)
 	return u;
 }
 
+bool upstream_is_shared(const struct upstream *u)
+{
+	return atomic_load(&u->refs) > 1;
+}
+
 void upstream_drop(struct upstream *u)
 {
 	if (!u || atomic_fetch_sub(&u->refs, 1) != 1)

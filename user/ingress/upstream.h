@@ -80,6 +80,8 @@ void upstream_sticky(const struct origin *origin, char ret_value[UPSTREAM_STICKY
 
 struct upstream *upstream_hold(struct upstream *upstream);
 void upstream_drop(struct upstream *upstream); /* NULL is fine */
+/* Does anybody else have it than the caller? */
+bool upstream_is_shared(const struct upstream *upstream);
 struct origin *origin_hold(struct origin *origin);
 void origin_drop(struct origin *origin); /* NULL is fine */
 
