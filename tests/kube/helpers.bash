@@ -123,6 +123,14 @@ load_begin() {
 	done
 }
 
+load_kill() {
+	local file
+	for file in "$T_DIR"/load.*.pid; do
+		[ ! -e "$file" ] || kill -TERM "$(cat "$file")" 2>/dev/null
+		rm -f "$file"
+	done
+}
+
 load_end() {
 	local from pid
 	for from in client node; do

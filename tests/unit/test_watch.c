@@ -654,6 +654,42 @@ TEST(a16_an_outage_costs_one_watch_and_no_list)
 	told("");
 }
 
+/* 403 while it has not read its own rules: once it answers at all, the long waits of the outage are over. */
+TEST(a_server_that_is_back_but_refuses_is_asked_again_soon)
+{
+	follow();
+	now_ns += 5 * CLOCK_NS_PER_S;
+	ends(WATCH_END_CUT);
+	for (int i = 0; i < 6; i++) {
+		asks_now("watch=true");
+		ends(WATCH_END_UNREACHABLE);
+		waits();
+	}
+	asks_now("watch=true");
+	answers(403, "{}");
+	waits_between(800, 1600);
+	asks_now("watch=true");
+	answers(403, "{}");
+	waits_between(1600, 3200);
+	told("");
+}
+
+TEST(a_server_that_is_back_but_overloaded_is_left_alone)
+{
+	follow();
+	now_ns += 5 * CLOCK_NS_PER_S;
+	ends(WATCH_END_CUT);
+	for (int i = 0; i < 6; i++) {
+		asks_now("watch=true");
+		ends(WATCH_END_UNREACHABLE);
+		waits();
+	}
+	asks_now("watch=true");
+	answers(503, "{}");
+	waits_between(12800, 60000);
+	told("");
+}
+
 TEST(a_refusal_is_not_kicked)
 {
 	follow();
@@ -776,6 +812,10 @@ RUN(ALONE(a1_the_first_list_is_consistent_and_later_ones_do_not_go_back),
     ALONE(a11_error_events), ALONE(a12_unknown_events_and_fields_are_passed_over),
     ALONE(a13_clean_ends_are_followed_at_once), ALONE(a14_streams_that_end_at_once_are_failures),
     ALONE(a15_attempts_become_rare), ALONE(a15_a_hundred_do_not_come_together),
+    ALONE(a16_an_outage_costs_one_watch_and_no_list),
+    ALONE(a_server_that_is_back_but_refuses_is_asked_again_soon),
+    ALONE(a16_an_outage_costs_one_watch_and_no_list),
+    ALONE(a_server_that_is_back_but_overloaded_is_left_alone),
     ALONE(a16_an_outage_costs_one_watch_and_no_list), ALONE(a_refusal_is_not_kicked),
     ALONE(a18_retry_after_is_obeyed_within_bounds), ALONE(a24_a_401_is_tried_once_more_at_once),
     ALONE(silence_is_cut), ALONE(a22_another_server_is_tried_at_once),

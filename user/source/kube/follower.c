@@ -22,6 +22,7 @@ static void tell(struct follower *f, const char *reason)
 	if (!reason && !f->problem)
 		return;
 	f->problem = reason != NULL;
+	f->unreachable = false;
 	sink->problem(sink->ctx, f->what, reason);
 }
 
@@ -67,12 +68,16 @@ static void tell_failure(struct follower *f, const char *why)
 	struct kube_http_stats stats;
 	struct buf reason = { 0 };
 
+	if (f->unreachable)
+		return;
 	kube_http_count(f->kube->http, &stats);
 	buf_printf(&reason,
 		   "the API server at %s cannot be reached (%s): what it said before is kept",
 		   stats.server, why);
-	if (!reason.failed)
+	if (!reason.failed) {
 		tell(f, buf_str(&reason));
+		f->unreachable = true;
+	}
 	buf_done(&reason);
 }
 

@@ -15,6 +15,7 @@ struct follower {
 	char *path, *selector; /* what config points to, where it is the follower's own */
 	char what[384];        /* the subject of its problem */
 	bool problem;
+	bool unreachable; /* and it is that: each attempt fails in words of its own, of which the first do */
 	bool broken; /* an answer was no list or stream; until a list is in */
 	bool wanted; /* of Secrets: found again among those that are wanted */
 	bool ended;  /* watches end at once; until one says something */

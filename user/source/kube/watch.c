@@ -675,6 +675,9 @@ void watch_head(struct watch *w, uint64_t now_ns, unsigned status, const char *r
 	w->status = status;
 	w->stats.last_status = status;
 	w->heard_ns = now_ns;
+	/* A server that has just started knows no rights for a moment, and must not be waited for as long as for one that is away. */
+	if (w->down && status == 403)
+		w->backoff_ns = BACKOFF_MIN_NS;
 	w->down = false;
 	w->verdict = verdict_of(status);
 	if (status == 200)
