@@ -57,6 +57,39 @@ teardown() {
 	assert_output --partial '"problems":[]'
 }
 
+@test "Events are where kubectl looks for them, and a repeated one is counted" {
+	starts() { k get events.events.k8s.io -n default -o json | jq -e '[.items[] | select(.reason == "Starting" and
+		.regarding.kind == "Node" and .regarding.name == "node-1" and .reportingController == "sluice.dev/sluiced")] | length > 0'; }
+	wait_for 10 "the start" starts
+	apply >/dev/null <<-'END'
+		apiVersion: v1
+		kind: Service
+		metadata: { name: bad }
+		spec: { ports: [{ port: 80 }] }
+	END
+	bad_slice() { # PORT
+		apply >/dev/null <<-END
+			apiVersion: discovery.k8s.io/v1
+			kind: EndpointSlice
+			metadata: { name: bad-1, labels: { kubernetes.io/service-name: bad } }
+			addressType: IPv4
+			endpoints: [{ addresses: [$(vip bad)] }]
+			ports: [{ name: "", port: $1 }]
+		END
+	}
+	bad_slice 8080
+	told() { k get events -n default --field-selector involvedObject.kind=Service,involvedObject.name=bad -o json |
+		jq -e "[.items[] | select(.reason == \"Misconfigured\" and .type == \"Warning\" and (.message | test(\"is the address of a service\"))
+			and .involvedObject.uid == \"$(k get service bad -o jsonpath='{.metadata.uid}')\")] | length == 1"; }
+	wait_for 10 "the conflict" told
+	k delete endpointslice bad-1 >/dev/null
+	wait_for 10 "the problem to be over" ask_is problems '.problems == []'
+	bad_slice 8081
+	again() { k get events.events.k8s.io -n default -o json | jq -e '[.items[] | select(.regarding.name == "bad" and .series.count == 2)] | length == 1'; }
+	wait_for 40 "it to be counted" again
+	k delete service/bad endpointslice/bad-1 >/dev/null
+}
+
 @test "scaled up, down to nothing, and up again" {
 	k scale deployment ai-model --replicas 6 >/dev/null
 	wait_for 20 "six endpoints" have_endpoints 6
