@@ -176,8 +176,7 @@ def run_case(case):
 
 with open(DATA, encoding="utf-8") as _f:
     _cases = json.load(_f)["cases"]
-for _case in _cases:
-    test(f"{_case['profile']}: {_case['name']}")(run_case(_case))
-
 if __name__ == "__main__":
+    for _case in _cases:
+        test(f"{_case['profile']}: {_case['name']}")(run_case(_case))
     main()

@@ -465,7 +465,7 @@ static void on_timeout(void *arg)
 	struct back1 *b = arg;
 
 	if (b->state == CONNECTING || b->state == SHAKING) {
-		fail(b, ENDING_ORIGIN_CONNECT, true);
+		fail(b, b->state == SHAKING ? ENDING_ORIGIN_TLS : ENDING_ORIGIN_CONNECT, true);
 	} else if (b->state == IDLE) {
 		leave_pool(b);
 		close_now(b);

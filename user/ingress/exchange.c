@@ -16,6 +16,7 @@
 #include "ingress/settings.h"
 #include "ingress/stats.h"
 #include "ingress/upstream.h"
+#include "ingress/verify.h"
 
 #define WAIT_POLL_NS      (25 * CLOCK_NS_PER_MS) /* is there an endpoint now? */
 #define POLICY_NEXT_USUAL (POLICY_NEXT_ERROR | POLICY_NEXT_TIMEOUT | POLICY_NEXT_NON_IDEMPOTENT)
@@ -95,6 +96,8 @@ void exchange_finish(struct exchange *x, enum ending ending)
 	worker_clear_timer(worker, &x->timer);
 	if (x->ask)
 		ask_abandon(x->ask);
+	if (x->verify)
+		verify_abandon(x->verify);
 	note_try(x, ending);
 	x->record.ending = (uint8_t)ending;
 	x->record.phase = ending == ENDING_COMPLETE ? PHASE_DONE : x->phase;

@@ -17,6 +17,7 @@
 #include "ingress/settings.h"
 #include "ingress/stats.h"
 #include "ingress/tls.h"
+#include "ingress/verify.h"
 
 /* ---- words for the log ------------------------------------------------------------------------------------------ */
 
@@ -204,6 +205,7 @@ static int judge(struct exchange *x, struct judged *j, enum gate_verdict *ret_ve
 	request->now_s = (int64_t)(clock_wall_ns() / CLOCK_NS_PER_S);
 	request->random = (uint32_t)worker_random64(worker);
 	request->match = worker->match;
+	request->can_wait = true;
 	request->arena = j->arena;
 	rc = gate_check(request, x->rule, ret_verdict, &j->gate);
 	x->held = j->gate.held;
@@ -453,8 +455,36 @@ void exchange_judged(struct exchange *x, enum gate_verdict verdict)
 		answer_gate(x, j);
 	else if (verdict == GATE_ASK && ask_start(x) < 0)
 		refuse(x, j, 503, "external authentication cannot be asked");
+	else if (verdict == GATE_VERIFY && !verify_start(x))
+		exchange_verified(x, false);
 	else if (verdict == GATE_PASS)
 		send_on(x, j);
+}
+
+void exchange_asked(struct exchange *x, const struct http1_head *head, const char *bytes)
+{
+	struct judged *j = x->judged;
+	enum gate_verdict verdict;
+	int rc = gate_answered(&j->request, x->rule, head, bytes, &verdict, &j->gate);
+
+	if (rc < 0)
+		refuse_errno(x, j, rc);
+	else
+		exchange_judged(x, verdict);
+}
+
+void exchange_verified(struct exchange *x, bool run)
+{
+	struct judged *j = x->judged;
+	enum gate_verdict verdict;
+	int rc = gate_verified(&j->request, x->rule, run, &verdict, &j->gate);
+
+	gate_job_drop(j->gate.job);
+	j->gate.job = NULL;
+	if (rc < 0)
+		refuse_errno(x, j, rc);
+	else
+		exchange_judged(x, verdict);
 }
 
 /* Under the rule that it ends under, too. */
@@ -477,7 +507,7 @@ static int find_rule(struct exchange *x, struct judged **j, enum gate_verdict *r
 		return rc;
 	policy = x->rule->policy;
 	x->logged &= !policy || policy->access_log;
-	if (policy && policy->has & (POLICY_HAS_AFFINITY | POLICY_HAS_EXTERNAL))
+	if (policy && policy->has & (POLICY_HAS_AFFINITY | POLICY_HAS_EXTERNAL | POLICY_HAS_BASIC))
 		rc = keep_judged(x, j);
 	if (rc == 0)
 		rc = fill_forwarded(x, *j);

@@ -57,6 +57,7 @@ struct exchange {
 	struct judged *judged;
 	void *held;                     /* of the gate */
 	struct ask *ask;                /* external authentication that runs */
+	struct verify_wait *verify;     /* a password that is being checked */
 	struct http1_set *response_set; /* in the arena, with room for one more */
 	size_t n_response_set;
 	struct arena *arena; /* of its own: what must outlive the start; or NULL */
@@ -97,6 +98,12 @@ void exchange_pick(struct exchange *x);
 
 /* The gate has said what to do: answers, asks, or sends the request on its way. */
 void exchange_judged(struct exchange *x, enum gate_verdict verdict);
+
+/* The authentication service's answer; NULL: there is none. */
+void exchange_asked(struct exchange *x, const struct http1_head *head, const char *bytes);
+
+/* The gate's password was checked; or could not be. */
+void exchange_verified(struct exchange *x, bool run);
 
 /* Fields for the client, beside those of the gate, once the origin is known. */
 void exchange_know_origin(struct exchange *x);

@@ -27,6 +27,7 @@
 #include "ingress/settings.h"
 #include "ingress/stats.h"
 #include "ingress/tls.h"
+#include "ingress/verify.h"
 #include "ingress/worker.h"
 
 #define DRAIN_POLL_NS (50 * CLOCK_NS_PER_MS)
@@ -41,6 +42,7 @@ struct proxy {
 	struct gate *gate;
 	struct access_log *log;
 	struct tls *tls; /* NULL: no HTTPS */
+	struct verifier *verifier;
 	struct control *control;
 	struct loop_event *term, *interrupt, *drain;
 	uint64_t drain_until_ns; /* 0: not draining */
@@ -163,6 +165,7 @@ static int add_worker(struct proxy *p, struct err *err)
 	worker->gate = p->gate;
 	worker->log = p->log;
 	worker->tls = p->tls;
+	worker->verifier = p->verifier;
 	p->workers[p->n_workers++] = worker;
 	return add_listeners(p, worker, err);
 }
@@ -193,7 +196,7 @@ static int make(struct proxy *p, struct err *err)
 	p->peers = peers_new(settings->connections_max, settings->connections_per_ip);
 	if (!p->workers || !p->peers ||
 	    stats_hub_new(settings->workers, gate.seed, &p->stats) < 0 ||
-	    gate_new(&gate, &p->gate) < 0)
+	    gate_new(&gate, &p->gate) < 0 || !(p->verifier = verifier_new()))
 		return err_set(err, -ENOMEM, "out of memory");
 	if (settings->https.addr.ss_family != AF_UNSPEC)
 		rc = tls_new(&tls, &p->tls, err);
@@ -242,6 +245,7 @@ static void end(struct proxy *p)
 		worker_stop(p->workers[i]);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_join(p->workers[i]);
+	verifier_free(p->verifier);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_free(p->workers[i]);
 	control_free(p->control);

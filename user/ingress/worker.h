@@ -33,6 +33,7 @@ struct settings;
 struct snapshot;
 struct stats;
 struct tls;
+struct verifier;
 
 #define WORKER_SCRATCH \
 	(192 * 1024)     /* bytes; a read takes as much of it as reads of late have filled */
@@ -65,6 +66,7 @@ struct worker {
 	struct peers *peers;             /* shared: how many connections there are, by address */
 	struct gate *gate;               /* shared: rates and the like */
 	struct tls *tls;                 /* shared */
+	struct verifier *verifier;       /* shared: checks passwords; NULL: nobody does */
 	struct access_log *log;          /* shared; NULL: none */
 	uint64_t random[2];              /* state; worker_random() */
 	char *scratch;                   /* WORKER_SCRATCH bytes, for the length of one callback */
