@@ -284,8 +284,8 @@ void client_drain_all(struct worker *worker)
 		next = LIST_NEXT(client, link);
 		if (client->ops)
 			client->ops->drain(client->state);
-		else if (!client->first.len)
-			client_close(client, false);
+		else if (!client->first.len) /* its request may be on the way */
+			client_deadline(client, worker_now_ns(worker) + CLIENT_GRACE_NS);
 	}
 }
 

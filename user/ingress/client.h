@@ -61,6 +61,9 @@ void client_deadline(struct client *client, uint64_t deadline_ns); /* UINT64_MAX
 /* Ends the connection; client is freed at the end of the turn, state is the protocol's to bury. */
 void client_close(struct client *client, bool reset);
 
+/* How long a connection without a request is kept when draining begins: one may be on its way. */
+#define CLIENT_GRACE_NS UINT64_C(1000000000)
+
 /* For the worker: all connections. */
 void client_drain_all(struct worker *worker);
 void client_close_all(struct worker *worker, enum ending why);

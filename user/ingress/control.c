@@ -135,6 +135,8 @@ static void on_change(void *ctx)
 
 	if (c->status)
 		status_wake(c->status);
+	if (c->in.on_ready)
+		c->in.on_ready(c->in.ctx);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------------------ */
@@ -192,15 +194,36 @@ int control_new(const struct control_input *input, struct err *err, struct contr
 	if (rc == 0 && elects)
 		rc = begin_election(c, err);
 	fill_pages(c);
-	if (rc == 0 &&
-	    http_new(input->loop, &input->settings->metrics, "metrics", on_page, c, &c->http) < 0)
-		rc = err_set(err, -ENOMEM, "no memory");
 	if (rc < 0) {
 		control_free(c);
 		return rc;
 	}
 	*ret_control = c;
 	return 0;
+}
+
+void control_serve(struct control *c, int fd)
+{
+	const struct http_options options = { .addr = c->in.settings->metrics,
+					      .what = "metrics",
+					      .fn = on_page,
+					      .ctx = c,
+					      .has_socket = fd >= 0,
+					      .socket = fd };
+
+	if (http_new_with(c->in.loop, &options, &c->http) < 0)
+		log_err("out of memory: no pages");
+}
+
+int control_listens_at(const struct control *c)
+{
+	return http_listens_at(c->http);
+}
+
+void control_stop_serving(struct control *c)
+{
+	http_free(c->http);
+	c->http = NULL;
 }
 
 void control_drain(struct control *c)

@@ -547,9 +547,11 @@ static void on_drain(void *state)
 {
 	struct front1 *f = state;
 
+	if (f->state == HEAD && !f->head && !f->in.len && !f->closing) {
+		client_deadline(f->client, now(f) + CLIENT_GRACE_NS);
+		return; /* the answer to a request that is on its way will be the last: front_head() */
+	}
 	f->closing = true;
-	if (f->state == HEAD && !f->head && !f->in.len)
-		close_now(f, false);
 }
 
 static void on_cut(void *state, enum ending why)

@@ -22,6 +22,7 @@
 #include "ingress/control.h"
 #include "ingress/gate.h"
 #include "ingress/listen.h"
+#include "ingress/listeners.h"
 #include "ingress/peers.h"
 #include "ingress/rule.h"
 #include "ingress/settings.h"
@@ -44,6 +45,7 @@ struct proxy {
 	struct tls *tls; /* NULL: no HTTPS */
 	struct verifier *verifier;
 	struct control *control;
+	struct listeners *listeners;
 	struct loop_event *term, *interrupt, *drain;
 	uint64_t drain_until_ns; /* 0: not draining */
 	bool cut;
@@ -127,32 +129,6 @@ static void raise_descriptors(const struct settings *settings)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int add_listeners(struct proxy *p, struct worker *worker, struct err *err)
-{
-	const struct {
-		const struct listen_addr *addr;
-		const char *name;
-		bool tls;
-	} places[] = {
-		{ &p->settings->http, "http-addr", false },
-		{ &p->settings->https, "https-addr", true },
-	};
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		int fd, rc;
-
-		if (places[i].addr->addr.ss_family == AF_UNSPEC)
-			continue;
-		rc = listen_open(places[i].addr, places[i].name, err, &fd);
-		if (rc < 0)
-			return rc;
-		rc = listen_add(worker, fd, places[i].tls);
-		if (rc < 0)
-			return err_set(err, rc, "--%s: %s", places[i].name, strerrordesc_np(-rc));
-	}
-	return 0;
-}
-
 static int add_worker(struct proxy *p, struct err *err)
 {
 	struct worker *worker;
@@ -167,7 +143,7 @@ static int add_worker(struct proxy *p, struct err *err)
 	worker->tls = p->tls;
 	worker->verifier = p->verifier;
 	p->workers[p->n_workers++] = worker;
-	return add_listeners(p, worker, err);
+	return 0;
 }
 
 /* For a handshake on this worker. */
@@ -208,9 +184,65 @@ static int make(struct proxy *p, struct err *err)
 	return rc;
 }
 
+/* ---- listeners ------------------------------------------------------------------------------------------------- */
+
+static void serve_metrics(void *ctx, int fd)
+{
+	const struct proxy *p = ctx;
+
+	control_serve(p->control, fd);
+}
+
+static int metrics_fd(void *ctx)
+{
+	const struct proxy *p = ctx;
+
+	return control_listens_at(p->control);
+}
+
+/*
+ * Clients are sent to the successor, requests that run go on. The end comes by a signal: a process that ended by itself here
+ * would be started again by its supervisor, and take everything back.
+ */
+static void released(void *ctx)
+{
+	struct proxy *p = ctx;
+
+	tell_all(p, drain_worker);
+	control_drain(p->control);
+	control_stop_serving(p->control);
+}
+
+static void on_ready(void *ctx)
+{
+	struct proxy *p = ctx;
+	struct err err = { 0 };
+
+	if (!p->listeners || listeners_ready(p->listeners, &err) == 0)
+		return;
+	log_err("%s", err.what);
+	loop_stop(p->loop, -err.code);
+}
+
+static int begin_listening(struct proxy *p, struct err *err)
+{
+	const struct listeners_input input = {
+		.loop = p->loop,
+		.settings = p->settings,
+		.workers = p->workers,
+		.n_workers = p->n_workers,
+		.metrics = serve_metrics,
+		.metrics_fd = metrics_fd,
+		.released = released,
+		.ctx = p,
+	};
+
+	return listeners_new(&input, err, &p->listeners);
+}
+
 static int begin(struct proxy *p, struct err *err)
 {
-	struct control_input input = { .settings = p->settings };
+	struct control_input input = { .settings = p->settings, .on_ready = on_ready, .ctx = p };
 	int rc = loop_new(&p->loop);
 
 	signal(SIGPIPE, SIG_IGN);
@@ -231,6 +263,8 @@ static int begin(struct proxy *p, struct err *err)
 	input.stats = p->stats;
 	input.log = p->log;
 	rc = control_new(&input, err, &p->control);
+	if (rc == 0)
+		rc = begin_listening(p, err);
 	for (size_t i = 0; rc == 0 && i < p->n_workers; i++) {
 		rc = worker_start(p->workers[i]);
 		if (rc < 0)
@@ -248,6 +282,7 @@ static void end(struct proxy *p)
 	verifier_free(p->verifier);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_free(p->workers[i]);
+	listeners_free(p->listeners);
 	control_free(p->control);
 	access_log_free(p->log);
 	tls_free(p->tls);

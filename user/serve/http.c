@@ -27,6 +27,8 @@
 struct http {
 	struct loop *loop;
 	struct http_options o;
+	int given; /* a socket that listens already; -1: none, or used */
+	int fd;    /* the daemon's; -1: none */
 	struct MHD_Daemon *daemon;
 	struct loop_event *event;
 	struct loop_event *bind_timer;
@@ -153,7 +155,8 @@ static int open_any(const struct listen_addr *addr, bool v6_only)
 
 static int start(struct http *http)
 {
-	_cleanup_close_ int fd = open_any(&http->o.addr, http->o.v6_only);
+	_cleanup_close_ int fd = http->given >= 0 ? TAKE_FD(http->given)
+						  : open_any(&http->o.addr, http->o.v6_only);
 	const union MHD_DaemonInfo *info;
 	int rc;
 
@@ -167,13 +170,14 @@ static int start(struct http *http)
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_SIZE, MHD_OPTION_END);
 	if (!http->daemon)
 		return -EIO;
-	TAKE_FD(fd);
+	http->fd = TAKE_FD(fd);
 	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	rc = info ? loop_add_fd(http->loop, info->epoll_fd, EPOLLIN, on_ready, http, &http->event)
 		  : -EIO;
 	if (rc < 0) {
 		MHD_stop_daemon(http->daemon);
 		http->daemon = NULL;
+		http->fd = -1;
 	}
 	return rc;
 }
@@ -200,6 +204,7 @@ static void try_start(void *arg)
 
 int http_new_with(struct loop *loop, const struct http_options *options, struct http **ret_http)
 {
+	_cleanup_close_ int given = options->has_socket ? options->socket : -1;
 	struct http *http;
 	int rc;
 
@@ -209,6 +214,8 @@ int http_new_with(struct loop *loop, const struct http_options *options, struct 
 	http = calloc(1, sizeof(*http));
 	if (!http)
 		return -ENOMEM;
+	http->given = TAKE_FD(given);
+	http->fd = -1;
 	http->loop = loop;
 	http->o = *options;
 	rc = loop_add_timer(loop, try_start, http, &http->bind_timer);
@@ -231,14 +238,25 @@ int http_new(struct loop *loop, const struct listen_addr *addr, const char *what
 	return http_new_with(loop, &options, ret_http);
 }
 
+int http_listens_at(const struct http *http)
+{
+	return http ? http->fd : -1;
+}
+
 void http_free(struct http *http)
 {
 	if (!http)
 		return;
+	if (http->given >= 0)
+		close(http->given);
 	loop_remove(http->event);
 	loop_remove(http->bind_timer);
 	loop_remove(http->idle_timer);
-	if (http->daemon)
+	if (http->daemon) {
+		/* closed, not shut down: another process may listen at it, too */
+		MHD_quiesce_daemon(http->daemon);
 		MHD_stop_daemon(http->daemon);
+		close(http->fd);
+	}
 	free(http);
 }

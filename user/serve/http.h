@@ -30,6 +30,8 @@ struct http_options {
 	bool v6_only;    /* an IPv6 address takes no IPv4 */
 	/* In place of a word in the log, when the address cannot be bound; once, until it can. May be NULL */
 	void (*cannot_bind)(void *ctx, const char *why);
+	bool has_socket; /* one that listens already, taken over in any case: */
+	int socket;
 };
 
 /* As http_new(). */
@@ -41,6 +43,8 @@ int http_new_with(struct loop *loop, const struct http_options *options, struct 
  */
 int http_new(struct loop *loop, const struct listen_addr *addr, const char *what, http_fn *fn,
 	     void *ctx, struct http **ret_http);
+/* The socket that listens, borrowed; -1: none does. http may be NULL. */
+int http_listens_at(const struct http *http);
 void http_free(struct http *http);
 
 #endif

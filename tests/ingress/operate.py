@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+The proxy in operation: its pages, upgrades under load, many changes with many streams.
+
+LONG=1 runs the long test in full: 10,000 changes with 1,000 streams at 10,000 Ingresses.
+"""
+
+import http.client
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+
+from harness import *
+
+LONG = os.environ.get("LONG")
+
+
+def page(p, path):
+    c = http.client.HTTPConnection("127.0.0.1", p.metrics_port, timeout=DEADLINE)
+    c.request("GET", path)
+    r = c.getresponse()
+    return r.status, r.read().decode()
+
+
+def metrics(p):
+    out = {}
+    for line in page(p, "/metrics")[1].splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            out[name] = float(value)
+    return out
+
+
+@test("pages: metrics of requests under our names and ingress-nginx's, health, readiness")
+def _(t):
+    def piecewise(c):
+        while c.request():
+            c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+            time.sleep(0.02)  # the gap that is measured
+            c.send(b"2\r\ncd\r\n0\r\n\r\n")
+
+    o = t.origin(piecewise)
+    p = t.proxy({"/": o})
+    before = metrics(p)
+    for _ in range(3):
+        equal(t.get(p, "/x").body, b"abcd")
+    labels = 'namespace="default",ingress="i",host="",path="/",service="s0"'
+    until(lambda: metrics(p).get(f'sluice_http_requests_total{{{labels},status="2xx"}}', 0) >= 3, "requests")
+    m = metrics(p)
+
+    def more(name):
+        return m.get(name, 0) - before.get(name, 0)
+
+    equal(more(f"sluice_http_first_byte_seconds_count{{{labels}}}"), 3, "first bytes")
+    equal(more(f"sluice_http_response_bytes_total{{{labels}}}"), 12, "bytes")
+    check(more(f"sluice_http_chunk_gap_seconds_count{{{labels}}}") >= 3, "gaps")
+    check(more(f"sluice_http_chunk_gap_seconds_sum{{{labels}}}") >= 0.06, "their sum")
+    nginx = f'nginx_ingress_controller_requests{{{labels},controller_class="sluice.dev/ingress",method="GET",status="200"}}'
+    equal(more(nginx), 3, nginx)
+    equal(m["sluice_ingresses"], 1)
+    check(m["process_resident_memory_bytes"] > 1 << 20, "memory")
+    equal(page(p, "/healthz"), (200, "ok\n"))
+    equal(page(p, "/readyz"), (200, "ok\n"))
+    equal(page(p, "/nothing")[0], 404)
+    z = json.loads(page(p, "/configz")[1])
+    check(z["ready"] and z["ingresses"] == 1 and z["problems"] == [], z)
+
+
+@test("not ready while draining, and what runs is finished")
+def _(t):
+    go = threading.Event()
+
+    def slow(c):
+        c.request()
+        go.wait(DEADLINE)
+        c.answer(b"late")
+
+    p = t.proxy({"/": t.origin(slow)})
+    c = t.client(p)
+    c.send(b"GET /s HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    until(lambda: metrics(p).get('sluice_http_active_requests{namespace="default",ingress="i",host="",path="/",service="s0"}'), "it runs")
+    p.terminate()
+    until(lambda: page(p, "/readyz")[0] == 503, "not ready")
+    equal(page(p, "/healthz")[0], 200)
+    go.set()
+    equal(c.response().body, b"late")
+    p.process.wait(DEADLINE)
+
+
+# ---- upgrades -------------------------------------------------------------------------------------------------------
+
+
+class Load:
+    """New connections all the time, and streams that were there before."""
+
+    def __init__(self, t, p, streams):
+        self.p = p
+        self.stop = threading.Event()
+        self.done = 0
+        self.refused = self.reset = self.wrong = 0
+        self.streams = []
+        for _ in range(streams):
+            c = t.client(p)
+            c.send(b"GET /stream HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            c.until(b"\r\n\r\n")
+            self.streams.append(c)
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(4)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        while not self.stop.is_set():
+            try:
+                with socket.create_connection((self.p.address, self.p.port), timeout=DEADLINE) as s:
+                    s.sendall(b"GET /new HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+                    got = b""
+                    while True:
+                        data = s.recv(65536)
+                        if not data:
+                            break
+                        got += data
+                    if got.endswith(b"\r\n\r\nnew"):
+                        self.done += 1
+                    else:
+                        self.wrong += 1
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:
+                self.reset += 1
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(2 * DEADLINE)
+
+    def figures(self):
+        return {"done": self.done, "refused": self.refused, "reset": self.reset, "wrong": self.wrong}
+
+
+def origin_of_streams(t):
+    go = threading.Event()
+
+    def serve(c):
+        while True:
+            r = c.request()
+            if not r:
+                return
+            if r.target != "/stream":
+                c.answer(b"new")
+                continue
+            c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while not go.wait(0.05):
+                c.send(b"1\r\nx\r\n")
+            c.send(b"4\r\nlast\r\n0\r\n\r\n")
+
+    return t.origin(serve), go
+
+
+def successor(t, p):
+    """Another process with the same command, and a stderr of its own."""
+    q = object.__new__(Proxy)
+    q.__dict__.update(p.__dict__)
+    q.folder = os.path.join(t.folder, f"next{len(t.proxies)}")
+    os.makedirs(q.folder)
+    q.err = open(os.path.join(q.folder, "stderr"), "ab")
+    q.process = subprocess.Popen(p.command, stderr=q.err, stdout=q.err)
+    t.proxies.append(q)
+    return q
+
+
+def upgrade(t, p, load, rounds):
+    for _ in range(rounds):
+        q = successor(t, p)
+        until(lambda: "took over listening sockets" in q.stderr(), "the successor serves")
+        before = load.done
+        p.terminate()
+        until(lambda: load.done > before + 50, "requests go on")
+        p = q
+    return p
+
+
+@test("an upgrade by handover: nothing refused, nothing reset, streams run to their end")
+def _(t):
+    o, go = origin_of_streams(t)
+    p = t.proxy({"/": o}, "--handover-socket", os.path.join(t.folder, "handover.sock"), "--workers", "2")
+    until(lambda: os.path.exists(os.path.join(t.folder, "handover.sock")), "it answers successors")
+    load = Load(t, p, 50)
+    until(lambda: load.done > 100, "requests")
+    last = upgrade(t, p, load, 5)
+    load.end()
+    check(load.refused == load.reset == load.wrong == 0 and load.done > 300, load.figures())
+    equal(page(last, "/readyz")[0], 200, "pages of the last")
+    check("cannot serve metrics" not in last.stderr(), last.stderr())
+    go.set()
+    for c in load.streams:
+        check(c.until(b"0\r\n\r\n").endswith(b"4\r\nlast\r\n0\r\n\r\n"), "a stream's end")
+    for q in t.proxies[:-1]:
+        q.process.wait(DEADLINE)
+    equal([q.process.returncode for q in t.proxies[:-1]], [0] * 5)
+
+
+@test("the same without a handover refuses connections: the test can see it")
+def _(t):
+    o, go = origin_of_streams(t)
+    p = t.proxy({"/": o}, "--workers", "2")
+    load = Load(t, p, 1)
+    until(lambda: load.done > 100, "requests")
+    p.terminate()
+    until(lambda: load.refused + load.reset > 0, "refused or reset connections")
+    load.end()
+    go.set()
+    load.streams[0].until(b"0\r\n\r\n")
+
+
+@test("a successor that dies before it serves leaves everything as it is")
+def _(t):
+    o, go = origin_of_streams(t)
+    path = os.path.join(t.folder, "handover.sock")
+    p = t.proxy({"/": o}, "--handover-socket", path)
+    until(lambda: os.path.exists(path), "it answers successors")
+    load = Load(t, p, 5)
+    for _ in range(3):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.connect(path)
+        _, fds, _, _ = socket.recv_fds(s, 4096, 64)
+        check(fds, "sockets")
+        for fd in fds:
+            os.close(fd)
+        s.close()
+    before = load.done
+    until(lambda: load.done > before + 50, "requests go on")
+    load.end()
+    check(load.refused == load.reset == load.wrong == 0, load.figures())
+    go.set()
+    for c in load.streams:
+        c.until(b"0\r\n\r\n")
+    equal(page(p, "/readyz")[0], 200)
+
+
+# ---- many changes, many streams -------------------------------------------------------------------------------------
+
+
+def endless(go):
+    def serve(c):
+        while True:
+            r = c.request()
+            if not r:
+                return
+            if not r.target.startswith("/stream"):
+                c.answer(b"ok")
+                continue
+            c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+            go.wait()
+            c.send(b"4\r\nlast\r\n0\r\n\r\n")
+
+    return serve
+
+
+def rss(p):
+    with open(f"/proc/{p.process.pid}/status") as f:
+        for line in f:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    return 0
+
+
+def slope(values):
+    """Of a straight line through them, as a part of their mean, over all of them."""
+    n = len(values)
+    mean_x, mean_y = (n - 1) / 2, sum(values) / n
+    up = sum((x - mean_x) * (y - mean_y) for x, y in enumerate(values))
+    return up / sum((x - mean_x) ** 2 for x in range(n)) * (n - 1) / mean_y
+
+
+@test("many changes with many streams: none is cut, memory is flat, changes are in force within 50 ms")
+def _(t):
+    changes, streams, many = (10000, 1000, 10000) if LONG else (300, 100, 1000)
+    go = threading.Event()
+    o = t.origin(endless(go))
+    objects = service("a", [(ADDRESS, o.port)]) + [ingress("i", {"/": "a"})]
+    p = t.proxy(objects, "--workers", "2")
+    for k in range(0, many, 500):
+        p.write(f"many{k}", [ingress(f"m{i}", {f"/m{i}": "a"}, host=f"h{i}.test") for i in range(k, min(k + 500, many))])
+    until(lambda: metrics(p)["sluice_ingresses"] == many + 1, "all Ingresses", 60)
+    open_streams = []
+    delays, memory, seen = [], [], 0
+    for n in range(changes):
+        if len(open_streams) < streams and n % max(1, changes // 2 // streams) == 0:
+            c = t.client(p)  # begins at this version
+            c.send(f"GET /stream{n} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
+            c.until(b"x\r\n")
+            open_streams.append(c)
+        kind = n % 3
+        if kind == 0:  # a route
+            p.write("change", [ingress("c", {f"/c{n}": "a"})])
+            path = f"/c{n}"
+        elif kind == 1:  # a host with an annotation
+            p.write("change2", [ingress("d", {f"/d{n}": "a"}, annotations={"nginx.ingress.kubernetes.io/proxy-read-timeout": str(n + 1)})])
+            path = None
+        else:  # endpoints
+            p.write("change3", service("b", [(ADDRESS, o.port), (ADDRESS, 1 + n % 1000)]) + [ingress("e", {"/e": "b"})])
+            path = None
+        if n % 50 == 0 or n == changes - 1:
+            at = time.monotonic()
+            if path:
+                name = f'"path":"{path}"'
+                until(lambda: json.loads(page(p, "/configz")[1])["generation"] > seen, f"{name} in force")
+            m = metrics(p)
+            seen = m["sluice_config_generation"]
+            delays.append(m["sluice_config_delay_seconds"])
+            memory.append(rss(p))
+            del at
+        elif n % 10 == 0:
+            time.sleep(0.005)  # so that changes are not all taken up as one
+    while len(open_streams) < streams:
+        c = t.client(p)
+        c.send(b"GET /stream HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        c.until(b"x\r\n")
+        open_streams.append(c)
+    m = metrics(p)
+    go.set()
+    for c in open_streams:
+        check(c.until(b"0\r\n\r\n").endswith(b"4\r\nlast\r\n0\r\n\r\n"), "a stream was cut")
+    worst = m["sluice_config_delay_max_seconds"]
+    settled = memory[len(memory) // 2:]
+    print(f"# {changes} changes, {int(m['sluice_config_generation'])} generations, {len(open_streams)} streams, "
+          f"{many} Ingresses: delay max {worst * 1000:.1f} ms, memory {memory[0]} to {memory[-1]} KiB, "
+          f"slope of its second half {slope(settled) * 100:.2f} %", flush=True)
+    if LONG:
+        check(worst <= 0.05, f"a change took {worst} s")
+        check(slope(settled) <= 0.01, memory)
+    else:
+        check(worst <= 0.5, f"a change took {worst} s")  # the machine may be busy
+        check(slope(settled) <= 0.1, memory)
+
+
+@test("a rolling update of all pods under POSTs, with origins that close idle connections: no error")
+def _(t):
+    def closes_idle(c):
+        c.sock.settimeout(0.3)  # uvicorn's 5 s, in short
+        while True:
+            try:
+                r = c.request()
+            except socket.timeout:
+                return
+            if not r:
+                return
+            c.answer(r.body)
+
+    pods = [t.origin(closes_idle) for _ in range(3)]
+    p = t.proxy({"/": pods}, "--endpoint-keep-alive", "200ms", "--workers", "2")
+    stop, bad, done = threading.Event(), [], [0]
+
+    def post():
+        rng = random.Random(1)
+        while not stop.is_set():
+            body = b"p" * rng.randrange(1, 5000)
+            try:
+                with socket.create_connection((p.address, p.port), timeout=DEADLINE) as s:
+                    c = Stream(s)
+                    for _ in range(4):
+                        c.send(b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                        r = c.final()
+                        if r.status != 200 or r.body != body:
+                            bad.append(r)
+                        done[0] += 1
+                        stop.wait(rng.random() * 0.4)
+            except OSError as e:
+                bad.append(e)
+
+    threads = [threading.Thread(target=post, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(6):
+        before = done[0]
+        pods.append(t.origin(closes_idle))
+        old = pods.pop(0)
+        p.write("all", t.manifests({"/": pods}))
+        until(lambda: done[0] > before + 20, "requests go on")
+        old.sock.close()  # a pod that is told to end: no new connections, what runs is finished
+        until(lambda: done[0] > before + 40, "requests go on")
+    stop.set()
+    for thread in threads:
+        thread.join(2 * DEADLINE)
+    check(not bad, f"{len(bad)} of {done[0]}:", bad[:3])
+
+
+main()
