@@ -7,7 +7,7 @@
 
 setup_file() {
 	load nodes_all
-	export T_ID=slp-$$
+	export T_ID=slk-$$
 	cluster_begin "$T_ID" && nodes_begin && cluster_control node-lifecycle && nodes_images &&
 	node_add 1 bridge && node_add 2 ptp && nodes_ready || return 1
 	k label node n1 n2 proxy=yes >/dev/null
