@@ -62,7 +62,7 @@ proxy_pods() { k -n sluice get pods -l app.kubernetes.io/name=sluice-proxy --no-
 fetch() { in_ns world curl -sS --max-time 5 "$@"; }
 event_says() { k describe ingress "$1" | grep -F "$2"; }
 
-holder() { k -n sluice get lease sluice-proxy -o 'jsonpath={.spec.holderIdentity}'; }
+holder() { k -n sluice get lease sluice-proxy-leader -o 'jsonpath={.spec.holderIdentity}'; }
 
 @test "the first document's manifests, with kubectl alone: the address is shown, /model answers" {
 	write_deploy

@@ -23,7 +23,7 @@
 #include "serve/http.h"
 #include "source/source.h"
 
-#define LEASE         "sluice-proxy"
+#define LEASE         "sluice-proxy-leader"
 #define CHECK_WAIT_NS (30 * CLOCK_NS_PER_S)
 
 struct control {
