@@ -7,6 +7,7 @@
  *
  *   TCP  GET /          NAME and a newline; the connection stays open
  *        GET /bytes/N   N bytes
+ *        GET /stream    ten words and NAME, one each 100 ms, as they come (chunked), as a model's answer does
  *        PUT /          takes a body of Content-Length bytes, answers NAME and how many arrived
  *   UDP  any datagram   NAME, a blank and the datagram
  */
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUEST_MAX 4096
@@ -37,14 +39,32 @@ struct conn {
 	char answer[512];
 	size_t answer_len, answer_at;
 	uint64_t fill_left;     /* bytes of GET /bytes/N still to send */
+	int word;               /* of GET /stream, the next one; 0: none runs */
+	int64_t word_at;        /* when, in ms */
+	struct conn *next;      /* of those that stream */
 };
+
+static struct conn *streams;
 
 static const char *name;
 static int epoll_fd;
 static char chunk[65536];
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void conn_free(struct conn *c)
 {
+	for (struct conn **at = &streams; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
 	close(c->fd);
 	free(c);
 }
@@ -76,6 +96,18 @@ static void take_head(struct conn *c)
 	c->closing = strstr(c->head, "HTTP/1.0") || strcasestr(c->head, "\r\nconnection: close");
 	if (!strncmp(c->head, "GET /bytes/", 11)) {
 		answer(c, "", strtoull(c->head + 11, NULL, 10));
+		return;
+	}
+	if (!strncmp(c->head, "GET /stream", 11)) {
+		c->answer_len = (size_t)snprintf(c->answer, sizeof(c->answer),
+						 "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+						 "Transfer-Encoding: chunked\r\n\r\n");
+		c->answer_at = 0;
+		c->fill_left = 0;
+		c->word = 1;
+		c->word_at = now_ms();
+		c->next = streams;
+		streams = c;
 		return;
 	}
 	c->body_len = length ? strtoull(length + 17, NULL, 10) : 0;
@@ -178,6 +210,40 @@ out:
 		conn_watch(c, c->answer_at < c->answer_len || c->fill_left ? EPOLLOUT : EPOLLIN);
 }
 
+/* The words that are due; one that cannot be sent at once ends the stream. */
+static void stream_all(void)
+{
+	static const char *const words[] = { "the", "next", "pod", "answers", "word", "by", "word", "as", "models", "do" };
+	int64_t now = now_ms();
+	struct conn *next;
+
+	for (struct conn *c = streams; c; c = next) {
+		char text[160], chunk_of[200];
+		int n, len;
+
+		next = c->next;
+		if (now < c->word_at || c->answer_at < c->answer_len)
+			continue;
+		len = c->word <= 10 ? snprintf(text, sizeof(text), "data: %s\n\n", words[c->word - 1])
+				    : snprintf(text, sizeof(text), "data: (%s)\n\n", name);
+		n = snprintf(chunk_of, sizeof(chunk_of), "%x\r\n%s\r\n%s", (unsigned)len, text,
+			     c->word > 10 ? "0\r\n\r\n" : "");
+		if (send(c->fd, chunk_of, (size_t)n, MSG_NOSIGNAL) != n) {
+			conn_free(c);
+			continue;
+		}
+		c->word_at = now + 100;
+		if (c->word++ <= 10)
+			continue;
+		c->word = 0;
+		for (struct conn **at = &streams; *at; at = &(*at)->next)
+			if (*at == c) {
+				*at = c->next;
+				break;
+			}
+	}
+}
+
 static void accept_all(int listener)
 {
 	int fd;
@@ -256,7 +322,7 @@ int main(int argc, char *argv[])
 	event.data.ptr = &udp;
 	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, udp, &event);
 	for (;;) {
-		int n = epoll_wait(epoll_fd, events, 64, -1);
+		int n = epoll_wait(epoll_fd, events, 64, streams ? 10 : -1);
 
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr == &tcp)
@@ -266,5 +332,6 @@ int main(int argc, char *argv[])
 			else
 				conn_ready(events[i].data.ptr, events[i].events);
 		}
+		stream_all();
 	}
 }
