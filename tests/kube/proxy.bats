@@ -150,7 +150,7 @@ holder() { k -n sluice get lease sluice-proxy-leader -o 'jsonpath={.spec.holderI
 
 # New connections to both nodes without end, each answered or told.
 requests_begin() {
-	in_ns world python3 "$CLUSTER_DIR/requests.py" 192.0.2.11 192.0.2.12 >"$T_DIR/requests" 2>&1 3>&- &
+	in_ns_bg world python3 "$CLUSTER_DIR/requests.py" 192.0.2.11 192.0.2.12 >"$T_DIR/requests" 2>&1 3>&-
 	echo $! >"$T_DIR/requests.pid"
 	sleep_until_requests 100
 }
