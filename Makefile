@@ -76,6 +76,9 @@ DEPS_vm := qemu-system-x86 busybox-static cpio xz-utils debian-archive-keyring
 # Only `make bench` needs these: what sluice-proxy is measured beside, and clients.
 DEPS_bench := nginx haproxy wrk nghttp2-client
 
+# Only `make test-browser` needs this.
+DEPS_browser := chromium
+
 # pkg-config modules of each group, as module:package, so that a missing one can be named with its package.
 MODULES := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcjson:libcjson-dev \
 	libmnl:libmnl-dev libmicrohttpd:libmicrohttpd-dev libcurl:libcurl4-openssl-dev libpcre2-8:libpcre2-dev libcrypt:libcrypt-dev \
@@ -147,8 +150,8 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 
 # ----------------------------------------------------------------------------------------------------- goals
 
-.PHONY: all bpf deps deps-vm deps-bench help clean install uninstall format format-check lint lint-layers vmlinux demo \
-	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-ingress test-kube test-e2e test-programs vm bench bench-ingress
+.PHONY: all bpf deps deps-vm deps-bench deps-browser help clean install uninstall format format-check lint lint-layers vmlinux demo \
+	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-ingress test-browser test-kube test-e2e test-programs vm bench bench-ingress
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
 
@@ -204,6 +207,9 @@ deps-vm: ## install what only `make vm` needs: an emulator, a guest's shell
 
 deps-bench: ## install what only `make bench` needs: nginx, haproxy, load generators
 	$(Q)$(if $(filter skip,$(DEPS)),:,want="$(DEPS_bench)" sh -c "$$deps_script")
+
+deps-browser: ## install what only `make test-browser` needs
+	$(Q)$(if $(filter skip,$(DEPS)),:,want="$(DEPS_browser)" sh -c "$$deps_script")
 
 # Names what is missing with its package, once per change of the Makefile; everything built waits for it.
 $(O)/.tools: Makefile
@@ -433,6 +439,8 @@ test-e2e: all $(TRAFFIC) ## real sockets in network namespaces; root
 	$(call run_items,$(ITEMS_e2e))
 test-ingress: all ## sluice-proxy with origins and clients by bytes; root
 	$(call run_items,$(ITEMS_ingress))
+test-browser: deps-browser all ## a real browser through sluice-proxy; not part of `make test`; root
+	$(call run_items,ingress=tests/ingress/browser)
 test-kube: all $(KUBE_PROGRAMS) kubernetes ## against a real API server; root
 	$(call run_items,$(ITEMS_kube))
 
