@@ -20,11 +20,17 @@ static int compare_text(const char *a, size_t a_len, const char *b, size_t b_len
 	return rc ? rc : (a_len > b_len) - (a_len < b_len);
 }
 
-static int compare_keys(const void *one, const void *two)
-{
-	const struct routes_key *a = one, *b = two;
+/* A rule before rules of one text have been brought together. */
+struct claim {
+	struct routes_text text;
+	struct routes_key key;
+};
 
-	return compare_text(a->text, a->len, b->text, b->len);
+static int compare_claims(const void *one, const void *two)
+{
+	const struct claim *a = one, *b = two;
+
+	return compare_text(a->text.at, a->text.len, b->text.at, b->text.len);
 }
 
 /* Longest text first; texts of one length in descending order; then the type, Exact first. */
@@ -41,87 +47,117 @@ static int compare_patterns(const void *one, const void *two)
 	return rc ? rc : (int)a->type - (int)b->type;
 }
 
-static struct routes_key key_of(const struct route *r)
+static struct claim claim_of(const struct route *r)
 {
-	struct routes_key key = { .text = r->path, .len = strlen(r->path) };
+	struct claim claim = { .text = { r->path, strlen(r->path) } };
+	size_t *len = &claim.text.len;
 
 	if (r->type == INGRESS_EXACT) {
-		key.exact = r;
+		claim.key.exact = r;
 	} else if (r->type == INGRESS_SPECIFIC) {
-		key.specific = r;
-	} else if (key.len > 1 && key.text[key.len - 1] == '/') {
-		key.len--;
-		key.folder = r;
+		claim.key.specific = r;
+	} else if (*len > 1 && r->path[*len - 1] == '/') {
+		--*len;
+		claim.key.folder = r;
 	} else {
-		key.len -= key.len == 1;
-		key.prefix = r;
+		*len -= *len == 1;
+		claim.key.prefix = r;
 	}
-	return key;
+	return claim;
 }
 
-/* Keys of one text become one. */
-static void merge(struct routes_host *host)
+/* Claims of one text become one; how many are left. */
+static size_t merge(struct claim *claims, size_t n_claims)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < host->n_keys; i++) {
-		struct routes_key *k = &host->keys[i], *last = n ? &host->keys[n - 1] : NULL;
+	for (size_t i = 0; i < n_claims; i++) {
+		const struct routes_key *k = &claims[i].key;
+		struct routes_key *last;
 
-		if (!last || compare_keys(last, k) != 0) {
-			host->keys[n++] = *k;
+		if (!n || compare_claims(&claims[n - 1], &claims[i]) != 0) {
+			claims[n++] = claims[i];
 			continue;
 		}
+		last = &claims[n - 1].key;
 		last->exact = last->exact ? last->exact : k->exact;
 		last->prefix = last->prefix ? last->prefix : k->prefix;
 		last->folder = last->folder ? last->folder : k->folder;
 		last->specific = last->specific ? last->specific : k->specific;
 	}
+	return n;
+}
+
+static int pack(struct routes_host *host, const struct claim *claims, size_t n)
+{
+	size_t bytes = 0;
+	char *text;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += claims[i].text.len;
+	host->texts = malloc(n * (sizeof(*host->texts) + sizeof(*host->keys)) + bytes + 1);
+	if (!host->texts)
+		return -ENOMEM;
+	host->keys = (struct routes_key *)(host->texts + n);
 	host->n_keys = n;
+	text = (char *)(host->keys + n);
+	for (size_t i = 0; i < n; i++) {
+		memcpy(text, claims[i].text.at, claims[i].text.len);
+		host->texts[i] = (struct routes_text){ text, claims[i].text.len };
+		host->keys[i] = claims[i].key;
+		text += claims[i].text.len;
+	}
+	return 0;
 }
 
 /* Everything a key begins with lies before it, and is an ancestor of the key just before it or that key. */
 static void link_parents(struct routes_host *host)
 {
 	for (size_t i = 1; i < host->n_keys; i++) {
-		struct routes_key *k = &host->keys[i];
+		const struct routes_text *t = host->texts;
 		size_t parent = i; /* 1 + (i - 1) */
 
-		while (parent && (host->keys[parent - 1].len > k->len ||
-				  memcmp(host->keys[parent - 1].text, k->text,
-					 host->keys[parent - 1].len) != 0))
+		while (parent && (t[parent - 1].len > t[i].len ||
+				  memcmp(t[parent - 1].at, t[i].at, t[parent - 1].len) != 0))
 			parent = host->keys[parent - 1].parent;
-		k->parent = parent;
+		host->keys[i].parent = parent;
 	}
 }
 
 int routes_host_sort(struct routes_host *host)
 {
+	struct claim *claims;
+	int rc;
+
 	if (host->regex) {
 		vec_sort(&host->routes, compare_patterns);
 		return 0;
 	}
-	host->keys = calloc(host->routes.len + 1, sizeof(*host->keys));
-	if (!host->keys)
+	claims = calloc(host->routes.len + 1, sizeof(*claims));
+	if (!claims)
 		return -ENOMEM;
 	for (size_t i = 0; i < host->routes.len; i++)
-		host->keys[host->n_keys++] = key_of(host->routes.data[i]);
-	qsort(host->keys, host->n_keys, sizeof(*host->keys), compare_keys);
-	merge(host);
-	link_parents(host);
-	return 0;
+		claims[i] = claim_of(host->routes.data[i]);
+	qsort(claims, host->routes.len, sizeof(*claims), compare_claims);
+	rc = pack(host, claims, merge(claims, host->routes.len));
+	free(claims);
+	if (rc == 0)
+		link_parents(host);
+	return rc;
 }
 
 /* ---- looking up ----------------------------------------------------------------------------------------------- */
 
 /* The rule of a key that begins the path, or NULL. */
-static const struct route *rule_of(const struct routes_key *k, const char *path, size_t len)
+static const struct route *rule_of(const struct routes_key *k, size_t key_len, const char *path,
+				   size_t len)
 {
-	if (k->len == len) {
+	if (key_len == len) {
 		if (k->exact)
 			return k->exact;
 		if (k->prefix || k->folder)
 			return k->prefix ? k->prefix : k->folder;
-	} else if (path[k->len] == '/' && (k->prefix || k->folder)) {
+	} else if (path[key_len] == '/' && (k->prefix || k->folder)) {
 		return k->folder ? k->folder : k->prefix;
 	}
 	return k->specific;
@@ -129,26 +165,28 @@ static const struct route *rule_of(const struct routes_key *k, const char *path,
 
 static const struct route *find_path(const struct routes_host *host, const char *path, size_t len)
 {
+	const struct routes_text *texts = host->texts;
 	size_t low = 0, high = host->n_keys, common = 0, i;
 
 	while (low < high) { /* the last key that is not behind the path */
 		size_t middle = low + (high - low) / 2;
 
-		if (compare_text(host->keys[middle].text, host->keys[middle].len, path, len) <= 0)
+		if (compare_text(texts[middle].at, texts[middle].len, path, len) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	if (low) {
-		const struct routes_key *k = &host->keys[low - 1];
+		const struct routes_text *t = &texts[low - 1];
 
-		while (common < k->len && common < len && k->text[common] == path[common])
+		while (common < t->len && common < len && t->at[common] == path[common])
 			common++;
 	}
 	for (i = low; i; i = host->keys[i - 1].parent) {
-		const struct routes_key *k = &host->keys[i - 1];
-		const struct route *r = k->len <= common ? rule_of(k, path, len) : NULL;
+		const struct route *r = NULL;
 
+		if (texts[i - 1].len <= common)
+			r = rule_of(&host->keys[i - 1], texts[i - 1].len, path, len);
 		if (r)
 			return r;
 	}

@@ -66,7 +66,7 @@ void routes_host_drop(struct routes_host *host)
 		free(note->reason);
 	vec_done(&host->notes);
 	route_drop(host->fallback);
-	free(host->keys);
+	free(host->texts);
 	free(host->made_of);
 	free(host->name);
 	free(host);
