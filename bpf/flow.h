@@ -1,64 +1,138 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Flow entries: where they are, how long they live, their twin. A table is an array of LRU shards; the hash of the key
- * chooses the shard and is the entry's tag.
+ * Flow entries: where they are, how long they live, their twin. A table is an array of buckets (sluice_abi.h); here they are
+ * read, in bucket.h changed.
  *
- * Elements are recycled under readers: an entry is copied first, and believed only if its tag is read right afterwards.
+ * Slots are written anew under readers: an entry is copied first, and believed only if its tag is the same afterwards.
  */
 
-static __always_inline void *V(flow_shard)(void *table, __u32 shards, __u32 tag)
+static __always_inline __u64 V(flow_mixed)(const struct V(flow_key) *key)
 {
-	__u32 shard = tag & (shards - 1);
-
-	return bpf_map_lookup_elem(table, &shard);
+	return V(flow_mix)(key, sl_consts.seed);
 }
 
-#define TCP_SHARD(tag) V(flow_shard)(&V(flows_tcp), sl_consts.shards_tcp, tag)
-#define UDP_SHARD(tag) V(flow_shard)(&V(flows_udp), sl_consts.shards_udp, tag)
-#define NEW_SHARD(tag) V(flow_shard)(&V(flows_new), sl_consts.shards_new, tag)
+#if FAMILY == 4
+#define BUCKETS_TCP sl_consts.buckets4_tcp
+#define BUCKETS_UDP sl_consts.buckets4_udp
+#else
+#undef BUCKETS_TCP
+#undef BUCKETS_UDP
+#define BUCKETS_TCP sl_consts.buckets6_tcp
+#define BUCKETS_UDP sl_consts.buckets6_udp
+#endif
 
-static __always_inline void *V(flow_confirmed_shard)(__u8 proto, __u32 tag)
+/* TCP has one table, everything else the other. NULL never comes, but the verifier cannot know. */
+static __always_inline struct V(flow_bucket) *V(bucket)(__u8 proto, __u64 mix)
 {
+	__u32 index = sl_flow_bucket(mix, proto == IPPROTO_TCP ? BUCKETS_TCP : BUCKETS_UDP);
+
 	if (proto == IPPROTO_TCP)
-		return TCP_SHARD(tag);
-	return UDP_SHARD(tag);
+		return bpf_map_lookup_elem(&V(flows_tcp), &index);
+	return bpf_map_lookup_elem(&V(flows_udp), &index);
 }
 
-static __always_inline struct V(flow) *V(flow_confirmed)(const struct V(flow_key) *key, __u32 tag)
+static __always_inline bool V(key_eq)(const struct V(flow_key) *a, const struct V(flow_key) *b)
 {
-	void *shard = V(flow_confirmed_shard)(key->proto, tag);
+	const sl_word *x = (const void *)a, *y = (const void *)b;
+	__u64 differ = 0;
 
-	return shard ? bpf_map_lookup_elem(shard, key) : NULL;
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*a) / 8; i++)
+		differ |= x[i] ^ y[i];
+	return !differ;
 }
 
-static __always_inline struct V(flow) *V(flow_unconfirmed)(const struct V(flow_key) *key, __u32 tag)
+#ifndef SLOT_STEP
+#define SLOT_STEP
+/*
+ * base + at * step, for one of the slots of a bucket (slot 0 where at is beyond them, which it never is). In one piece, since Linux
+ * 5.10 forgets the bounds of a number that the compiler keeps on the stack between its check and its use.
+ */
+static __always_inline void *slot_step(void *base, __u64 at, const __u64 step)
 {
-	void *shard = NEW_SHARD(tag);
+	asm volatile("if %[at] < 15 goto +1\n\t"
+		     "%[at] = 0\n\t"
+		     "%[at] *= %[step]\n\t"
+		     "%[base] += %[at]"
+		     : [base] "+r"(base), [at] "+r"(at)
+		     : [step] "i"(step));
+	return base;
+}
+_Static_assert(SL_BUCKET_SLOTS == 15, "slot_step says so");
+#endif
 
-	return shard ? bpf_map_lookup_elem(shard, key) : NULL;
+static __always_inline struct V(flow_slot) *V(slot_at)(struct V(flow_bucket) *b, __u64 at)
+{
+	return &((struct V(flow_bucket) *)slot_step(b, at, sizeof(struct V(flow_slot))))->slots[0];
 }
 
-static __always_inline __u32 V(flow_tag)(const struct V(flow_key) *key)
+static __always_inline __u32 *V(word_at)(struct V(flow_bucket) *b, __u64 at)
 {
-	return V(flow_hash)(key, sl_consts.seed);
+	return &((struct V(flow_bucket) *)slot_step(b, at, sizeof(__u32)))->tags[0];
 }
 
-#ifndef FLOW_IDLE
-#define FLOW_IDLE
-static __always_inline __u64 flow_idle_ns(__u8 proto, enum sl_flow_state state)
+/* The slot of a bucket that carries this tag; SL_BUCKET_SLOTS: none. */
+__noinline int V(bucket_scan)(__u32 proto, __u64 mix)
 {
-	if (proto == IPPROTO_TCP) {
-		if (state == SL_STATE_CONFIRMED)
-			return SL_IDLE_TCP_S * NS_PER_S;
-		if (state == SL_STATE_HALF_CLOSED)
-			return SL_IDLE_TCP_HALF_S * NS_PER_S;
-		if (state == SL_STATE_CLOSING)
-			return SL_IDLE_TCP_CLOSING_S * NS_PER_S;
-		return SL_IDLE_TCP_NEW_S * NS_PER_S;
+	struct V(flow_bucket) *b = V(bucket)(proto, mix);
+	__u32 tag = sl_flow_tag(mix);
+
+	if (!b)
+		return SL_BUCKET_SLOTS;
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		if ((b->tags[i] & SL_TAG_MASK) == tag)
+			return i;
+	return SL_BUCKET_SLOTS;
+}
+
+/* The entry of a key, or NULL. *ret_word: its tag, for flow_stood(). */
+static __always_inline struct V(flow) *V(flow_find)(const struct V(flow_key) *key, __u64 mix, __u32 **ret_word)
+{
+	struct V(flow_bucket) *b = V(bucket)(key->proto, mix);
+	__u32 tag = sl_flow_tag(mix), *word;
+	__u32 at = sl_flow_home(tag);
+	struct V(flow_slot) *slot;
+
+	if (!b)
+		return NULL;
+	/* At home as a rule: that it is guessed there lets the processor load both cache lines at once. */
+	if ((*V(word_at)(b, at) & SL_TAG_MASK) != tag) {
+		at = V(bucket_scan)(key->proto, mix);
+		if (at >= SL_BUCKET_SLOTS)
+			return NULL;
 	}
-	if (state != SL_STATE_CONFIRMED)
-		return SL_IDLE_UDP_NEW_S * NS_PER_S;
-	return (proto == IPPROTO_SCTP ? SL_IDLE_SCTP_S : SL_IDLE_UDP_S) * NS_PER_S;
+	word = V(word_at)(b, at);
+	slot = V(slot_at)(b, at);
+	if (!V(key_eq)(&slot->key, key))
+		return NULL;
+	*ret_word = word;
+	return &slot->flow;
+}
+
+/* Was the slot the same entry's from when it was found until now? */
+static __always_inline bool V(flow_stood)(const __u32 *word, __u64 mix)
+{
+	barrier();
+	return (*(const volatile __u32 *)word & SL_TAG_MASK) == sl_flow_tag(mix);
+}
+
+#ifndef FLOW_ONCE
+#define FLOW_ONCE
+static __always_inline __u32 flow_idle(__u8 proto, enum sl_flow_state state)
+{
+	__u64 idle_s;
+
+	if (proto == IPPROTO_TCP)
+		idle_s = state == SL_STATE_CONFIRMED   ? SL_IDLE_TCP_S :
+			 state == SL_STATE_HALF_CLOSED ? SL_IDLE_TCP_HALF_S :
+			 state == SL_STATE_CLOSING     ? SL_IDLE_TCP_CLOSING_S :
+							 SL_IDLE_TCP_NEW_S;
+	else if (state != SL_STATE_CONFIRMED)
+		idle_s = SL_IDLE_UDP_NEW_S;
+	else
+		idle_s = proto == IPPROTO_SCTP ? SL_IDLE_SCTP_S : SL_IDLE_UDP_S;
+	return idle_s * NS_PER_S >> SL_TICK_SHIFT;
 }
 
 /* The kind of the other direction. */
@@ -74,7 +148,7 @@ static __always_inline enum sl_flow_kind twin_kind(enum sl_flow_kind kind)
 /* Signed: entries carry the time of other CPUs. */
 static __always_inline bool V(flow_is_fresh)(const struct V(flow) *f, __u8 proto, __u64 now)
 {
-	return (__s64)(now - f->seen_ns) < (__s64)flow_idle_ns(proto, f->state);
+	return (__s32)(sl_tick(now) - f->seen) < (__s32)flow_idle(proto, f->state);
 }
 
 static __always_inline void V(twin_key)(const struct V(flow_key) *key, const struct V(flow) *f,

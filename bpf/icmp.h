@@ -150,8 +150,8 @@ __noinline int V(icmp_error)(struct __sk_buff *skb, __u32 kind)
 	struct V(inner) in;
 	struct V(flow) *f, *to;
 	struct V(flow_key) *key;
-	__u64 outer = 0, sum = 0;
-	__u32 tag;
+	__u64 outer = 0, sum = 0, mix;
+	__u32 *word;
 
 	if (!w)
 		return SL_REASON_NOT_SERVICE;
@@ -169,10 +169,8 @@ __noinline int V(icmp_error)(struct __sk_buff *skb, __u32 kind)
 	key->dport = in.key->sport;
 	key->proto = in.key->proto;
 	key->kind = kind;
-	tag = V(flow_tag)(key);
-	f = V(flow_confirmed)(key, tag);
-	if (!f)
-		f = V(flow_unconfirmed)(key, tag);
+	mix = V(flow_mixed)(key);
+	f = V(flow_find)(key, mix, &word);
 	if (!f || !V(flow_is_fresh)(f, key->proto, p->now))
 		return SL_REASON_NOT_SERVICE;
 	/* What the quoted packet was before we changed it: the entry's tuple turned round. */
@@ -180,8 +178,7 @@ __noinline int V(icmp_error)(struct __sk_buff *skb, __u32 kind)
 	V(addr_copy)(to->daddr, f->saddr);
 	to->sport = f->dport;
 	to->dport = f->sport;
-	barrier();
-	if (*(volatile __u32 *)&f->tag != tag)
+	if (!V(flow_stood)(word, mix))
 		return SL_REASON_NOT_SERVICE;
 
 	/* Outer address first: `in` and `to` still say what was there. */

@@ -21,20 +21,6 @@
 		__uint(map_flags, flags);                        \
 	} map SEC(".maps")
 
-/* Flow tables: arrays of LRU shards, so that one garbage collection callback walks a bounded number of entries. */
-#define FLOWS(map, key_type, value_type)                                 \
-	struct {                                                         \
-		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                \
-		__type(key, __u32);                                      \
-		__uint(max_entries, 1);                                  \
-		__array(values, struct {                                 \
-			__uint(type, BPF_MAP_TYPE_LRU_HASH);             \
-			__type(key, key_type);                           \
-			__type(value, value_type);                       \
-			__uint(max_entries, 1);                          \
-		});                                                      \
-	} map SEC(".maps")
-
 #define FILTER_ENTRIES (2 * SL_FILTER_WORDS)
 
 MAP(sl_meta, ARRAY, __u32, struct sl_meta, 1, BPF_F_RDONLY_PROG);
@@ -51,9 +37,8 @@ MAP(sl4_backends, ARRAY, __u32, struct sl4_backend, 1, BPF_F_RDONLY_PROG);
 MAP(sl4_rings, ARRAY, __u32, struct sl_ring_line, 1, BPF_F_MMAPABLE);
 MAP(sl4_filter, ARRAY, __u32, __u64, FILTER_ENTRIES, BPF_F_RDONLY_PROG);
 MAP(sl4_names, HASH, __u32, struct sl_name, 1, BPF_F_RDONLY_PROG | BPF_F_NO_PREALLOC);
-FLOWS(sl4_flows_tcp, struct sl4_flow_key, struct sl4_flow);
-FLOWS(sl4_flows_udp, struct sl4_flow_key, struct sl4_flow);
-FLOWS(sl4_flows_new, struct sl4_flow_key, struct sl4_flow);
+MAP(sl4_flows_tcp, ARRAY, __u32, struct sl4_flow_bucket, 1, BPF_F_MMAPABLE); /* begins at a page, so slots at lines */
+MAP(sl4_flows_udp, ARRAY, __u32, struct sl4_flow_bucket, 1, BPF_F_MMAPABLE);
 MAP(sl4_affinity, LRU_HASH, struct sl4_affinity_key, struct sl_affinity, 1, 0);
 MAP(sl4_sockets, LRU_HASH, struct sl4_socket_key, struct sl4_socket, 1, 0);
 MAP(sl4_frags, LRU_HASH, struct sl4_frag_key, struct sl_frag, 1, 0);
@@ -66,9 +51,8 @@ MAP(sl6_backends, ARRAY, __u32, struct sl6_backend, 1, BPF_F_RDONLY_PROG);
 MAP(sl6_rings, ARRAY, __u32, struct sl_ring_line, 1, BPF_F_MMAPABLE);
 MAP(sl6_filter, ARRAY, __u32, __u64, FILTER_ENTRIES, BPF_F_RDONLY_PROG);
 MAP(sl6_names, HASH, __u32, struct sl_name, 1, BPF_F_RDONLY_PROG | BPF_F_NO_PREALLOC);
-FLOWS(sl6_flows_tcp, struct sl6_flow_key, struct sl6_flow);
-FLOWS(sl6_flows_udp, struct sl6_flow_key, struct sl6_flow);
-FLOWS(sl6_flows_new, struct sl6_flow_key, struct sl6_flow);
+MAP(sl6_flows_tcp, ARRAY, __u32, struct sl6_flow_bucket, 1, BPF_F_MMAPABLE); /* begins at a page, so slots at lines */
+MAP(sl6_flows_udp, ARRAY, __u32, struct sl6_flow_bucket, 1, BPF_F_MMAPABLE);
 MAP(sl6_affinity, LRU_HASH, struct sl6_affinity_key, struct sl_affinity, 1, 0);
 MAP(sl6_sockets, LRU_HASH, struct sl6_socket_key, struct sl6_socket, 1, 0);
 MAP(sl6_frags, LRU_HASH, struct sl6_frag_key, struct sl_frag, 1, 0);
@@ -77,13 +61,5 @@ MAP(sl6_be_stats, PERCPU_ARRAY, __u32, struct sl_backend_stats, 1, 0);
 
 /* What the loader knows and programs need as constants. */
 const volatile struct sl_consts sl_consts = {};
-
-/* Types that only inner maps name: the compiler leaves them out of the BTF of an object that does not use them itself. */
-const volatile struct {
-	struct sl4_flow_key flow_key4;
-	struct sl4_flow flow4;
-	struct sl6_flow_key flow_key6;
-	struct sl6_flow flow6;
-} sl_types = {};
 
 #endif

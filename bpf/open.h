@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * New flows: choose a backend, claim the reply's tuple, write both entries into the table of unconfirmed flows.
+ * New flows: choose a backend, claim the reply's tuple, write both entries; kept they are only when the flow is confirmed.
  *
  * The reply's tuple is what can collide: two VIPs, one client tuple, one backend. It is claimed exclusively
- * (BPF_NOEXIST); if another live flow has it, the client's source port is changed for this flow.
+ * (flow_put); if another live flow has it, the client's source port is changed for this flow.
  */
 
 #ifndef BPF_OPEN_ONCE
@@ -27,27 +27,19 @@ static __always_inline bool V(is_taken)(const struct V(work) *w, const struct V(
 __noinline int V(claim)(void)
 {
 	struct V(work) *w = V(work_get)();
-	void *confirmed, *fresh;
 	struct V(flow) *f;
+	__u32 *word;
+	int result;
 
 	if (!w)
 		return 1;
-	confirmed = V(flow_confirmed_shard)(w->twin.proto, w->twin_value.tag);
-	fresh = NEW_SHARD(w->twin_value.tag);
-	if (!confirmed || !fresh)
-		return 1;
-	f = bpf_map_lookup_elem(confirmed, &w->twin);
-	if (f) {
-		if (V(is_taken)(w, f))
-			return 1;
-		bpf_map_delete_elem(confirmed, &w->twin);
-	}
-	if (!bpf_map_update_elem(fresh, &w->twin, &w->twin_value, BPF_NOEXIST))
-		return 0;
-	f = bpf_map_lookup_elem(fresh, &w->twin);
+	result = V(flow_put)(TWIN, false);
+	if (result != PUT_EXISTS)
+		return result != PUT_DONE;
+	f = V(flow_find)(&w->twin, V(flow_mixed)(&w->twin), &word);
 	if (f && V(is_taken)(w, f))
 		return 1;
-	return bpf_map_update_elem(fresh, &w->twin, &w->twin_value, BPF_ANY) ? 1 : 0;
+	return V(flow_put)(TWIN, true) != PUT_DONE;
 }
 
 /*
@@ -55,13 +47,14 @@ __noinline int V(claim)(void)
  * of a running flow the other way round (peers that gossip through a VIP from one port), or speaks to itself from its own
  * service port.
  */
-static __always_inline bool V(is_ambiguous)(struct V(work) *w)
+__noinline int V(is_ambiguous)(void)
 {
+	struct V(work) *w = V(work_get)();
 	struct V(flow_key) out = {};
 	struct V(flow) *f;
-	__u32 tag;
+	__u32 *word;
 
-	if (w->key.kind != SL_FLOW_REQUEST || !V(filter_has)(w->value.saddr, FILTER_BACKENDS))
+	if (!w || w->key.kind != SL_FLOW_REQUEST || !V(filter_has)(w->value.saddr, FILTER_BACKENDS))
 		return false;
 	if (V(addr_eq)(w->value.saddr, w->value.daddr) && w->value.sport == w->value.dport)
 		return true;
@@ -71,10 +64,7 @@ static __always_inline bool V(is_ambiguous)(struct V(work) *w)
 	out.dport = w->value.dport;
 	out.proto = w->key.proto;
 	out.kind = SL_FLOW_REPLY;
-	tag = V(flow_tag)(&out);
-	f = V(flow_confirmed)(&out, tag);
-	if (!f)
-		f = V(flow_unconfirmed)(&out, tag);
+	f = V(flow_find)(&out, V(flow_mixed)(&out), &word);
 	return f && f->state != SL_STATE_CLOSING && V(flow_is_fresh)(f, out.proto, w->p.now);
 }
 
@@ -85,19 +75,21 @@ static __always_inline bool V(is_ambiguous)(struct V(work) *w)
 __noinline int V(open_pair)(__u32 low, __u32 span)
 {
 	struct V(work) *w = V(work_get)();
+	bool adopted = false;
 	struct V(flow) *other;
-	bool adopted;
-	void *shard;
+	__u32 *word;
+	__u64 mix;
+	int result;
 
 	if (!w)
 		return SL_REASON_FLOW_INSERT;
 	w->value.state = SL_STATE_NEW;
-	w->value.seen_ns = w->p.now;
-	w->value.twin_tick = w->p.now >> SL_TICK_SHIFT;
+	w->value.seen = sl_tick(w->p.now);
+	w->value.twin = w->value.seen >> SL_TWIN_SHIFT;
 	for (int i = 0; i < OPEN_TRIES; i++) {
 		V(twin_key)(&w->key, &w->value, &w->twin);
-		V(twin_value)(&w->key, &w->value, V(flow_tag)(&w->twin), w->p.now, &w->twin_value);
-		if (!V(is_ambiguous)(w) && !V(claim)())
+		V(twin_value)(&w->key, &w->value, w->p.now, &w->twin_value);
+		if (!V(is_ambiguous)() && !V(claim)())
 			goto claimed;
 		if (w->key.proto == IPPROTO_SCTP)
 			break; /* its CRC covers the ports */
@@ -107,22 +99,19 @@ __noinline int V(open_pair)(__u32 low, __u32 span)
 	return w->key.kind == SL_FLOW_SNAT ? SL_REASON_SNAT_PORTS : SL_REASON_PORT_COLLISION;
 
 claimed:
-	w->value.tag = V(flow_tag)(&w->key);
-	if (w->key.kind == SL_FLOW_SNAT)
-		V(clear)(&w->key, w->value.tag); /* a former flow's: nobody looked for it on the way here */
-	shard = NEW_SHARD(w->value.tag);
-	if (shard && !bpf_map_update_elem(shard, &w->key, &w->value, BPF_NOEXIST))
+	/* SNAT: over a former flow's, as nobody looked for it on the way here. */
+	result = V(flow_put)(OWN, w->key.kind == SL_FLOW_SNAT);
+	if (result == PUT_DONE)
 		return 0;
 	/* Another CPU opened the same flow in between: its choice holds, ours goes. */
-	other = V(flow_unconfirmed)(&w->key, w->value.tag);
-	adopted = other && other->tag == w->value.tag;
-	if (adopted)
+	mix = V(flow_mixed)(&w->key);
+	other = result == PUT_EXISTS ? V(flow_find)(&w->key, mix, &word) : NULL;
+	if (other) {
 		w->value = *other;
-	if (!adopted || !V(is_twin_of)(&w->twin_value, &w->key) || w->value.backend != w->twin_value.backend) {
-		shard = NEW_SHARD(w->twin_value.tag);
-		if (shard)
-			bpf_map_delete_elem(shard, &w->twin);
+		adopted = V(flow_stood)(word, mix);
 	}
+	if (!adopted || !V(is_twin_of)(&w->twin_value, &w->key) || w->value.backend != w->twin_value.backend)
+		V(flow_drop)(TWIN);
 	return adopted ? 0 : SL_REASON_FLOW_INSERT;
 }
 

@@ -14,6 +14,7 @@
 #endif
 #ifdef SL_STEPS_PACKET
 #include "work.h"
+#include "bucket.h"
 #include "track.h"
 #include "open.h"
 #include "rewrite.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Packets of flows that exist. The fast step serves an established flow with one look-up; everything else (handshakes, closing,
- * expiry, entries not yet confirmed) is the slow one's. Both copy the entry into work.hit; rewriting is another step.
+ * Packets of flows that exist. The fast step serves an established flow; everything else (handshakes, closing, expiry, entries
+ * not yet confirmed) is the slow one's. Both copy the entry into work.hit; rewriting is another step.
  */
 
 #ifndef BPF_TRACK_ONCE
@@ -10,11 +10,7 @@ enum track_result {
 	TRACK_NONE,    /* no entry, or (p.stale) one that must not be used: it is in work.hit */
 	TRACK_TORN,    /* recycled twice while it was read */
 	TRACK_FOUND,
-	TRACK_MOVED,   /* found, and confirmed by this packet: the entry is another now */
 };
-
-#define TWIN_REFRESH_TICKS ((__u32)((SL_TWIN_REFRESH_S * NS_PER_S) >> SL_TICK_SHIFT))
-#define FIN_BOTH (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
 #endif
 
 /* May a new connection still take this entry's backend? */
@@ -26,24 +22,20 @@ static __always_inline bool V(hit_takes_new)(const struct V(flow) *hit)
 
 /* The other direction's entry of (key, f), if there is one and it is really the twin. Fills *ret_key. */
 static __always_inline struct V(flow) *V(twin_find)(const struct V(flow_key) *key, const struct V(flow) *f,
-						   struct V(flow_key) *ret_key, __u32 *ret_tag)
+						   struct V(flow_key) *ret_key, __u32 **ret_word)
 {
 	struct V(flow) *t;
 
 	V(twin_key)(key, f, ret_key);
-	*ret_tag = V(flow_tag)(ret_key);
-	t = V(flow_confirmed)(ret_key, *ret_tag);
-	if (!t)
-		t = V(flow_unconfirmed)(ret_key, *ret_tag);
+	t = V(flow_find)(ret_key, V(flow_mixed)(ret_key), ret_word);
 	return t && V(is_twin_of)(t, key) ? t : NULL;
 }
 
 /* Builds the twin's value from an entry. */
-static __always_inline void V(twin_value)(const struct V(flow_key) *key, const struct V(flow) *f, __u32 tag, __u64 now,
+static __always_inline void V(twin_value)(const struct V(flow_key) *key, const struct V(flow) *f, __u64 now,
 					 struct V(flow) *ret_twin)
 {
 	__builtin_memset(ret_twin, 0, sizeof(*ret_twin));
-	ret_twin->tag = tag;
 	V(addr_copy)(ret_twin->saddr, key->daddr);
 	V(addr_copy)(ret_twin->daddr, key->saddr);
 	ret_twin->sport = key->dport;
@@ -53,47 +45,43 @@ static __always_inline void V(twin_value)(const struct V(flow_key) *key, const s
 	ret_twin->service = f->service;
 	ret_twin->flags = f->flags;
 	ret_twin->state = f->state;
-	ret_twin->seen_ns = now;
-	ret_twin->twin_tick = now >> SL_TICK_SHIFT;
+	ret_twin->seen = sl_tick(now);
+	ret_twin->twin = sl_tick(now) >> SL_TWIN_SHIFT;
 }
 
-/* Touches the twin of the packet's entry, or makes it again where it was evicted. */
+/* Touches the twin of the packet's entry, or makes it again where it was put out; both are kept again if they were not. */
 __noinline int V(twin_refresh)(void)
 {
 	struct V(work) *w = V(work_get)();
 	struct V(flow) *t;
-	void *shard;
-	__u32 tag;
+	__u32 *word;
 
 	if (!w)
 		return 0;
-	V(twin_key)(&w->p.key, &w->hit, &w->twin);
-	tag = V(flow_tag)(&w->twin);
-	t = V(flow_confirmed)(&w->twin, tag);
-	if (!t)
-		t = V(flow_unconfirmed)(&w->twin, tag);
+	t = V(twin_find)(&w->p.key, &w->hit, &w->twin, &word);
 	if (t) {
-		if (V(is_twin_of)(t, &w->p.key))
-			t->seen_ns = w->p.now;
-		return 0;
+		t->seen = sl_tick(w->p.now);
+	} else {
+		V(twin_value)(&w->p.key, &w->hit, w->p.now, &w->twin_value);
+		if (V(flow_put)(TWIN, false) != PUT_DONE)
+			return 0;
 	}
-	V(twin_value)(&w->p.key, &w->hit, tag, w->p.now, &w->twin_value);
-	shard = w->hit.state >= SL_STATE_CONFIRMED ? V(flow_confirmed_shard)(w->twin.proto, tag) : NEW_SHARD(tag);
-	if (shard)
-		bpf_map_update_elem(shard, &w->twin, &w->twin_value, BPF_NOEXIST);
+	if (state_is_kept(w->hit.state, w->hit.flags)) {
+		V(flow_mark)(OWN, w->hit.state, w->hit.flags);
+		V(flow_mark)(TWIN, w->hit.state, w->hit.flags);
+	}
 	return 0;
 }
 
 /* Counts the packet on its entry, and says whether the backend's counters are told now. */
 static __always_inline void V(tally)(struct V(work) *w, struct V(flow) *f, bool tell)
 {
-	__u32 packets = f->untold + 1, bytes = f->untold_bytes + w->p.len;
+	__u32 packets = (f->untold & (SL_TELL_PACKETS - 1)) + 1, bytes = (f->untold >> SL_UNTOLD_SHIFT) + w->p.len;
 
 	tell |= f->packets < SL_TELL_AT_ONCE || packets >= SL_TELL_PACKETS;
 	f->packets++;
 	f->bytes += w->p.len;
-	f->untold = tell ? 0 : packets;
-	f->untold_bytes = tell ? 0 : bytes;
+	f->untold = tell ? 0 : bytes << SL_UNTOLD_SHIFT | packets;
 	w->tell_packets = tell ? packets : 0;
 	w->tell_bytes = bytes;
 }
@@ -101,12 +89,13 @@ static __always_inline void V(tally)(struct V(work) *w, struct V(flow) *f, bool 
 /* Marks the packet on its entry. */
 static __always_inline void V(refresh)(struct V(work) *w, struct V(flow) *f, bool tell)
 {
-	__u32 tick = w->p.now >> SL_TICK_SHIFT;
+	__u32 tick = sl_tick(w->p.now);
+	__u8 twin = tick >> SL_TWIN_SHIFT;
 
-	f->seen_ns = w->p.now;
+	f->seen = tick;
 	V(tally)(w, f, tell);
-	if (tick - w->hit.twin_tick > TWIN_REFRESH_TICKS) {
-		f->twin_tick = tick;
+	if ((__u8)(twin - w->hit.twin) >= SL_TWIN_REFRESH) {
+		f->twin = twin;
 		V(twin_refresh)();
 	}
 }
@@ -116,18 +105,17 @@ static __always_inline bool V(track_fast)(struct V(work) *w)
 {
 	__u8 proto = w->p.key.proto;
 	struct V(flow) *f;
-	__u32 tag;
+	__u32 *word;
+	__u64 mix;
 
 	if (proto == IPPROTO_TCP && (w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
 		return false;
-	tag = V(flow_tag)(&w->p.key);
-	f = V(flow_confirmed)(&w->p.key, tag);
+	mix = V(flow_mixed)(&w->p.key);
+	f = V(flow_find)(&w->p.key, mix, &word);
 	if (!f)
 		return false;
 	w->hit = *f;
-	barrier();
-	if (w->hit.tag != tag || *(volatile __u32 *)&f->tag != tag || w->hit.state != SL_STATE_CONFIRMED ||
-	    !V(flow_is_fresh)(&w->hit, proto, w->p.now))
+	if (!V(flow_stood)(word, mix) || w->hit.state != SL_STATE_CONFIRMED || !V(flow_is_fresh)(&w->hit, proto, w->p.now))
 		return false;
 	if (proto != IPPROTO_TCP && w->p.client &&
 	    !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING))
@@ -142,65 +130,31 @@ static __always_inline bool V(track_fast)(struct V(work) *w)
 __noinline int V(set_state)(__u32 state, __u32 flags)
 {
 	struct V(work) *w = V(work_get)();
-	struct V(flow) *f;
-	__u32 tag;
 
 	if (!w)
 		return 0;
-	tag = V(flow_tag)(&w->p.key);
-	f = V(flow_confirmed)(&w->p.key, tag);
-	if (!f)
-		f = V(flow_unconfirmed)(&w->p.key, tag);
-	if (f) {
-		f->state = state;
-		f->flags = flags;
-	}
-	f = V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag);
-	if (f) {
-		f->state = state;
-		f->flags |= flags & FIN_BOTH;
-	}
-	return 0;
+	V(flow_mark)(OWN, state, flags);
+	V(twin_key)(&w->p.key, &w->hit, &w->twin);
+	return V(flow_mark)(TWIN, state, flags);
 }
 
-/* Moves the packet's entry and its twin to the confirmed table; the twin first, so that replies are never without. */
+/* The client answered the answer: both entries are kept from now on. The twin is made again where it was put out. */
 static __always_inline int V(confirm)(struct V(work) *w)
 {
-	struct V(flow) *t;
-	void *shard;
-	__u32 tag;
+	__u32 flags = w->hit.flags | SL_FLOW_CONFIRMED;
 
-	t = V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag);
-	V(twin_value)(&w->p.key, &w->hit, tag, w->p.now, &w->twin_value);
-	if (t) {
-		w->twin_value.packets = t->packets;
-		w->twin_value.bytes = t->bytes;
-	}
-	w->twin_value.state = SL_STATE_CONFIRMED;
-	shard = V(flow_confirmed_shard)(w->twin.proto, tag);
-	if (!shard || bpf_map_update_elem(shard, &w->twin, &w->twin_value, BPF_ANY))
-		return TRACK_FOUND; /* stays unconfirmed and works as before */
-
-	w->value = w->hit;
-	w->value.state = SL_STATE_CONFIRMED;
-	w->value.seen_ns = w->p.now;
-	w->value.twin_tick = w->p.now >> SL_TICK_SHIFT;
-	V(tally)(w, &w->value, true);
-	shard = V(flow_confirmed_shard)(w->p.key.proto, w->hit.tag);
-	if (!shard || bpf_map_update_elem(shard, &w->p.key, &w->value, BPF_ANY))
+	if (V(set_state)(SL_STATE_CONFIRMED, flags))
 		return TRACK_FOUND;
-	shard = NEW_SHARD(w->hit.tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->p.key);
-	shard = NEW_SHARD(tag);
-	if (shard)
-		bpf_map_delete_elem(shard, &w->twin);
-	return TRACK_MOVED;
+	V(twin_value)(&w->p.key, &w->hit, w->p.now, &w->twin_value);
+	if (V(flow_put)(TWIN, false) == PUT_DONE)
+		V(flow_mark)(TWIN, SL_STATE_CONFIRMED, flags);
+	return TRACK_FOUND;
 }
 
 /* TCP packets that begin or end something, or meet an entry that is not simply established. */
-static __always_inline int V(track_tcp)(struct V(work) *w, bool confirmed)
+static __always_inline int V(track_tcp)(struct V(work) *w)
 {
+	bool confirmed = w->hit.flags & SL_FLOW_CONFIRMED;
 	__u8 seen = w->p.tcp_flags, state = w->hit.state, next = state;
 	__u16 flags = w->hit.flags;
 
@@ -235,14 +189,12 @@ static __always_inline int V(track_tcp)(struct V(work) *w, bool confirmed)
 }
 
 /* UDP and SCTP: confirmed by the client's first packet after a reply. */
-static __always_inline int V(track_other)(struct V(work) *w, bool confirmed)
+static __always_inline int V(track_other)(struct V(work) *w)
 {
 	if (w->p.client && !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING)) {
 		w->p.stale = 1;
 		return TRACK_NONE;
 	}
-	if (confirmed)
-		return TRACK_FOUND;
 	if (!w->p.client && w->hit.state == SL_STATE_NEW)
 		V(set_state)(SL_STATE_REPLIED, w->hit.flags);
 	else if (w->p.client && w->hit.state == SL_STATE_REPLIED)
@@ -253,41 +205,32 @@ static __always_inline int V(track_other)(struct V(work) *w, bool confirmed)
 /* An entry that looks expired lives while its twin is fresh: traffic may flow one way only. */
 static __always_inline bool V(twin_is_fresh)(struct V(work) *w)
 {
-	__u32 tag;
-	struct V(flow) *t = V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag);
+	__u32 *word;
+	struct V(flow) *t = V(twin_find)(&w->p.key, &w->hit, &w->twin, &word);
 
 	return t && V(flow_is_fresh)(t, w->p.key.proto, w->p.now);
 }
 
-/* Looks p.key up in both tables and follows the flow. p.client says which side the packet is from. */
+/* Looks p.key up and follows the flow. p.client says which side the packet is from. */
 __noinline int V(track)(void)
 {
 	struct V(work) *w = V(work_get)();
-	bool confirmed = true;
 	struct V(flow) *f;
+	__u32 *word;
 	int result;
-	__u32 tag;
+	__u64 mix;
 
 	if (!w)
 		return TRACK_NONE;
-	tag = V(flow_tag)(&w->p.key);
+	mix = V(flow_mixed)(&w->p.key);
 	/* Linux 5.10 refuses a loop whose head comes right behind a call ("back-edge"), as clang lays this one out. */
 #pragma unroll
 	for (int i = 0; i < 2; i++) {
-		f = V(flow_confirmed)(&w->p.key, tag);
-		confirmed = f;
-		if (!f)
-			f = V(flow_unconfirmed)(&w->p.key, tag);
-		if (!f && !(w->p.tcp_flags & TCP_SYN)) {
-			/* Confirmed meanwhile on another CPU: put into the one table before it left the other. */
-			f = V(flow_confirmed)(&w->p.key, tag);
-			confirmed = f;
-		}
+		f = V(flow_find)(&w->p.key, mix, &word);
 		if (!f)
 			return TRACK_NONE;
 		w->hit = *f;
-		barrier();
-		if (w->hit.tag == tag && *(volatile __u32 *)&f->tag == tag)
+		if (V(flow_stood)(word, mix))
 			goto read;
 	}
 	return TRACK_TORN;
@@ -297,34 +240,22 @@ read:
 		w->p.stale = 1;
 		return TRACK_NONE;
 	}
-	result = w->p.key.proto == IPPROTO_TCP ? V(track_tcp)(w, confirmed) : V(track_other)(w, confirmed);
+	result = w->p.key.proto == IPPROTO_TCP ? V(track_tcp)(w) : V(track_other)(w);
 	if (result == TRACK_FOUND)
 		V(refresh)(w, f, true);
 	return result;
-}
-
-/* Removes an entry from whichever table it is in. */
-static __always_inline void V(clear)(const struct V(flow_key) *key, __u32 tag)
-{
-	void *shard = V(flow_confirmed_shard)(key->proto, tag);
-
-	if (shard)
-		bpf_map_delete_elem(shard, key);
-	shard = NEW_SHARD(tag);
-	if (shard)
-		bpf_map_delete_elem(shard, key);
 }
 
 /* The entry of p.key, which must not be used any more, and with `both` its twin, by work.hit. */
 __noinline int V(forget)(__u32 both)
 {
 	struct V(work) *w = V(work_get)();
-	__u32 tag;
+	__u32 *word;
 
 	if (!w)
 		return 0;
-	V(clear)(&w->p.key, V(flow_tag)(&w->p.key));
-	if (both && V(twin_find)(&w->p.key, &w->hit, &w->twin, &tag))
-		V(clear)(&w->twin, tag);
+	V(flow_drop)(OWN);
+	if (both && V(twin_find)(&w->p.key, &w->hit, &w->twin, &word))
+		V(flow_drop)(TWIN);
 	return 0;
 }

@@ -6,7 +6,7 @@
  */
 
 struct V(work) {
-	struct V(pkt) p;
+	struct V(pkt) p;           /* first, and its key the first in it */
 	struct V(flow) hit;        /* the packet's entry: what it becomes */
 	struct V(flow_key) key;    /* an entry being written, or its twin's key */
 	struct V(flow) value;

@@ -31,20 +31,27 @@
 
 #define SL_ALIGNED(n) __attribute__((aligned(n)))
 
+/* A lock that programs hold while they change what lies beside it. To the other side it is a number. */
+#ifdef __bpf__
+#define SL_LOCK struct bpf_spin_lock
+#else
+#define SL_LOCK __u32
+#endif
+
 /* ---- limits ---------------------------------------------------------------------------------------------------- */
 
 #define SL_RING_LINE_IDS   16 /* backend ids in one ring line: one cache line */
 #define SL_CIDRS           8  /* service CIDRs a family */
 #define SL_FILTER_BITS     20 /* address filter: 2^20 bits a kind, 128 KiB */
 #define SL_FILTER_WORDS    (1u << (SL_FILTER_BITS - 6))
-#define SL_SHARD_FLOWS     8192 /* flow entries in one shard: what one garbage collection callback walks */
-#define SL_SHARDS_MAX      1024
+#define SL_BUCKET_SLOTS    15 /* flow entries in one bucket; its lock and their tags are one cache line */
+#define SL_BUCKET_KEEP     13 /* so many at most are kept for established flows: the others can always be had */
 #define SL_NAMESPACE_LEN   64 /* 63 characters (RFC 1123 label) and NUL */
 #define SL_NAME_LEN        64
 #define SL_PORT_NAME_LEN   64
 #define SL_NODE_NAME_LEN   256 /* 253 characters (RFC 1123 subdomain) and NUL */
 
-/* ---- idle times of flows (seconds); correctness rests on these, collection only frees memory --------------------- */
+/* ---- idle times of flows (seconds); an entry whose time is over counts as absent, wherever it is met ------------- */
 
 #define SL_IDLE_TCP_NEW_S     60    /* handshake not finished */
 #define SL_IDLE_TCP_S         86400 /* as kube-proxy sets nf_conntrack_tcp_timeout_established */
@@ -54,8 +61,9 @@
 #define SL_IDLE_UDP_S         120
 #define SL_IDLE_SCTP_S        210
 #define SL_IDLE_FRAG_S        30    /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
-#define SL_TICK_SHIFT         20    /* a tick is 2^20 ns, 1.05 ms */
-#define SL_TWIN_REFRESH_S     30    /* the other direction's entry is touched at most this often */
+#define SL_TICK_SHIFT         24    /* flows count time in ticks of 2^24 ns, 16.8 ms (modulo 2^32: 2.3 years) */
+#define SL_TWIN_SHIFT         9     /* 2^9 ticks, 8.6 s: the clock by which the other direction's entry is touched */
+#define SL_TWIN_REFRESH       3     /* that clock has moved on so often: every 17 to 26 s */
 
 /*
  * A flow's packets go into its backend's counters at once while they are few, later SL_TELL_PACKETS at a time: with many flows
@@ -63,6 +71,7 @@
  */
 #define SL_TELL_AT_ONCE 32 /* first packets of each direction */
 #define SL_TELL_PACKETS 16
+#define SL_UNTOLD_SHIFT 4  /* sl4_flow.untold is bytes << 4 | packets */
 
 /* ---- enumerations (one byte; they print by name in bpftool) ------------------------------------------------------- */
 
@@ -139,6 +148,7 @@ enum {
 	SL_FLOW_PORT = 1 << 4,       /* the client's source port was changed: two VIPs, one client tuple, one backend */
 	SL_FLOW_SNAT_BOTH = 1 << 5,  /* source becomes the node's address */
 	SL_FLOW_COUNTED = 1 << 6,    /* counted in the backend's open flows */
+	SL_FLOW_CONFIRMED = 1 << 7,  /* was confirmed once: what became of it since is its state */
 };
 
 /* flags of the configuration */
@@ -218,16 +228,6 @@ struct sl_event {
 	__u32 pad;
 };
 
-/* sl_gc, by shard set: the timer and what the last rounds did. */
-struct sl_gc_stats {
-	__u64 rounds;
-	__u64 walked;
-	__u64 removed;
-	__u64 last_ns;     /* CLOCK_MONOTONIC of the last callback */
-	__u64 longest_ns;  /* longest single callback so far */
-	__u64 total_ns;
-};
-
 /* sl_meta, one element: what a tool needs to know when no agent runs. */
 struct sl_meta {
 	__u32 abi;         /* SL_ABI_VERSION */
@@ -238,7 +238,7 @@ struct sl_meta {
 	__u32 max_services;
 	__u32 max_backends;
 	__u32 max_flows;
-	__u32 seed;        /* sl_consts.seed: shards of flows depend on it */
+	__u32 seed;        /* sl_consts.seed: where flows lie depends on it */
 	char node_name[SL_NODE_NAME_LEN];
 };
 
@@ -291,28 +291,42 @@ struct sl4_flow_key {
 };
 
 /*
- * sl4_flows_{tcp,udp,new}: one direction of one flow, self-sufficient. The addresses are the packet's after
- * translation, so the entry of the other direction is this one turned round: its key is this value's tuple
- * reversed, its value's tuple is this key reversed.
+ * One direction of one flow, self-sufficient. The addresses are the packet's after translation, so the entry of the
+ * other direction is this one turned round: its key is this value's tuple reversed, its value's tuple is this key
+ * reversed.
  */
 struct sl4_flow {
-	__u32 tag;                   /* hash of the key. First, and read last: elements are recycled under readers */
-	__u8 saddr[4] SL_ALIGNED(4);
+	__u8 saddr[4] SL_ALIGNED(8);
 	__u8 daddr[4];
 	__u16 sport;
 	__u16 dport;
+	__u16 flags;                 /* SL_FLOW_ */
+	enum sl_flow_state state;
+	__u8 twin;                   /* when the other direction's entry was last touched from here: seen >> SL_TWIN_SHIFT */
 	__u32 backend;               /* id */
 	__u32 backend_gen;
 	__u32 service;               /* id of the service port */
-	__u16 flags;                 /* SL_FLOW_ */
-	enum sl_flow_state state;
-	__u8 untold;                 /* packets that are not in sl4_be_stats yet: fewer than SL_TELL_PACKETS */
-	__u64 seen_ns;               /* last packet of this direction, CLOCK_MONOTONIC */
-	__u32 packets;               /* modulo 2^32 */
-	__u32 untold_bytes;          /* of the untold packets */
+	__u32 seen;                  /* last packet of this direction, sl_tick(CLOCK_MONOTONIC) */
 	__u64 bytes;                 /* of whole frames */
-	__u32 twin_tick;             /* when the other direction's entry was last touched from here: now_ns >> SL_TICK_SHIFT */
-	__u32 ifindex;               /* way out, where forwarding is fast; 0 = through the stack */
+	__u32 packets;               /* modulo 2^32 */
+	__u32 untold;                /* what is not in sl4_be_stats yet: bytes << SL_UNTOLD_SHIFT | packets */
+};
+
+/* With its key one cache line. */
+struct sl4_flow_slot {
+	struct sl4_flow_key key;
+	struct sl4_flow flow;
+};
+
+/*
+ * sl4_flows_tcp, sl4_flows_udp: arrays of buckets. The hash of a key names its bucket, its tag, and the slot where it is
+ * looked for first. Who changes tags or keys holds the lock; readers do not: they believe what they copied if the tag is
+ * still the same afterwards (it is 0 while a slot is written).
+ */
+struct sl4_flow_bucket {
+	SL_LOCK lock;
+	__u32 tags[SL_BUCKET_SLOTS]; /* 0: free. SL_TAG_KEEP: of an established flow, new ones do not take it */
+	struct sl4_flow_slot slots[SL_BUCKET_SLOTS];
 };
 
 struct sl4_affinity_key {
@@ -403,23 +417,31 @@ struct sl6_flow_key {
 };
 
 struct sl6_flow {
-	__u32 tag;
-	__u32 backend;
 	__u8 saddr[16] SL_ALIGNED(8);
 	__u8 daddr[16];
 	__u16 sport;
 	__u16 dport;
-	__u32 backend_gen;
-	__u32 service;
 	__u16 flags;
 	enum sl_flow_state state;
-	__u8 untold;
-	__u64 seen_ns;
-	__u32 packets;
-	__u32 untold_bytes;
+	__u8 twin;
+	__u32 backend;
+	__u32 backend_gen;
+	__u32 service;
+	__u32 seen;
 	__u64 bytes;
-	__u32 twin_tick;
-	__u32 ifindex;
+	__u32 packets;
+	__u32 untold;
+};
+
+struct sl6_flow_slot {
+	struct sl6_flow_key key;
+	struct sl6_flow flow;
+};
+
+struct sl6_flow_bucket {
+	SL_LOCK lock;
+	__u32 tags[SL_BUCKET_SLOTS];
+	struct sl6_flow_slot slots[SL_BUCKET_SLOTS];
 };
 
 struct sl6_affinity_key {
@@ -501,9 +523,10 @@ struct sl_config {
  * kernel can do. Branches on these are dead code to the verifier, so a helper that is missing is never looked at.
  */
 struct sl_consts {
-	__u32 shards_tcp; /* flow shards, each a power of two */
-	__u32 shards_udp;
-	__u32 shards_new;
+	__u32 buckets4_tcp; /* elements of sl4_flows_tcp … */
+	__u32 buckets4_udp;
+	__u32 buckets6_tcp;
+	__u32 buckets6_udp;
 	__u32 records;    /* elements of sl4_records, sl4_backends, sl4_rings (and of sl6_): bounds that never change */
 	__u32 backends;
 	__u32 lines;
@@ -523,7 +546,6 @@ struct sl_consts {
 	X(sl_config, agent)       \
 	X(sl_counters, program)   \
 	X(sl_events, program)     \
-	X(sl_gc, program)         \
 	X(sl4_services, agent)    \
 	X(sl4_records, agent)     \
 	X(sl4_backends, agent)    \
@@ -532,7 +554,6 @@ struct sl_consts {
 	X(sl4_names, agent)       \
 	X(sl4_flows_tcp, program) \
 	X(sl4_flows_udp, program) \
-	X(sl4_flows_new, program) \
 	X(sl4_affinity, program)  \
 	X(sl4_sockets, program)   \
 	X(sl4_frags, program)     \
@@ -546,7 +567,6 @@ struct sl_consts {
 	X(sl6_names, agent)       \
 	X(sl6_flows_tcp, program) \
 	X(sl6_flows_udp, program) \
-	X(sl6_flows_new, program) \
 	X(sl6_affinity, program)  \
 	X(sl6_sockets, program)   \
 	X(sl6_frags, program)     \
@@ -579,9 +599,9 @@ static inline __u32 sl_fold6(__u32 w0, __u32 w1, __u32 w2, __u32 w3)
 }
 
 /*
- * Hash of a flow key. With the seed of sl_consts it is the entry's tag and chooses its shard (tag & (shards - 1)); with
- * seed 0 and kind REQUEST it is the same on every node and indexes Maglev rings (hash * length >> 32). Multipliers are
- * odd 64-bit constants of the golden ratio and of xxHash.
+ * Hash of a flow key. With the seed of sl_consts its mixed words say where the entry lies (below); with seed 0 and kind
+ * REQUEST the hash is the same on every node and indexes Maglev rings (hash * length >> 32). Multipliers are odd 64-bit
+ * constants of the golden ratio and of xxHash.
  */
 static inline __u64 sl_mix(__u64 h, __u64 word)
 {
@@ -598,18 +618,56 @@ static inline __u32 sl_hash_end(__u64 h)
 /* Keys are read as words whatever they are declared as. */
 typedef __u64 sl_word __attribute__((may_alias));
 
-static inline __u32 sl4_flow_hash(const struct sl4_flow_key *key, __u32 seed)
+static inline __u64 sl4_flow_mix(const struct sl4_flow_key *key, __u32 seed)
 {
 	const sl_word *w = (const sl_word *)(const void *)key;
 
-	return sl_hash_end(sl_mix(sl_mix(seed, w[0]), w[1]));
+	return sl_mix(sl_mix(seed, w[0]), w[1]);
+}
+
+static inline __u64 sl6_flow_mix(const struct sl6_flow_key *key, __u32 seed)
+{
+	const sl_word *w = (const sl_word *)(const void *)key;
+
+	return sl_mix(sl_mix(sl_mix(sl_mix(sl_mix(seed, w[0]), w[1]), w[2]), w[3]), w[4]);
+}
+
+static inline __u32 sl4_flow_hash(const struct sl4_flow_key *key, __u32 seed)
+{
+	return sl_hash_end(sl4_flow_mix(key, seed));
 }
 
 static inline __u32 sl6_flow_hash(const struct sl6_flow_key *key, __u32 seed)
 {
-	const sl_word *w = (const sl_word *)(const void *)key;
+	return sl_hash_end(sl6_flow_mix(key, seed));
+}
 
-	return sl_hash_end(sl_mix(sl_mix(sl_mix(sl_mix(sl_mix(seed, w[0]), w[1]), w[2]), w[3]), w[4]));
+/* ---- where a flow lies ---------------------------------------------------------------------------------------------- */
+
+#define SL_TAG_KEEP 0x80000000u
+#define SL_TAG_MASK 0x7fffffffu
+
+/* Which of n buckets. */
+static inline __u32 sl_flow_bucket(__u64 mix, __u32 n)
+{
+	return (__u64)(__u32)mix * n >> 32;
+}
+
+/* What the slot is marked with; never 0. */
+static inline __u32 sl_flow_tag(__u64 mix)
+{
+	return (sl_hash_end(mix) & SL_TAG_MASK) | 1;
+}
+
+/* The slot where it is put if that is free, and so looked for first. */
+static inline __u32 sl_flow_home(__u32 tag)
+{
+	return (__u64)(tag & SL_TAG_MASK) * SL_BUCKET_SLOTS >> 31;
+}
+
+static inline __u32 sl_tick(__u64 now_ns)
+{
+	return now_ns >> SL_TICK_SHIFT;
 }
 
 #endif

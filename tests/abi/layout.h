@@ -55,13 +55,6 @@
 	FIELD(sl_event, service, 52, 4)              \
 	FIELD(sl_event, len, 56, 4)                  \
 	FIELD(sl_event, pad, 60, 4)                  \
-	STRUCT(sl_gc_stats, 48)                      \
-	FIELD(sl_gc_stats, rounds, 0, 8)             \
-	FIELD(sl_gc_stats, walked, 8, 8)             \
-	FIELD(sl_gc_stats, removed, 16, 8)           \
-	FIELD(sl_gc_stats, last_ns, 24, 8)           \
-	FIELD(sl_gc_stats, longest_ns, 32, 8)        \
-	FIELD(sl_gc_stats, total_ns, 40, 8)          \
 	STRUCT(sl_meta, 304)                         \
 	FIELD(sl_meta, abi, 0, 4)                    \
 	FIELD(sl_meta, agent_pid, 4, 4)              \
@@ -109,24 +102,28 @@
 	FIELD(sl4_flow_key, proto, 12, 1)            \
 	FIELD(sl4_flow_key, kind, 13, 1)             \
 	FIELD(sl4_flow_key, pad, 14, 2)              \
-	STRUCT(sl4_flow, 64)                         \
-	FIELD(sl4_flow, tag, 0, 4)                   \
-	FIELD(sl4_flow, saddr, 4, 4)                 \
-	FIELD(sl4_flow, daddr, 8, 4)                 \
-	FIELD(sl4_flow, sport, 12, 2)                \
-	FIELD(sl4_flow, dport, 14, 2)                \
-	FIELD(sl4_flow, backend, 16, 4)              \
-	FIELD(sl4_flow, backend_gen, 20, 4)          \
-	FIELD(sl4_flow, service, 24, 4)              \
-	FIELD(sl4_flow, flags, 28, 2)                \
-	FIELD(sl4_flow, state, 30, 1)                \
-	FIELD(sl4_flow, untold, 31, 1)               \
-	FIELD(sl4_flow, seen_ns, 32, 8)              \
-	FIELD(sl4_flow, packets, 40, 4)              \
-	FIELD(sl4_flow, untold_bytes, 44, 4)         \
-	FIELD(sl4_flow, bytes, 48, 8)                \
-	FIELD(sl4_flow, twin_tick, 56, 4)            \
-	FIELD(sl4_flow, ifindex, 60, 4)              \
+	STRUCT(sl4_flow, 48)                        \
+	FIELD(sl4_flow, saddr, 0, 4)                \
+	FIELD(sl4_flow, daddr, 4, 4)                \
+	FIELD(sl4_flow, sport, 8, 2)                \
+	FIELD(sl4_flow, dport, 10, 2)               \
+	FIELD(sl4_flow, flags, 12, 2)               \
+	FIELD(sl4_flow, state, 14, 1)               \
+	FIELD(sl4_flow, twin, 15, 1)                \
+	FIELD(sl4_flow, backend, 16, 4)             \
+	FIELD(sl4_flow, backend_gen, 20, 4)         \
+	FIELD(sl4_flow, service, 24, 4)             \
+	FIELD(sl4_flow, seen, 28, 4)                \
+	FIELD(sl4_flow, bytes, 32, 8)               \
+	FIELD(sl4_flow, packets, 40, 4)             \
+	FIELD(sl4_flow, untold, 44, 4)              \
+	STRUCT(sl4_flow_slot, 64)                   \
+	FIELD(sl4_flow_slot, key, 0, 16)            \
+	FIELD(sl4_flow_slot, flow, 16, 48)          \
+	STRUCT(sl4_flow_bucket, 1024)               \
+	FIELD(sl4_flow_bucket, lock, 0, 4)          \
+	FIELD(sl4_flow_bucket, tags, 4, 60)         \
+	FIELD(sl4_flow_bucket, slots, 64, 960)      \
 	STRUCT(sl4_affinity_key, 8)                  \
 	FIELD(sl4_affinity_key, client, 0, 4)        \
 	FIELD(sl4_affinity_key, service, 4, 4)       \
@@ -192,24 +189,28 @@
 	FIELD(sl6_flow_key, proto, 36, 1)            \
 	FIELD(sl6_flow_key, kind, 37, 1)             \
 	FIELD(sl6_flow_key, pad, 38, 2)              \
-	STRUCT(sl6_flow, 88)                         \
-	FIELD(sl6_flow, tag, 0, 4)                   \
-	FIELD(sl6_flow, backend, 4, 4)               \
-	FIELD(sl6_flow, saddr, 8, 16)                \
-	FIELD(sl6_flow, daddr, 24, 16)               \
-	FIELD(sl6_flow, sport, 40, 2)                \
-	FIELD(sl6_flow, dport, 42, 2)                \
-	FIELD(sl6_flow, backend_gen, 44, 4)          \
-	FIELD(sl6_flow, service, 48, 4)              \
-	FIELD(sl6_flow, flags, 52, 2)                \
-	FIELD(sl6_flow, state, 54, 1)                \
-	FIELD(sl6_flow, untold, 55, 1)               \
-	FIELD(sl6_flow, seen_ns, 56, 8)              \
-	FIELD(sl6_flow, packets, 64, 4)              \
-	FIELD(sl6_flow, untold_bytes, 68, 4)         \
-	FIELD(sl6_flow, bytes, 72, 8)                \
-	FIELD(sl6_flow, twin_tick, 80, 4)            \
-	FIELD(sl6_flow, ifindex, 84, 4)              \
+	STRUCT(sl6_flow, 72)                        \
+	FIELD(sl6_flow, saddr, 0, 16)               \
+	FIELD(sl6_flow, daddr, 16, 16)              \
+	FIELD(sl6_flow, sport, 32, 2)               \
+	FIELD(sl6_flow, dport, 34, 2)               \
+	FIELD(sl6_flow, flags, 36, 2)               \
+	FIELD(sl6_flow, state, 38, 1)               \
+	FIELD(sl6_flow, twin, 39, 1)                \
+	FIELD(sl6_flow, backend, 40, 4)             \
+	FIELD(sl6_flow, backend_gen, 44, 4)         \
+	FIELD(sl6_flow, service, 48, 4)             \
+	FIELD(sl6_flow, seen, 52, 4)                \
+	FIELD(sl6_flow, bytes, 56, 8)               \
+	FIELD(sl6_flow, packets, 64, 4)             \
+	FIELD(sl6_flow, untold, 68, 4)              \
+	STRUCT(sl6_flow_slot, 112)                  \
+	FIELD(sl6_flow_slot, key, 0, 40)            \
+	FIELD(sl6_flow_slot, flow, 40, 72)          \
+	STRUCT(sl6_flow_bucket, 1744)               \
+	FIELD(sl6_flow_bucket, lock, 0, 4)          \
+	FIELD(sl6_flow_bucket, tags, 4, 60)         \
+	FIELD(sl6_flow_bucket, slots, 64, 1680)     \
 	STRUCT(sl6_affinity_key, 24)                 \
 	FIELD(sl6_affinity_key, client, 0, 16)       \
 	FIELD(sl6_affinity_key, service, 16, 4)      \
@@ -260,17 +261,18 @@
 	FIELD(sl_config, node6, 24, 16)              \
 	FIELD(sl_config, cidrs4, 40, 64)             \
 	FIELD(sl_config, cidrs6, 104, 256)           \
-	STRUCT(sl_consts, 32)                        \
-	FIELD(sl_consts, shards_tcp, 0, 4)           \
-	FIELD(sl_consts, shards_udp, 4, 4)           \
-	FIELD(sl_consts, shards_new, 8, 4)           \
-	FIELD(sl_consts, records, 12, 4)             \
-	FIELD(sl_consts, backends, 16, 4)            \
-	FIELD(sl_consts, lines, 20, 4)               \
-	FIELD(sl_consts, seed, 24, 4)                \
-	FIELD(sl_consts, coarse_clock, 28, 1)        \
-	FIELD(sl_consts, set_retval, 29, 1)          \
-	FIELD(sl_consts, pad, 30, 2)
+	STRUCT(sl_consts, 36)                       \
+	FIELD(sl_consts, buckets4_tcp, 0, 4)        \
+	FIELD(sl_consts, buckets4_udp, 4, 4)        \
+	FIELD(sl_consts, buckets6_tcp, 8, 4)        \
+	FIELD(sl_consts, buckets6_udp, 12, 4)       \
+	FIELD(sl_consts, records, 16, 4)            \
+	FIELD(sl_consts, backends, 20, 4)           \
+	FIELD(sl_consts, lines, 24, 4)              \
+	FIELD(sl_consts, seed, 28, 4)               \
+	FIELD(sl_consts, coarse_clock, 32, 1)       \
+	FIELD(sl_consts, set_retval, 33, 1)         \
+	FIELD(sl_consts, pad, 34, 2)
 
 /* Numbers that lie in maps. New ones are appended. */
 #define LAYOUT_VALUES(VALUE)                   \
@@ -316,6 +318,7 @@
 	VALUE(SL_FLOW_PORT, 16)                \
 	VALUE(SL_FLOW_SNAT_BOTH, 32)           \
 	VALUE(SL_FLOW_COUNTED, 64)             \
+	VALUE(SL_FLOW_CONFIRMED, 128)          \
 	VALUE(SL_CONFIG_SOCKET_PODS, 1)        \
 	VALUE(SL_CONFIG_EVENTS, 2)             \
 	VALUE(SL_REASON_NOT_SERVICE, 0)        \
@@ -347,13 +350,13 @@
 	VALUE(SL_RING_LINE_IDS, 16)            \
 	VALUE(SL_CIDRS, 8)                     \
 	VALUE(SL_FILTER_BITS, 20)              \
-	VALUE(SL_SHARD_FLOWS, 8192)            \
-	VALUE(SL_SHARDS_MAX, 1024)             \
+	VALUE(SL_BUCKET_SLOTS, 15)             \
+	VALUE(SL_BUCKET_KEEP, 13)              \
 	VALUE(SL_NAMESPACE_LEN, 64)            \
 	VALUE(SL_NAME_LEN, 64)                 \
 	VALUE(SL_PORT_NAME_LEN, 64)            \
 	VALUE(SL_NODE_NAME_LEN, 256)           \
-	VALUE(SL_TICK_SHIFT, 20)
+	VALUE(SL_TICK_SHIFT, 24)
 
 /* clang-format on */
 

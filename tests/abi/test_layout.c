@@ -90,8 +90,9 @@ static void alignment(void **state)
 		    rows[i].at % 4)
 			fail_msg("struct %s.%s is at %zu", rows[i].structure, rows[i].field,
 				 rows[i].at);
-	assert_int_equal(sizeof(struct sl4_flow), 64);
-	assert_int_equal(48 + sizeof(struct sl4_flow_key) + sizeof(struct sl4_flow), 128);
+	assert_int_equal(sizeof(struct sl4_flow_slot), 64);
+	assert_int_equal(offsetof(struct sl4_flow_bucket, slots), 64);
+	assert_int_equal(offsetof(struct sl6_flow_bucket, slots), 64);
 	assert_int_equal(sizeof(struct sl4_service), 64);
 	assert_int_equal(sizeof(struct sl6_service), 64);
 	assert_int_equal(sizeof(struct sl_ring_line), 64);
@@ -132,7 +133,7 @@ static void names(void **state)
 #define HASH6_SEED_1 0x4b9f8ea0u
 #define FILTER_BIT   351645
 
-/* The hash is part of the ABI: pinned entries lie in the shard it names. */
+/* The hash is part of the ABI: pinned entries lie where it says. */
 static void hashes(void **state)
 {
 	struct sl4_flow_key key4 = { .saddr = { 10, 1, 0, 5 },
@@ -154,6 +155,14 @@ static void hashes(void **state)
 	assert_int_equal(sl4_flow_hash(&key4, 0x12345678), HASH4_SEED_1);
 	assert_int_equal(sl6_flow_hash(&key6, 0), HASH6_SEED_0);
 	assert_int_equal(sl6_flow_hash(&key6, 0x12345678), HASH6_SEED_1);
+	assert_int_equal(sl_flow_tag(sl4_flow_mix(&key4, 0x12345678)), HASH4_SEED_1 & SL_TAG_MASK);
+	assert_int_equal(sl_flow_bucket(0xffffffff, 37450), 37449);
+	assert_int_equal(sl_flow_bucket(0xffffffff00000000, 37450), 0);
+	assert_int_equal(sl_flow_home(0), 0);
+	assert_int_equal(sl_flow_home(UINT32_MAX), SL_BUCKET_SLOTS - 1);
+	assert_int_equal(sl_flow_home(SL_TAG_KEEP | 0x40000000), SL_BUCKET_SLOTS / 2);
+	for (uint64_t mix = 0; mix < 100000; mix++)
+		assert_in_range(sl_flow_tag(mix), 1, SL_TAG_MASK);
 	other.kind = SL_FLOW_REPLY;
 	assert_int_not_equal(sl4_flow_hash(&key4, 0), sl4_flow_hash(&other, 0));
 	assert_int_equal(sl_filter_bit(0x0a006001), FILTER_BIT);

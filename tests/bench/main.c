@@ -16,13 +16,13 @@ static const struct {
 	int (*run)(const struct measure_options *options, struct err *err);
 } measurements[] = {
 	{ "ns", measure_ns },
-	{ "gc", measure_gc },
+	{ "full", measure_full },
 	{ "control", measure_control },
 };
 
 static int usage(void)
 {
-	fputs("usage: slbench [--quick] [--rounds N] [--repeat N] [--cpu N] [--only PART] --object generate.bpf.o ns|gc|control\n",
+	fputs("usage: slbench [--quick] [--rounds N] [--repeat N] [--cpu N] [--only PART] --object generate.bpf.o ns|full|control\n",
 	      stderr);
 	return 2;
 }

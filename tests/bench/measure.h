@@ -18,8 +18,8 @@ struct measure_options {
 
 /* "ns<TAB>round<TAB>family<TAB>case<TAB>flows<TAB>base<TAB>ns" */
 int measure_ns(const struct measure_options *options, struct err *err);
-/* "gc<TAB>what<TAB>number<TAB>unit" */
-int measure_gc(const struct measure_options *options, struct err *err);
+/* "full<TAB>what<TAB>number<TAB>unit" */
+int measure_full(const struct measure_options *options, struct err *err);
 /* "control<TAB>what<TAB>number<TAB>unit" */
 int measure_control(const struct measure_options *options, struct err *err);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a readable table of the raw data in a folder (ns.raw, gc.raw, control.raw, traffic.raw, ingress.raw).
+"""Makes a readable table of the raw data in a folder (ns.raw, full.raw, control.raw, traffic.raw, ingress.raw).
 
     report.py FOLDER
 
@@ -119,7 +119,7 @@ def report_ns(data):
     print()
 
 
-# ---- collection, control plane
+# ---- full tables, control plane
 
 def report_plain(data, kind, title):
     values = defaultdict(list)
@@ -212,7 +212,7 @@ def main():
         print(" ".join(row))
     print()
     report_ns(rows(folder, "ns.raw"))
-    report_plain(rows(folder, "gc.raw"), "gc", "garbage collection in the kernel (live: every flow lives; over: every flow is over)")
+    report_plain(rows(folder, "full.raw"), "full", "a new flow (BPF_PROG_TEST_RUN, net), by what lies in a table of a million entries")
     report_plain(rows(folder, "control.raw"), "control", "control plane: 10,000 services × 5 endpoints (folder: as YAML, 20 files)")
     report_traffic(rows(folder, "traffic.raw"))
     table.report(rows(folder, "ingress.raw"))

@@ -22,6 +22,7 @@
 #include "core/plan.h"
 #include "core/problem.h"
 #include "core/store.h"
+#include "dp/flows.h"
 
 #define BATCH 256
 
@@ -352,66 +353,72 @@ int rig_publish(struct rig *rig, uint32_t services, uint32_t endpoints, struct e
 
 /* ---- flows ---------------------------------------------------------------------------------------------------------- */
 
-/* Entries on their way into one shard. */
-struct shard_batch {
-	int fd;
-	uint32_t n;
-	uint8_t keys[BATCH * sizeof(struct sl6_flow_key)];
-	uint8_t values[BATCH * sizeof(struct sl6_flow)];
-};
-
+/* A whole table in memory, written at once. */
 struct flow_writer {
 	struct rig *rig;
-	uint32_t seed, shards, key_len, value_len;
-	uint64_t now;
+	enum dp_map map;
+	uint32_t seed, n_buckets, seen;
+	size_t bucket_size;
 	uint8_t proto;
-	struct shard_batch *batches;
+	uint8_t *buckets;
+	uint64_t left_out; /* entries whose bucket was full */
 };
-
-static int batch_flush(struct shard_batch *b)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	uint32_t n = b->n;
-
-	b->n = 0;
-	return n && bpf_map_update_batch(b->fd, b->keys, b->values, &n, &opts) < 0 ? -errno : 0;
-}
-
-static void writer_done(struct flow_writer *w)
-{
-	for (uint32_t i = 0; w->batches && i < w->shards; i++)
-		if (w->batches[i].fd >= 0)
-			close(w->batches[i].fd);
-	free(w->batches);
-}
 
 static int writer_init(struct flow_writer *w, struct rig *rig, uint8_t proto, uint32_t age_s)
 {
-	enum dp_map map = dp_map_of(rig->options.family,
-				    proto == IPPROTO_UDP ? DP_sl4_flows_udp : DP_sl4_flows_tcp);
+	enum dp_map map = dp_flow_map(rig->options.family,
+				      proto == IPPROTO_UDP ? DP_FLOWS_UDP : DP_FLOWS_TCP);
 	struct sl_meta meta;
 	int rc = dp_meta_read(rig->dp, &meta);
 
 	if (rc < 0)
 		return rc;
-	*w = (struct flow_writer){ .rig = rig,
-				   .seed = meta.seed,
-				   .shards = rig->dp->maps[map].max_entries,
-				   .proto = proto };
-	w->now = clock_now_ns() - age_s * CLOCK_NS_PER_S;
-	w->key_len = rig->options.family == 4 ? sizeof(struct sl4_flow_key)
-					      : sizeof(struct sl6_flow_key);
-	w->value_len = rig->options.family == 4 ? sizeof(struct sl4_flow) : sizeof(struct sl6_flow);
-	w->batches = calloc(w->shards, sizeof(*w->batches));
-	if (!w->batches)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < w->shards; i++)
-		w->batches[i].fd = -1;
-	for (uint32_t i = 0; i < w->shards && rc == 0; i++) {
-		w->batches[i].fd = dp_shard_open(rig->dp, map, i);
-		rc = w->batches[i].fd < 0 ? w->batches[i].fd : 0;
+	*w = (struct flow_writer){
+		.rig = rig,
+		.map = map,
+		.seed = meta.seed,
+		.n_buckets = rig->dp->maps[map].max_entries,
+		.seen = sl_tick(clock_now_ns() - age_s * CLOCK_NS_PER_S),
+		.bucket_size = rig->dp->maps[map].value_size,
+		.proto = proto,
+	};
+	w->buckets = calloc(w->n_buckets, w->bucket_size);
+	return w->buckets ? 0 : -ENOMEM;
+}
+
+static int writer_flush(struct flow_writer *w)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint32_t keys[BATCH];
+
+	for (uint32_t at = 0; at < w->n_buckets;) {
+		uint32_t n = w->n_buckets - at < BATCH ? w->n_buckets - at : BATCH;
+
+		for (uint32_t i = 0; i < n; i++)
+			keys[i] = at + i;
+		if (bpf_map_update_batch(w->rig->dp->maps[w->map].fd, keys,
+					 w->buckets + at * w->bucket_size, &n, &opts) < 0)
+			return -errno;
+		at += n;
 	}
-	return rc;
+	return 0;
+}
+
+/* Where programs would put it: at home, or else wherever there is room. */
+static int pick_slot(struct flow_writer *w, uint32_t *tags, uint64_t mix)
+{
+	uint32_t tag = sl_flow_tag(mix), at = sl_flow_home(tag), kept = 0;
+
+	for (uint32_t i = 0; i < SL_BUCKET_SLOTS && tags[at]; i++)
+		at = i;
+	if (tags[at]) {
+		w->left_out++;
+		return -1;
+	}
+	for (uint32_t i = 0; i < SL_BUCKET_SLOTS; i++)
+		kept += tags[i] >> 31;
+	tags[at] = tag | (kept < SL_BUCKET_KEEP ? SL_TAG_KEEP : 0);
+	return (int)at;
 }
 
 /* One end of a packet. */
@@ -420,78 +427,83 @@ struct side {
 	uint16_t port;
 };
 
-static uint32_t make_entry4(const struct flow_writer *w, enum sl_flow_kind kind,
-			    const struct side in[2], const struct side out[2],
-			    const struct rig_backend *b, void *ret_key, void *ret_value)
+static void write_entry4(struct flow_writer *w, enum sl_flow_kind kind, const struct side in[2],
+			 const struct side out[2], const struct rig_backend *b)
 {
-	struct sl4_flow_key key = {
-		.sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind
+	struct sl4_flow_slot entry = {
+		.key = { .sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind },
+		.flow = {
+			.sport = out[0].port,
+			.dport = out[1].port,
+			.flags = SL_FLOW_CONFIRMED,
+			.state = SL_STATE_CONFIRMED,
+			.twin = (uint8_t)(w->seen >> SL_TWIN_SHIFT),
+			.backend = b->id,
+			.backend_gen = b->gen,
+			.service = b->service,
+			.seen = w->seen,
+		},
 	};
-	struct sl4_flow value = {
-		.sport = out[0].port,
-		.dport = out[1].port,
-		.backend = b->id,
-		.backend_gen = b->gen,
-		.service = b->service,
-		.state = SL_STATE_CONFIRMED,
-		.seen_ns = w->now,
-		.twin_tick = (uint32_t)(w->now >> SL_TICK_SHIFT),
-	};
+	struct sl4_flow_bucket *bucket = (void *)w->buckets;
+	uint64_t mix;
+	int slot;
 
-	write_addr(4, in[0].low, key.saddr);
-	write_addr(4, in[1].low, key.daddr);
-	write_addr(4, out[0].low, value.saddr);
-	write_addr(4, out[1].low, value.daddr);
-	value.tag = sl4_flow_hash(&key, w->seed);
-	memcpy(ret_key, &key, sizeof(key));
-	memcpy(ret_value, &value, sizeof(value));
-	return value.tag;
+	write_addr(4, in[0].low, entry.key.saddr);
+	write_addr(4, in[1].low, entry.key.daddr);
+	write_addr(4, out[0].low, entry.flow.saddr);
+	write_addr(4, out[1].low, entry.flow.daddr);
+	mix = sl4_flow_mix(&entry.key, w->seed);
+	bucket += sl_flow_bucket(mix, w->n_buckets);
+	slot = pick_slot(w, bucket->tags, mix);
+	if (slot >= 0)
+		bucket->slots[slot] = entry;
 }
 
-static uint32_t make_entry6(const struct flow_writer *w, enum sl_flow_kind kind,
-			    const struct side in[2], const struct side out[2],
-			    const struct rig_backend *b, void *ret_key, void *ret_value)
+static void write_entry6(struct flow_writer *w, enum sl_flow_kind kind, const struct side in[2],
+			 const struct side out[2], const struct rig_backend *b)
 {
-	struct sl6_flow_key key = {
-		.sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind
+	struct sl6_flow_slot entry = {
+		.key = { .sport = in[0].port, .dport = in[1].port, .proto = w->proto, .kind = kind },
+		.flow = {
+			.sport = out[0].port,
+			.dport = out[1].port,
+			.flags = SL_FLOW_CONFIRMED,
+			.state = SL_STATE_CONFIRMED,
+			.twin = (uint8_t)(w->seen >> SL_TWIN_SHIFT),
+			.backend = b->id,
+			.backend_gen = b->gen,
+			.service = b->service,
+			.seen = w->seen,
+		},
 	};
-	struct sl6_flow value = {
-		.sport = out[0].port,
-		.dport = out[1].port,
-		.backend = b->id,
-		.backend_gen = b->gen,
-		.service = b->service,
-		.state = SL_STATE_CONFIRMED,
-		.seen_ns = w->now,
-		.twin_tick = (uint32_t)(w->now >> SL_TICK_SHIFT),
-	};
+	struct sl6_flow_bucket *bucket = (void *)w->buckets;
+	uint64_t mix;
+	int slot;
 
-	write_addr(6, in[0].low, key.saddr);
-	write_addr(6, in[1].low, key.daddr);
-	write_addr(6, out[0].low, value.saddr);
-	write_addr(6, out[1].low, value.daddr);
-	value.tag = sl6_flow_hash(&key, w->seed);
-	memcpy(ret_key, &key, sizeof(key));
-	memcpy(ret_value, &value, sizeof(value));
-	return value.tag;
+	write_addr(6, in[0].low, entry.key.saddr);
+	write_addr(6, in[1].low, entry.key.daddr);
+	write_addr(6, out[0].low, entry.flow.saddr);
+	write_addr(6, out[1].low, entry.flow.daddr);
+	mix = sl6_flow_mix(&entry.key, w->seed);
+	bucket += sl_flow_bucket(mix, w->n_buckets);
+	slot = pick_slot(w, bucket->tags, mix);
+	if (slot >= 0)
+		bucket->slots[slot] = entry;
 }
 
-static int write_entry(struct flow_writer *w, enum sl_flow_kind kind, struct side from,
-		       struct side to, struct side new_from, struct side new_to,
-		       const struct rig_backend *b)
+static void write_entry(struct flow_writer *w, enum sl_flow_kind kind, struct side from,
+			struct side to, struct side new_from, struct side new_to,
+			const struct rig_backend *b)
 {
-	uint8_t key[sizeof(struct sl6_flow_key)], value[sizeof(struct sl6_flow)];
 	struct side in[] = { from, to }, out[] = { new_from, new_to };
-	uint32_t tag = w->rig->options.family == 4 ? make_entry4(w, kind, in, out, b, key, value)
-						   : make_entry6(w, kind, in, out, b, key, value);
-	struct shard_batch *batch = &w->batches[tag & (w->shards - 1)];
 
-	memcpy(batch->keys + batch->n * w->key_len, key, w->key_len);
-	memcpy(batch->values + batch->n * w->value_len, value, w->value_len);
-	return ++batch->n == BATCH ? batch_flush(batch) : 0;
+	if (w->rig->options.family == 4)
+		write_entry4(w, kind, in, out, b);
+	else
+		write_entry6(w, kind, in, out, b);
 }
 
-static int write_flow(struct flow_writer *w, uint32_t id, uint32_t services)
+static void write_flow(struct flow_writer *w, uint32_t id, uint32_t services)
 {
 	const struct rig *rig = w->rig;
 	uint32_t s = id % services, e = id / services % rig->endpoints;
@@ -500,24 +512,9 @@ static int write_flow(struct flow_writer *w, uint32_t id, uint32_t services)
 	struct side client = { RIG_CLIENT + (id >> 16), (uint16_t)(id + BENCH_CLIENT_PORT) };
 	struct side vip = { RIG_VIP + s, RIG_PORT };
 	struct side endpoint = { RIG_ENDPOINT + s * RIG_ENDPOINT_STEP + e, RIG_TARGET_PORT };
-	int rc = write_entry(w, SL_FLOW_REQUEST, client, vip, client, endpoint, b);
 
-	return rc == 0 ? write_entry(w, SL_FLOW_REPLY, endpoint, client, vip, client, b) : rc;
-}
-
-static int check_flows(struct rig *rig, uint8_t proto, uint32_t n, struct err *err)
-{
-	enum dp_flow_table table = proto == IPPROTO_UDP ? DP_FLOWS_UDP : DP_FLOWS_TCP;
-	uint64_t found = 0;
-	int rc = dp_count(rig->dp, dp_flow_map(rig->options.family, table), &found);
-
-	if (rc < 0)
-		return err_set(err, rc, "cannot count flows: %s", strerror(-rc));
-	/* A hash spreads them over the shards, so a few are lost where one overflows: then the measurement is another one. */
-	if (found < 2ull * n)
-		return err_set(err, -ENOSPC, "only %llu of %u flow entries fit",
-			       (unsigned long long)found, 2 * n);
-	return 0;
+	write_entry(w, SL_FLOW_REQUEST, client, vip, client, endpoint, b);
+	write_entry(w, SL_FLOW_REPLY, endpoint, client, vip, client, b);
 }
 
 int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uint32_t age_s,
@@ -527,12 +524,16 @@ int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uin
 	int rc = writer_init(&w, rig, proto, age_s);
 
 	for (uint32_t i = 0; rc == 0 && i < n; i++)
-		rc = write_flow(&w, i, services);
-	for (uint32_t i = 0; rc == 0 && i < w.shards; i++)
-		rc = batch_flush(&w.batches[i]);
-	writer_done(&w);
-	return rc < 0 ? err_set(err, rc, "cannot write flows: %s", strerror(-rc))
-		      : check_flows(rig, proto, n, err);
+		write_flow(&w, i, services);
+	if (rc == 0)
+		rc = writer_flush(&w);
+	free(w.buckets);
+	if (rc < 0)
+		return err_set(err, rc, "cannot write flows: %s", strerror(-rc));
+	/* A hash spreads them, so a few find no room where a bucket overflows: with more of them the measurement is another one. */
+	return w.left_out > n / RIG_STRAYS ? err_set(err, -ENOSPC, "%llu of %u flow entries found no room",
+				    (unsigned long long)w.left_out, 2 * n)
+					   : 0;
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------------- */
@@ -557,17 +558,7 @@ uint64_t rig_memory(const struct rig *rig)
 {
 	uint64_t bytes = 0;
 
-	for (int m = 0; m < DP_MAPS; m++) {
-		if (rig->dp->maps[m].fd < 0)
-			continue;
+	for (int m = 0; m < DP_MAPS; m++)
 		bytes += memlock_of(rig->dp->maps[m].fd);
-		for (uint32_t i = 0; dp_map_is_flows(m) && i < rig->dp->n_shards[m]; i++) {
-			int fd = dp_shard_open(rig->dp, m, i);
-
-			bytes += fd < 0 ? 0 : memlock_of(fd);
-			if (fd >= 0)
-				close(fd);
-		}
-	}
 	return bytes;
 }

@@ -26,6 +26,7 @@
 #define RIG_PORT          80
 #define RIG_TARGET_PORT   8080
 #define RIG_ENDPOINT_STEP 8
+#define RIG_STRAYS        5000 /* one in so many flows, or packets, may be missing from its table, or be another's */
 
 struct rig_options {
 	const char *name;      /* of its directory of pins */
@@ -66,8 +67,8 @@ void rig_free(struct rig *rig); /* NULL-safe */
 int rig_publish(struct rig *rig, uint32_t services, uint32_t endpoints, struct err *err,
 		struct rig_times *ret_times);
 /*
- * Writes both entries of established flows 0 … n - 1 of the first `services` services; their last packet was age_s ago. They
- * must fit: counted afterwards.
+ * Makes the table of a protocol hold both entries of established flows 0 … n - 1 of the first `services` services, and nothing else;
+ * their last packet was age_s ago. They must fit, but for RIG_STRAYS.
  */
 int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uint32_t age_s,
 	      struct err *err);

@@ -8,7 +8,7 @@
 # Nothing outside these namespaces, one directory below /run and one cgroup is touched.
 set -u
 rounds=$1 slice_ms=$2
-: "${BUILD:?}" "${COUNTS:=1 10000}" "${CPU:=1}"
+: "${BUILD:?}" "${COUNTS:=1 10000}" "${CPU:=1}" "${WAYS:=tc socket nft iptables}" "${MODES:=crr rr urr}"
 here=$(cd "$(dirname "$0")" && pwd)
 id=slbench$$
 dir=/run/$id
@@ -29,6 +29,7 @@ clean_up() {
 	for p in "${pids[@]}"; do wait "$p"; done
 	for ns in /run/netns/"$id"-*; do [ ! -e "$ns" ] || ip netns del "${ns##*/}"; done
 	for ns in "$dir"/*.bpf; do [ ! -d "$ns" ] || umount -l "$ns"; done
+	[ -z "${KEEP_LOGS-}" ] || cp "$dir"/*.log "$KEEP_LOGS"
 	rm -rf "$dir"
 	for ns in "$cgroup"/*/; do [ ! -d "$ns" ] || rmdir "$ns"; done
 	[ ! -d "$cgroup" ] || rmdir "$cgroup"
@@ -170,7 +171,7 @@ make_trio empty
 add_empty empty
 add_client tc-empty empty-c $server 8080
 for n in $COUNTS; do
-	for kind in tc socket nft iptables; do
+	for kind in $WAYS; do
 		way=$kind-$n
 		case $kind in nft | iptables)
 			tool=$kind
@@ -196,7 +197,7 @@ for n in $COUNTS; do
 	done
 done
 
-for mode in crr rr urr; do
+for mode in $MODES; do
 	for name in "${clients[@]}"; do
 		measure "$name" $mode 20
 		case $reply in failed*) die "$name: $mode: $reply" ;; esac
@@ -205,7 +206,7 @@ done
 [ -z "${HOLD-}" ] || { echo "hold	/run/netns/$id-*"; while sleep 1; do :; done; }
 noise start
 for ((round = 1; round <= rounds; round++)); do
-	for mode in crr rr urr; do
+	for mode in $MODES; do
 		length=$slice_ms
 		[ $mode = crr ] || length=$((slice_ms / 2)) # round trips are so short that half of it holds thousands
 		# Each round in another order, so that no way always follows the same one.

@@ -119,12 +119,14 @@ static uint32_t map_entries(const char *name, const struct harness_options *opti
 		{ "_be_stats", HARNESS_BACKENDS },
 	};
 
-	if (ends_with(name, "_flows_tcp"))
-		return options->consts.shards_tcp;
-	if (ends_with(name, "_flows_udp"))
-		return options->consts.shards_udp;
-	if (ends_with(name, "_flows_new"))
-		return options->consts.shards_new;
+	if (ends_with(name, "4_flows_tcp"))
+		return options->consts.buckets4_tcp;
+	if (ends_with(name, "4_flows_udp"))
+		return options->consts.buckets4_udp;
+	if (ends_with(name, "6_flows_tcp"))
+		return options->consts.buckets6_tcp;
+	if (ends_with(name, "6_flows_udp"))
+		return options->consts.buckets6_udp;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		if (ends_with(name, sizes[i].end))
 			return sizes[i].entries;
@@ -206,60 +208,13 @@ static void remember_maps(struct bpf_object *object)
 	}
 }
 
-static int make_shards(struct bpf_object *object, int family_, enum table table, uint32_t n,
-		       uint32_t entries)
-{
-	static const char *const ends[TABLES] = { "tcp", "udp", "new" };
-	const struct btf *btf = bpf_object__btf(object);
-	struct shards *shards = &harness.shards[family_ == 6][table];
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (__u32)bpf_object__btf_fd(object));
-	char name[32];
-	int outer;
-
-	snprintf(name, sizeof(name), "sl%d_flow_key", family_);
-	opts.btf_key_type_id = (__u32)btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
-	snprintf(name, sizeof(name), "sl%d_flow", family_);
-	opts.btf_value_type_id = (__u32)btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
-	snprintf(name, sizeof(name), "sl%d_flows_%s", family_, ends[table]);
-	outer = harness_map(name);
-	for (uint32_t i = 0; i < n; i++) {
-		int fd = bpf_map_create(
-			BPF_MAP_TYPE_LRU_HASH, name,
-			family_ == 4 ? sizeof(struct sl4_flow_key) : sizeof(struct sl6_flow_key),
-			family_ == 4 ? sizeof(struct sl4_flow) : sizeof(struct sl6_flow), entries,
-			&opts);
-
-		if (fd < 0 || bpf_map_update_elem(outer, &i, &fd, BPF_ANY) < 0)
-			return -errno;
-		shards->fd[shards->n++] = fd;
-	}
-	return 0;
-}
-
-static int make_all_shards(const struct harness_options *options)
-{
-	const uint32_t n[TABLES] = { options->consts.shards_tcp, options->consts.shards_udp,
-				     options->consts.shards_new };
-
-	for (int f = 4; f <= 6; f += 2)
-		for (enum table t = 0; t < TABLES; t++) {
-			int rc = make_shards(harness.objects[OBJECT_TC], f, t, n[t],
-					     options->shard_entries);
-
-			if (rc < 0)
-				return rc;
-		}
-	return 0;
-}
-
 static void fill_options(struct harness_options *options)
 {
 	struct sl_consts *c = &options->consts;
 
-	if (!c->shards_tcp)
-		c->shards_tcp = c->shards_udp = c->shards_new = HARNESS_SHARDS;
-	if (!options->shard_entries)
-		options->shard_entries = HARNESS_SHARD_ENTRIES;
+	if (!c->buckets4_tcp)
+		c->buckets4_tcp = c->buckets4_udp = c->buckets6_tcp = c->buckets6_udp =
+			HARNESS_BUCKETS;
 	if (!c->seed)
 		c->seed = 0x5eedf00d;
 	c->records = HARNESS_RECORDS;
@@ -314,18 +269,12 @@ int harness_load(const struct harness_options *options, const char **ret_why)
 		return rc;
 	harness.fast_error = load_object(OBJECT_TC_FAST, ret_why);
 	harness.tc = OBJECT_TC;
-	*ret_why = "flow tables";
-	rc = make_all_shards(&harness.options);
-	harness.loaded = rc == 0;
-	return rc;
+	harness.loaded = true;
+	return 0;
 }
 
 void harness_unload(void)
 {
-	for (int f = 0; f < 2; f++)
-		for (int t = 0; t < TABLES; t++)
-			for (uint32_t i = 0; i < harness.shards[f][t].n; i++)
-				close(harness.shards[f][t].fd[i]);
 	for (int i = 0; i < OBJECT_COUNT; i++)
 		bpf_object__close(harness.objects[i]);
 	memset(&harness, 0, sizeof(harness));
@@ -348,11 +297,6 @@ int harness_program(enum program program)
 	if (!found)
 		fail_msg("program %s is not in the objects", programs[program].name);
 	return bpf_program__fd(found);
-}
-
-int harness_shard(int family_, enum table table, uint32_t shard)
-{
-	return harness.shards[family_ == 6][table].fd[shard];
 }
 
 void start(void **state)

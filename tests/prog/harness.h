@@ -30,19 +30,17 @@
 
 enum program { POD_IN, POD_OUT, UP_IN, UP_OUT, L3_IN, L3_OUT, XDP, PROGRAMS };
 
-/* Where a flow entry lies. */
+/* What a flow entry is: confirmed once, in the table for TCP or in the other; or not, in either. */
 enum table { IN_TCP, IN_UDP, IN_NEW, TABLES };
 
 #define HARNESS_RECORDS       1024
 #define HARNESS_BACKENDS      1024
 #define HARNESS_LINES         8192
-#define HARNESS_SHARDS        4
-#define HARNESS_SHARD_ENTRIES 2048
+#define HARNESS_BUCKETS  512 /* of each flow table */
 
 /* What to load; zero = the usual. */
 struct harness_options {
-	struct sl_consts consts; /* shards 0: HARNESS_SHARDS */
-	uint32_t shard_entries;
+	struct sl_consts consts; /* buckets 0: HARNESS_BUCKETS */
 };
 
 /* Every test of a group: family and tc object. */
@@ -77,7 +75,6 @@ void harness_unload(void);
 int harness_map(const char *name); /* fd; fails the test where there is none */
 /* Looks up in a map of the family under test: harness_lookup("be_stats", …). 0 or a negative number. */
 int harness_lookup(const char *name, const void *key, void *ret_value);
-int harness_shard(int family_, enum table table, uint32_t shard);
 int harness_program(enum program program);
 uint64_t harness_now_ns(void); /* CLOCK_MONOTONIC */
 /* Opens an object and gives it the maps that are loaded, if any, and the constants. Caller loads and closes. */
@@ -197,16 +194,17 @@ uint64_t counted_all(void);
 
 /* Both families in one shape. */
 struct flow_seen {
-	int copies; /* in how many tables and shards the key was found */
+	int copies; /* how many slots of its bucket have the key */
 	enum table table;
-	uint32_t shard;
+	uint32_t word; /* its tag and SL_TAG_KEEP */
 	struct end from, to;   /* after translation; host HOST_COUNT: not of the plan */
 	struct sl6_flow value; /* addresses: first bytes; other fields as they are */
+	uint64_t seen_ns;      /* value.seen as time */
 };
 
 struct flow_seen flow_find(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
 /* Writes into an entry that is there. */
-enum flow_field { SEEN_NS, TWIN_TICK, STATE, TAG, BACKEND_GEN };
+enum flow_field { SEEN_NS, TWIN_NS, STATE, TAG, BACKEND_GEN };
 void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
 		enum flow_field field, uint64_t value);
 /* Moves an entry's last packet into the past (and with it the touch of its twin). */
@@ -214,6 +212,13 @@ void flow_age(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end
 	      uint32_t age_s);
 void flow_remove(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to);
 size_t flow_count(enum table table);
+/* The bare entry of a struct sl{4,6}_flow_key of the family under test: writes it into its bucket, which must have room. */
+void flow_put(const void *key, const void *value, bool keep);
+bool flow_get(const void *key, void *ret_value);
+/* Empties the flow tables of the family under test. */
+void flows_clear(void);
+/* Seconds of silence after which a packet touches the other direction's entry. */
+#define TWIN_AGE_S 27
 /* Moves what is known of fragmented datagrams into the past. */
 void fragments_age(uint32_t age_s);
 

@@ -7,11 +7,6 @@
 
 #define HARNESS_MAPS 64
 
-struct shards {
-	int fd[SL_SHARDS_MAX];
-	uint32_t n;
-};
-
 struct harness {
 	bool loaded;
 	struct harness_options options;
@@ -23,7 +18,6 @@ struct harness {
 		int fd;
 	} maps[HARNESS_MAPS];
 	int n_maps;
-	struct shards shards[2][TABLES];
 };
 extern struct harness harness;
 

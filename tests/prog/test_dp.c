@@ -17,7 +17,7 @@
 #include <bpf/bpf.h>
 
 #include "base/clock.h"
-#include "dp/gc.h"
+#include "dp/flows.h"
 #include "dp/load.h"
 #include "dp/maps.h"
 #include "dp/pin.h"
@@ -211,44 +211,6 @@ TEST(a_map_that_was_removed_is_made_and_programs_get_it)
 	assert_false(programs.reloaded);
 }
 
-static uint32_t map_id(int fd)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-
-	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
-	return info.id;
-}
-
-/* Every slot of a flow table holds the shard that is pinned under its number. */
-static void check_shards(void)
-{
-	for (int i = 0; i < DP_MAPS; i++) {
-		if (!dp_map_is_flows(i))
-			continue;
-		assert_int_equal(dp->n_shards[i], dp->maps[i].max_entries);
-		for (__u32 slot = 0; slot < dp->n_shards[i]; slot++) {
-			int fd = dp_shard_open(dp, i, slot);
-			__u32 id = 0;
-
-			assert_true(fd >= 0);
-			assert_int_equal(dp_lookup(dp, i, &slot, &id), 0);
-			assert_int_equal(id, map_id(fd));
-			close(fd);
-		}
-	}
-}
-
-TEST(a_shard_that_was_removed_is_made)
-{
-	load_and_commit();
-	check_shards();
-	unload();
-	assert_int_equal(pin_drop(&pins, "maps/sl4_flows_tcp_002"), 0);
-	load_and_commit();
-	check_shards();
-}
-
 static uint64_t load_takes_us(void)
 {
 	uint64_t start_ns = clock_now_ns();
@@ -279,9 +241,8 @@ TEST(killed_anywhere_the_next_start_completes)
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 		load_and_commit();
-		check_shards();
 		for (int i = 0; i < DP_MAPS; i++)
-			assert_true(i == DP_sl_gc || dp->maps[i].fd >= 0);
+			assert_true(dp->maps[i].fd >= 0);
 		unload();
 		load();
 		assert_false(programs.reloaded);
@@ -448,89 +409,125 @@ TEST(a_barrier_ends)
 		assert_int_equal(dp_barrier(dp), 0);
 }
 
-/* ---- collection ---------------------------------------------------------------------------------- */
+/* ---- flow tables ------------------------------------------------------------------------------- */
 
-static void put_flow(enum dp_map map, uint16_t sport, uint8_t proto, enum sl_flow_state state,
-		     uint64_t seen_ns)
+#define FLOWS 300 /* several calls' worth of buckets */
+
+static uint64_t mix_of(int family, const void *key)
 {
-	struct sl4_flow_key k4 = { .sport = sport, .proto = proto, .kind = SL_FLOW_REQUEST };
-	struct sl6_flow_key k6 = { .sport = sport, .proto = proto, .kind = SL_FLOW_REQUEST };
-	struct sl4_flow f4 = { .state = state, .seen_ns = seen_ns };
-	struct sl6_flow f6 = { .state = state, .seen_ns = seen_ns };
-	bool v6 = map >= DP_sl6_services;
-	int fd = dp_shard_open(dp, map, sport % dp->n_shards[map]);
+	struct sl_meta meta;
 
-	assert_true(fd >= 0);
-	assert_int_equal(
-		bpf_map_update_elem(fd, v6 ? (void *)&k6 : &k4, v6 ? (void *)&f6 : &f4, BPF_ANY),
-		0);
-	close(fd);
+	assert_int_equal(dp_meta_read(dp, &meta), 0);
+	return family == 4 ? sl4_flow_mix(key, meta.seed) : sl6_flow_mix(key, meta.seed);
 }
 
-static uint64_t count(enum dp_map map)
-{
-	uint64_t n = 0;
+/* Flow i of a family, by port. */
+struct any_key {
+	struct sl4_flow_key v4;
+	struct sl6_flow_key v6;
+};
 
+static const void *flow_key(int family, uint8_t proto, uint16_t i, struct any_key *key)
+{
+	*key = (struct any_key){
+		.v4 = { .sport = i, .proto = proto, .kind = SL_FLOW_REQUEST },
+		.v6 = { .sport = i, .proto = proto, .kind = SL_FLOW_REQUEST },
+	};
+	return family == 4 ? (void *)&key->v4 : &key->v6;
+}
+
+/* Into the last free slot of its bucket. */
+static void put_flow(int family, uint8_t proto, uint16_t i, uint64_t seen_ns)
+{
+	enum dp_map map = dp_flow_map(family, proto == IPPROTO_TCP ? DP_FLOWS_TCP : DP_FLOWS_UDP);
+	struct sl4_flow f4 = { .state = SL_STATE_CONFIRMED, .seen = sl_tick(seen_ns), .packets = i };
+	struct sl6_flow f6 = { .state = SL_STATE_CONFIRMED, .seen = sl_tick(seen_ns), .packets = i };
+	union {
+		struct sl4_flow_bucket v4;
+		struct sl6_flow_bucket v6;
+	} b;
+	struct any_key key;
+	uint64_t mix = mix_of(family, flow_key(family, proto, i, &key));
+	uint32_t at = sl_flow_bucket(mix, dp->maps[map].max_entries), *tags;
+	int slot = SL_BUCKET_SLOTS - 1;
+
+	assert_int_equal(bpf_map_lookup_elem(dp->maps[map].fd, &at, &b), 0);
+	tags = family == 4 ? b.v4.tags : b.v6.tags;
+	while (slot > 0 && tags[slot])
+		slot--;
+	tags[slot] = sl_flow_tag(mix) | SL_TAG_KEEP;
+	if (family == 4)
+		b.v4.slots[slot] = (struct sl4_flow_slot){ key.v4, f4 };
+	else
+		b.v6.slots[slot] = (struct sl6_flow_slot){ key.v6, f6 };
+	assert_int_equal(bpf_map_update_elem(dp->maps[map].fd, &at, &b, BPF_ANY), 0);
+}
+
+struct walked {
+	int family;
+	uint32_t n, stop_after;
+	bool seen[FLOWS];
+};
+
+static int walk(void *ctx, const void *key, const void *value)
+{
+	struct walked *w = ctx;
+	const struct sl4_flow_key *k4 = key;
+	const struct sl6_flow_key *k6 = key;
+	const struct sl4_flow *f4 = value;
+	const struct sl6_flow *f6 = value;
+	uint16_t i = w->family == 4 ? k4->sport : k6->sport;
+
+	assert_in_range(i, 0, FLOWS - 1);
+	assert_int_equal(w->family == 4 ? f4->packets : f6->packets, i);
+	assert_false(w->seen[i]);
+	w->seen[i] = true;
+	return ++w->n == w->stop_after ? 77 : 0;
+}
+
+/* Every third is over: it is walked, but not counted. */
+static void check_flows(int family, uint8_t proto)
+{
+	enum dp_flow_table table = proto == IPPROTO_TCP ? DP_FLOWS_TCP : DP_FLOWS_UDP;
+	enum dp_map map = dp_flow_map(family, table);
+	uint64_t now = clock_now_ns(), idle = dp_flow_idle_ns(proto, SL_STATE_CONFIRMED), n = 0, half;
+	struct walked w = { .family = family };
+	struct sl6_flow value;
+	struct any_key key;
+
+	for (uint16_t i = 0; i < FLOWS; i++)
+		put_flow(family, proto, i, now - (i % 3 ? idle - 5 * S : idle + 5 * S));
+	assert_int_equal(dp_flows_each(dp, family, table, walk, &w), 0);
+	assert_int_equal(w.n, FLOWS);
+	w = (struct walked){ .family = family, .stop_after = 7 };
+	assert_int_equal(dp_flows_each(dp, family, table, walk, &w), 77);
+	assert_int_equal(w.n, 7);
 	assert_int_equal(dp_count(dp, map, &n), 0);
-	return n;
+	assert_int_equal(n, FLOWS * 2 / 3);
+	half = dp->maps[map].max_entries / 2;
+	assert_int_equal(dp_flows_count(dp, map, 0, (uint32_t)half, now, &n), 0);
+	assert_int_equal(dp_flows_count(dp, map, (uint32_t)half, dp->maps[map].max_entries - (uint32_t)half,
+					now, &half),
+			 0);
+	assert_true(n && half);
+	assert_int_equal(n + half, FLOWS * 2 / 3);
+	for (uint16_t i = 0; i < FLOWS + 5; i++) {
+		const void *k = flow_key(family, proto, i, &key);
+
+		assert_int_equal(dp_flow_lookup(dp, map, mix_of(family, k), k, &value),
+				 i < FLOWS ? 0 : -ENOENT);
+	}
 }
 
-TEST(collection_removes_the_dead_and_only_them)
+TEST(flows_are_found_walked_and_counted_while_they_live)
 {
-	uint64_t now = 200000 * S;
-	struct gc gc;
-
 	load_and_commit();
 	for (int family = 4; family <= 6; family += 2) {
-		for (uint16_t i = 0; i < 600; i++) {
-			enum dp_map tcp = dp_map_of(family, DP_sl4_flows_tcp);
-
-			put_flow(tcp, i, IPPROTO_TCP, SL_STATE_CONFIRMED,
-				 now - (SL_IDLE_TCP_S - (i % 2)) * S);
-			put_flow(dp_map_of(family, DP_sl4_flows_udp), i, IPPROTO_UDP,
-				 SL_STATE_CONFIRMED, now - (SL_IDLE_UDP_S - 1 + i % 3) * S);
-			put_flow(dp_map_of(family, DP_sl4_flows_new), i, IPPROTO_TCP, SL_STATE_NEW,
-				 now + i * S);
-		}
+		check_flows(family, IPPROTO_TCP);
+		dp->no_batch = true; /* a kernel that knows no batches of arrays */
+		check_flows(family, IPPROTO_UDP);
+		dp->no_batch = false;
 	}
-	assert_int_equal(gc_init(&gc, dp, false), 0);
-	assert_int_equal(gc_tick(&gc, now, 60 * S), 0);
-	for (int family = 4; family <= 6; family += 2) {
-		assert_int_equal(count(dp_map_of(family, DP_sl4_flows_tcp)), 300);
-		assert_int_equal(count(dp_map_of(family, DP_sl4_flows_udp)), 200);
-		assert_int_equal(count(dp_map_of(family, DP_sl4_flows_new)), 600);
-	}
-	assert_int_equal(gc.stats.removed, 2 * (300 + 400));
-	assert_int_equal(gc.stats.walked, 2 * 1800);
-	assert_int_equal(gc.stats.rounds, 1);
-	gc_done(&gc);
-}
-
-TEST(collection_stops_when_its_time_is_up_and_goes_on_there)
-{
-	unsigned int ticks = 0, tables = 0;
-	struct gc gc;
-
-	load_and_commit();
-	for (int i = 0; i < DP_MAPS; i++)
-		tables += dp->n_shards[i];
-	assert_true(tables > 6);
-	assert_int_equal(gc_init(&gc, dp, false), 0);
-	while (gc.stats.rounds == 0) {
-		assert_int_equal(gc_tick(&gc, clock_now_ns(), 0), 0);
-		ticks++;
-	}
-	assert_int_equal(ticks, tables); /* one shard each */
-	gc_done(&gc);
-}
-
-TEST(the_kernels_timers_start_and_start_again)
-{
-	load_and_commit();
-	if (!programs.features.timers)
-		SKIP("kernel without bpf_timer");
-	assert_int_equal(gc_start_timers(dp, &programs), 0);
-	assert_int_equal(gc_start_timers(dp, &programs), 0);
 }
 
 static int run(void)
@@ -542,7 +539,6 @@ static int run(void)
 		ALONE(an_uncommitted_start_is_loaded_again),
 		ALONE(another_size_is_refused_by_name_and_nothing_changes),
 		ALONE(a_map_that_was_removed_is_made_and_programs_get_it),
-		ALONE(a_shard_that_was_removed_is_made),
 		ALONE(killed_anywhere_the_next_start_completes),
 		ALONE(unloading_leaves_an_empty_file_system),
 		ALONE(one_lock),
@@ -552,9 +548,7 @@ static int run(void)
 		ALONE(ring_lines_are_written_through_memory),
 		ALONE(counters_are_summed_over_cpus_and_zeroed),
 		ALONE(a_barrier_ends),
-		ALONE(collection_removes_the_dead_and_only_them),
-		ALONE(collection_stops_when_its_time_is_up_and_goes_on_there),
-		ALONE(the_kernels_timers_start_and_start_again),
+		ALONE(flows_are_found_walked_and_counted_while_they_live),
 	};
 
 	return cmocka_run_group_tests_name(__FILE__, tests, begin, end);

@@ -98,8 +98,8 @@ static void no_program_writes_the_rings(void **state)
 {
 	(void)state;
 	for (enum dp_object o = 0; o < OBJECT_COUNT; o++) {
-		if (o == OBJECT_TC_FAST || o == OBJECT_GC) {
-			/* kernels that refuse these refuse them over any rings: what tc does, its fast form does too */
+		if (o == OBJECT_TC_FAST) {
+			/* kernels that refuse it refuse it over any rings: what tc does, its fast form does too */
 			struct bpf_object *object = harness_open_with(o, &usual);
 			int rc = bpf_object__load(object);
 

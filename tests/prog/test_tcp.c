@@ -356,10 +356,8 @@ static void clock_of_another_cpu(void **state)
 	future_ns = harness_now_ns() + 3600ull * 1000000000;
 	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, SEEN_NS, future_ns);
 	flow_write(SL_FLOW_REPLY, IPPROTO_TCP, B, C, SEEN_NS, future_ns);
-	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_TICK,
-		   (uint32_t)(future_ns >> SL_TICK_SHIFT));
-	flow_write(SL_FLOW_REPLY, IPPROTO_TCP, B, C, TWIN_TICK,
-		   (uint32_t)(future_ns >> SL_TICK_SHIFT));
+	flow_write(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_NS, future_ns);
+	flow_write(SL_FLOW_REPLY, IPPROTO_TCP, B, C, TWIN_NS, future_ns);
 	tcp_talks(C, V, B);
 }
 
@@ -372,20 +370,20 @@ static void one_way_traffic_keeps_both(void **state)
 	one_backend();
 	tcp_opens(C, V, B);
 	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, SL_IDLE_TCP_S - 60);
-	flow_age(SL_FLOW_REPLY, IPPROTO_TCP, B, C, SL_TWIN_REFRESH_S + 1);
+	flow_age(SL_FLOW_REPLY, IPPROTO_TCP, B, C, TWIN_AGE_S);
 	forwards(POD_OUT, TCP(family, B, C, ACK), REPLY, TCP(family, V, C, ACK));
-	assert_true(is_now(flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).value.seen_ns));
-	assert_true(is_now(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.seen_ns));
+	assert_true(is_now(flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).seen_ns));
+	assert_true(is_now(flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).seen_ns));
 	/* the same the other way round */
 	flow_age(SL_FLOW_REPLY, IPPROTO_TCP, B, C, SL_IDLE_TCP_S - 60);
-	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, SL_TWIN_REFRESH_S + 1);
+	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_AGE_S);
 	forwards(POD_IN, TCP(family, C, V, ACK), FLOW, TCP(family, C, B, ACK));
-	assert_true(is_now(flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).value.seen_ns));
+	assert_true(is_now(flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).seen_ns));
 	/* but not with each packet */
 	flow_age(SL_FLOW_REPLY, IPPROTO_TCP, B, C, 1000);
-	old_ns = flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).value.seen_ns;
+	old_ns = flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).seen_ns;
 	forwards(POD_IN, TCP(family, C, V, ACK), FLOW, TCP(family, C, B, ACK));
-	assert_int_equal(flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).value.seen_ns, old_ns);
+	assert_int_equal(flow_find(SL_FLOW_REPLY, IPPROTO_TCP, B, C).seen_ns, old_ns);
 }
 
 static void evicted_twin_is_rebuilt(void **state)
@@ -394,11 +392,11 @@ static void evicted_twin_is_rebuilt(void **state)
 	one_backend();
 	tcp_opens(C, V, B);
 	flow_remove(SL_FLOW_REPLY, IPPROTO_TCP, B, C);
-	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, SL_TWIN_REFRESH_S + 1);
+	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_AGE_S);
 	forwards(POD_IN, TCP(family, C, V, ACK), FLOW, TCP(family, C, B, ACK));
 	expect_pair(IN_TCP, SL_STATE_CONFIRMED);
 	flow_remove(SL_FLOW_REQUEST, IPPROTO_TCP, C, V);
-	flow_age(SL_FLOW_REPLY, IPPROTO_TCP, B, C, SL_TWIN_REFRESH_S + 1);
+	flow_age(SL_FLOW_REPLY, IPPROTO_TCP, B, C, TWIN_AGE_S);
 	forwards(POD_OUT, TCP(family, B, C, ACK), REPLY, TCP(family, V, C, ACK));
 	expect_pair(IN_TCP, SL_STATE_CONFIRMED);
 	tcp_talks(C, V, B);
@@ -413,7 +411,7 @@ static void rebuilding_takes_nobodys_place(void **state)
 	tcp_opens(C, V, B);
 	flow_remove(SL_FLOW_REPLY, IPPROTO_TCP, B, C);
 	tcp_opens(C, V2, B); /* the tuple is free now */
-	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, SL_TWIN_REFRESH_S + 1);
+	flow_age(SL_FLOW_REQUEST, IPPROTO_TCP, C, V, TWIN_AGE_S);
 	forwards(POD_IN, TCP(family, C, V, ACK), FLOW, TCP(family, C, B, ACK));
 	expect_flow(REPLY, IPPROTO_TCP, B, C, IN_TCP, CONFIRMED, V2, C);
 	tcp_talks(C, V2, B);
@@ -553,7 +551,7 @@ static void counts_of_flows_and_backends(void **state)
 /* Against backends that answer: what was confirmed stays. */
 static void syn_flood_evicts_nobody(void **state)
 {
-	const uint32_t room = HARNESS_SHARDS * HARNESS_SHARD_ENTRIES;
+	const uint32_t room = HARNESS_BUCKETS * SL_BUCKET_SLOTS;
 	struct frame frame;
 	uint8_t out[FRAME_MAX];
 	size_t len;

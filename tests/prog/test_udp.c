@@ -106,7 +106,7 @@ static void late_answers_rebuild_nothing(void **state)
 	udp_opens(C, V, B);
 	service(V, IPPROTO_UDP, READY(B2));
 	forwards(POD_IN, UDP(family, C, V), NEW_FLOW, UDP(family, C, B2));
-	flow_age(SL_FLOW_REPLY, IPPROTO_UDP, B, C, SL_TWIN_REFRESH_S + 1);
+	flow_age(SL_FLOW_REPLY, IPPROTO_UDP, B, C, TWIN_AGE_S);
 	forwards(POD_OUT, UDP(family, B, C), REPLY, UDP(family, V, C));
 	expect_flow(REQUEST, IPPROTO_UDP, C, V, IN_NEW, NEW, C, B2);
 	forwards(POD_IN, UDP(family, C, V), FLOW, UDP(family, C, B2));
@@ -239,7 +239,7 @@ static void two_vips_one_tuple_one_backend(void **state)
 /* Exchanges of one packet each way push out nobody who talks. */
 static void single_exchanges_evict_nobody(void **state)
 {
-	const uint32_t room = HARNESS_SHARDS * HARNESS_SHARD_ENTRIES;
+	const uint32_t room = HARNESS_BUCKETS * SL_BUCKET_SLOTS;
 	struct frame frame;
 	uint8_t out[FRAME_MAX];
 	size_t len;

@@ -15,24 +15,22 @@
 #define LOG_SIZE  (1 << 20)
 #define BUDGET    50000
 #define LOG_STATS 4 /* BPF_LOG_STATS: a summary, even where all is well */
+#define LOG_STEPS 1 /* every step */
+#define STEPS_SIZE (1 << 24)
 
 struct configuration {
 	const char *name;
 	struct harness_options options;
 };
 
+#define BUCKETS(tcp, udp) \
+	.buckets4_tcp = (tcp), .buckets4_udp = (udp), .buckets6_tcp = (tcp), .buckets6_udp = (udp)
+
 static const struct configuration configurations[] = {
-	{ "plain", { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1 } } },
-	{ "coarse clock",
-	  { .consts = { .shards_tcp = 1, .shards_udp = 1, .shards_new = 1, .coarse_clock = 1 } } },
-	{ "set_retval",
-	  { .consts = { .shards_tcp = 32, .shards_udp = 16, .shards_new = 8, .set_retval = 1 } } },
-	{ "all",
-	  { .consts = { .shards_tcp = 32,
-			.shards_udp = 16,
-			.shards_new = 8,
-			.set_retval = 1,
-			.coarse_clock = 1 } } },
+	{ "plain", { .consts = { BUCKETS(1, 1) } } },
+	{ "coarse clock", { .consts = { BUCKETS(1, 1), .coarse_clock = 1 } } },
+	{ "set_retval", { .consts = { BUCKETS(37450, 18725), .set_retval = 1 } } },
+	{ "all", { .consts = { BUCKETS(37450, 18725), .set_retval = 1, .coarse_clock = 1 } } },
 };
 #define CONFIGURATIONS (sizeof(configurations) / sizeof(configurations[0]))
 
@@ -58,9 +56,6 @@ static const char *missing(enum dp_object object, const struct configuration *c)
 	if (c->options.consts.set_retval && object == OBJECT_SOCK &&
 	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, NULL) != 1)
 		return "bpf_set_retval";
-	if (object == OBJECT_GC &&
-	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL) != 1)
-		return "bpf_timer";
 	if (object == OBJECT_TC_FAST && !has_kfunc("bpf_cast_to_kern_ctx"))
 		return "bpf_cast_to_kern_ctx";
 	return NULL;
@@ -81,12 +76,27 @@ static unsigned int read_log(const char *log, unsigned int *ret_stack)
 	return processed ? (unsigned int)strtoul(processed + 10, NULL, 10) : 0;
 }
 
-/* The last lines of a log say why a program was refused. */
-static void print_end(const char *name, const char *log)
+/* Why it was refused: loads once more with every step in the log, and prints the last ones. */
+static void print_refusal(enum dp_object which, const struct configuration *c, const char *name)
 {
-	size_t len = strlen(log);
+	struct bpf_object *object = harness_open_with(which, &c->options);
+	char *log = calloc(1, STEPS_SIZE);
+	struct bpf_program *program;
+	size_t len;
 
-	print_error("%s is refused:\n%s\n", name, len > 3000 ? log + len - 3000 : log);
+	assert_non_null(log);
+	bpf_object__for_each_program(program, object)
+	{
+		if (strcmp(bpf_program__name(program), name) == 0) {
+			bpf_program__set_log_buf(program, log, STEPS_SIZE);
+			bpf_program__set_log_level(program, LOG_STEPS);
+		}
+	}
+	bpf_object__load(object);
+	bpf_object__close(object);
+	len = strlen(log);
+	print_error("%s is refused:\n%s\n", name, len > 6000 ? log + len - 6000 : log);
+	free(log);
 }
 
 static void load_object(enum dp_object which, const struct configuration *c)
@@ -116,7 +126,7 @@ static void load_object(enum dp_object which, const struct configuration *c)
 		unsigned int stack, insns = read_log(logs[n], &stack);
 
 		if (rc < 0 && bpf_program__fd(program) < 0 && logs[n][0])
-			print_end(bpf_program__name(program), logs[n]);
+			print_refusal(which, c, bpf_program__name(program));
 		else
 			print_message(
 				"# %-16s %-14s %-16s %6u instructions verified, largest frame %u bytes\n",
@@ -174,18 +184,11 @@ static void sock(void **state)
 	load_all(OBJECT_SOCK);
 }
 
-static void gc(void **state)
-{
-	(void)state;
-	skip_without(OBJECT_GC);
-	load_all(OBJECT_GC);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(xdp),  cmocka_unit_test(tc), cmocka_unit_test(tc_fast),
-		cmocka_unit_test(sock), cmocka_unit_test(gc),
+		cmocka_unit_test(sock),
 	};
 
 	return run_group("verifier", tests);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Sizes of maps: two entries a flow, bounded shards, never too small for LRU, small tables for an unused family.
+// Sizes of maps: two entries a flow, never too small for LRU, small tables for an unused family.
 /* link: user/dp/sizes.c user/dp/maps_names.c */
 #include "unit/test.h"
 
@@ -22,55 +22,37 @@ static struct dp_limits limits_of(uint32_t flows, uint32_t cpus)
 	};
 }
 
-static uint64_t total(const struct dp_sizes *s, enum dp_map map)
+/* Flows that the buckets of a TCP table are made for. */
+static uint64_t room(const struct dp_sizes *s, enum dp_map map)
 {
-	return (uint64_t)s->flows[map].shards * s->flows[map].entries;
+	return (uint64_t)s->entries[map] * SIZES_BUCKET_LOAD / 2;
 }
 
-TEST(flows_have_two_entries_and_other_tables_their_share)
-{
-	struct dp_limits limits = limits_of(131072, 4);
-	struct dp_sizes s;
-
-	sizes_compute(&limits, &s);
-	assert_int_equal(total(&s, DP_sl4_flows_tcp), 262144);
-	assert_int_equal(total(&s, DP_sl4_flows_udp), 131072);
-	assert_int_equal(total(&s, DP_sl4_flows_new), 65536);
-	assert_int_equal(s.flows[DP_sl4_flows_tcp].shards, 32);
-	assert_int_equal(s.flows[DP_sl4_flows_tcp].entries, SL_SHARD_FLOWS);
-	assert_memory_equal(&s.flows[DP_sl4_flows_tcp], &s.flows[DP_sl6_flows_tcp],
-			    sizeof(s.flows[0]));
-}
-
-TEST(shards_are_a_power_of_two_that_holds_every_flow)
+TEST(flows_have_two_entries_and_udp_gets_half)
 {
 	for (uint32_t flows = SIZES_FLOWS_MIN; flows <= SIZES_FLOWS_MAX; flows = flows * 5 / 3) {
 		struct dp_limits limits = limits_of(flows, 8);
 		struct dp_sizes s;
-		const struct dp_flow_size *tcp = &s.flows[DP_sl4_flows_tcp];
 
 		sizes_compute(&limits, &s);
-		assert_int_equal(tcp->shards & (tcp->shards - 1), 0);
-		assert_in_range(tcp->shards, 1, SL_SHARDS_MAX);
-		assert_in_range(tcp->entries, 256 * 8, SL_SHARD_FLOWS);
-		assert_true(total(&s, DP_sl4_flows_tcp) >= 2ull * flows);
-		assert_int_equal(s.entries[DP_sl4_flows_tcp], tcp->shards);
+		assert_in_range(room(&s, DP_sl4_flows_tcp), flows, flows + SIZES_BUCKET_LOAD);
+		assert_in_range(room(&s, DP_sl4_flows_udp), flows / 2, flows / 2 + SIZES_BUCKET_LOAD);
+		assert_int_equal(s.entries[DP_sl6_flows_tcp], s.entries[DP_sl4_flows_tcp]);
+		assert_int_equal(s.entries[DP_sl6_flows_udp], s.entries[DP_sl4_flows_udp]);
 	}
 }
 
-TEST(many_cpus_make_shards_larger_not_starved)
+TEST(many_cpus_do_not_starve_lru)
 {
 	struct dp_limits limits = limits_of(262144, 128);
 	struct dp_sizes s;
 
 	sizes_compute(&limits, &s);
-	assert_int_equal(s.flows[DP_sl4_flows_tcp].shards, 16);
-	assert_int_equal(s.flows[DP_sl4_flows_tcp].entries, 256 * 128);
 	assert_int_equal(s.entries[DP_sl4_affinity], 65536);
 	assert_int_equal(s.entries[DP_sl4_frags], 256 * 128);
 }
 
-TEST(a_family_that_is_not_used_costs_one_small_shard)
+TEST(a_family_that_is_not_used_costs_next_to_nothing)
 {
 	struct dp_limits limits = limits_of(131072, 4);
 	struct dp_sizes s, both;
@@ -78,11 +60,9 @@ TEST(a_family_that_is_not_used_costs_one_small_shard)
 	sizes_compute(&limits, &both);
 	limits.ipv6 = false;
 	sizes_compute(&limits, &s);
-	assert_true(s.flows[DP_sl6_flows_tcp].shared);
-	assert_false(s.flows[DP_sl4_flows_tcp].shared);
-	assert_int_equal(s.flows[DP_sl6_flows_tcp].entries, 1024);
-	/* programs use one number of shards for both families */
-	assert_int_equal(s.flows[DP_sl6_flows_tcp].shards, s.flows[DP_sl4_flows_tcp].shards);
+	assert_int_equal(s.entries[DP_sl6_flows_tcp], 1);
+	assert_int_equal(s.entries[DP_sl6_flows_udp], 1);
+	assert_int_equal(s.entries[DP_sl4_flows_tcp], both.entries[DP_sl4_flows_tcp]);
 	assert_int_equal(s.entries[DP_sl6_sockets], 1024);
 	assert_true(s.bytes < both.bytes * 2 / 3);
 }
@@ -125,17 +105,16 @@ TEST(names_and_families_of_maps)
 	}
 	assert_int_equal(dp_map_by_name("sl4_nix"), DP_MAPS);
 	assert_int_equal(dp_map_of(6, DP_sl_meta), DP_sl_meta);
-	assert_int_equal(dp_flow_map(6, DP_FLOWS_NEW), DP_sl6_flows_new);
+	assert_int_equal(dp_flow_map(6, DP_FLOWS_UDP), DP_sl6_flows_udp);
 	assert_true(dp_map_is_flows(DP_sl6_flows_udp));
 	assert_false(dp_map_is_flows(DP_sl4_affinity));
 	assert_int_equal(dp_map_of_row(ROW6_SERVICES), DP_sl6_services);
 	assert_int_equal(dp_map_of_row(ROW_CONFIG), DP_sl_config);
 }
 
-RUN(cmocka_unit_test(flows_have_two_entries_and_other_tables_their_share),
-    cmocka_unit_test(shards_are_a_power_of_two_that_holds_every_flow),
-    cmocka_unit_test(many_cpus_make_shards_larger_not_starved),
-    cmocka_unit_test(a_family_that_is_not_used_costs_one_small_shard),
+RUN(cmocka_unit_test(flows_have_two_entries_and_udp_gets_half),
+    cmocka_unit_test(many_cpus_do_not_starve_lru),
+    cmocka_unit_test(a_family_that_is_not_used_costs_next_to_nothing),
     cmocka_unit_test(control_tables_follow_the_plan),
     cmocka_unit_test(flows_by_memory_are_bounded_and_grow),
     cmocka_unit_test(names_and_families_of_maps))

@@ -8,7 +8,7 @@
  *   "status"      {"version", "pid", "nodeName", "source", "kubeconfig", "apiServers": [URL], "uptimeSeconds", "synced", "healthy", "nodeEligible", "lastSync",
  *                 "syncs", "syncFailures", "pendingRows", "audits", "driftRepairs", "problems",
  *                 "serviceRecords", "backends", "hooks": {"ok", "foreign", "unsupported", "failed"},
- *                 "features": {…}, "gc": "kernel" | "agent", "maps": [{"name", "entries", "capacity"}]}
+ *                 "features": {…}, "maps": [{"name", "entries", "capacity"}]}
  *   "problems"    {"problems": [{"object", "reason"}]}
  *   "interfaces"  {"interfaces": [{"name", "ifindex", "class": "pod" | "uplink" | "overlay"}],
  *                 "hooks": [{"interface", "ifindex", "hook", "how", "program", "state", "text"}]}

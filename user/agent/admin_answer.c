@@ -66,9 +66,7 @@ static void put_features(const struct metrics *m, struct buf *out)
 	put_bool(out, "setRetval", f->set_retval, false);
 	put_bool(out, "kernCtx", f->fast_tc, false);
 	put_bool(out, "tcx", f->tcx, false);
-	put_bool(out, "timers", f->timers, false);
 	buf_putc(out, '}');
-	put_string(out, "gc", m->gc->timers ? "kernel" : "agent", false);
 }
 
 static void put_hooks_summary(const struct metrics *m, struct buf *out)

@@ -31,13 +31,11 @@
 #include "base/loop.h"
 #include "core/problem.h"
 #include "dp/attach.h"
-#include "dp/gc.h"
 #include "dp/load.h"
 #include "dp/netns.h"
 #include "sluice_version.h"
 
 #define TICK_NS         CLOCK_NS_PER_S
-#define GC_BUDGET_NS    (50 * CLOCK_NS_PER_MS) /* of a tick: 5 % of one core */
 #define USAGE_BUDGET_NS (5 * CLOCK_NS_PER_MS)
 
 struct agent {
@@ -51,7 +49,6 @@ struct agent {
 	struct sync *sync;
 	struct ifaces *ifaces;
 	struct source source;
-	struct gc gc;
 	struct usage usage;
 	struct drops drops;
 	struct metrics metrics;
@@ -323,7 +320,6 @@ static void on_tick(void *ctx)
 	struct agent *a = ctx;
 
 	drops_read(&a->drops);
-	gc_tick(&a->gc, clock_now_ns(), GC_BUDGET_NS);
 	usage_tick(&a->usage, USAGE_BUDGET_NS);
 }
 
@@ -377,10 +373,10 @@ static int load(struct agent *a, struct err *err)
 
 	if (rc == 0)
 		log_info(
-			"programs are %s maps=%s max_flows=%u tcx=%d kern_ctx=%d coarse_clock=%d set_retval=%d timers=%d",
+			"programs are %s maps=%s max_flows=%u tcx=%d kern_ctx=%d coarse_clock=%d set_retval=%d",
 			a->programs.reloaded ? "loaded" : "adopted",
 			a->programs.maps_made ? "new" : "adopted", limits.flows, f->tcx, f->fast_tc,
-			f->coarse_clock, f->set_retval, f->timers);
+			f->coarse_clock, f->set_retval);
 	return rc;
 }
 
@@ -427,22 +423,17 @@ static int make_attach(struct agent *a, struct err *err, uint64_t *ret_netns)
 	return rc;
 }
 
-static int make_collection(struct agent *a, struct err *err)
+static int make_tick(struct agent *a, struct err *err)
 {
-	int rc = gc_start_timers(a->dp, &a->programs);
+	int rc;
 
-	if (rc < 0 && rc != -ENOTSUP)
-		log_warn("the kernel's timers do not start error=\"%s\"; the agent collects flows",
-			 strerror(-rc));
 	usage_init(&a->usage, a->dp);
-	rc = gc_init(&a->gc, a->dp, rc == 0);
-	if (rc == 0)
-		rc = drops_init(&a->drops, a->dp, sync_diff(a->sync));
+	rc = drops_init(&a->drops, a->dp, sync_diff(a->sync));
 	if (rc == 0)
 		rc = loop_add_timer(a->loop, on_tick, a, &a->tick);
 	if (rc == 0)
 		rc = loop_arm(a->tick, TICK_NS, TICK_NS);
-	return rc < 0 ? err_set(err, rc, "cannot set up collection: %s", strerror(-rc)) : 0;
+	return rc < 0 ? err_set(err, rc, "cannot set up the ticks: %s", strerror(-rc)) : 0;
 }
 
 static int make_health_ports(struct agent *a)
@@ -480,7 +471,6 @@ static int make_pages(struct agent *a, struct err *err)
 		.ifaces = a->ifaces,
 		.problems = a->problems,
 		.usage = &a->usage,
-		.gc = &a->gc,
 		.kubeproxy = sync_kubeproxy(a->sync),
 	};
 	rc = make_health_ports(a);
@@ -538,7 +528,7 @@ static int make_control(struct agent *a, struct err *err)
 		rc = ifaces_new(a->loop, a->attach, a->sync, a->config, a->problems, err,
 				&a->ifaces);
 	if (rc == 0)
-		rc = make_collection(a, err);
+		rc = make_tick(a, err);
 	if (rc == 0)
 		rc = make_pages(a, err);
 	if (rc < 0)
@@ -589,7 +579,6 @@ static void unmake(struct agent *a)
 	health_ports_free(a->health_ports);
 	loop_remove(a->tick);
 	drops_done(&a->drops);
-	gc_done(&a->gc);
 	ifaces_free(a->ifaces);
 	sync_free(a->sync);
 	attach_free(a->attach);

@@ -226,45 +226,6 @@ static void write_hooks(const struct metrics *m, struct buf *page)
 		       "Looks at the node's interfaces.", ifaces_scans(m->ifaces));
 }
 
-static int add_gc(void *ctx, const void *key, const void *value)
-{
-	const struct sl_gc_stats *shard = value; /* the value begins with it */
-	struct sl_gc_stats *sum = ctx;
-
-	(void)key;
-	sum->rounds += shard->rounds;
-	sum->walked += shard->walked;
-	sum->removed += shard->removed;
-	sum->total_ns += shard->total_ns;
-	if (shard->longest_ns > sum->longest_ns)
-		sum->longest_ns = shard->longest_ns;
-	return 0;
-}
-
-static void write_gc(const struct metrics *m, struct buf *page)
-{
-	struct sl_gc_stats sum = { 0 };
-
-	if (m->gc->timers)
-		dp_rows_each(m->dp, DP_sl_gc, add_gc, &sum);
-	else
-		sum = m->gc->stats;
-	metrics_family(page, "sluice_gc_by", "gauge", "Who collects expired flows.");
-	metrics_sample(page, "sluice_gc_by", m->gc->timers, "who", "kernel", NULL);
-	metrics_sample(page, "sluice_gc_by", !m->gc->timers, "who", "agent", NULL);
-	metrics_single(page, "sluice_gc_rounds_total", "counter", "Walks through a whole table.",
-		       sum.rounds);
-	metrics_single(page, "sluice_gc_walked_total", "counter", "Flow entries looked at.",
-		       sum.walked);
-	metrics_single(page, "sluice_gc_removed_total", "counter", "Expired flow entries removed.",
-		       sum.removed);
-	metrics_family(page, "sluice_gc_seconds_total", "counter", "Time spent collecting.");
-	buf_printf(page, "sluice_gc_seconds_total %.9f\n", (double)sum.total_ns / 1e9);
-	metrics_family(page, "sluice_gc_longest_seconds", "gauge",
-		       "Longest single step of collection.");
-	buf_printf(page, "sluice_gc_longest_seconds %.9f\n", (double)sum.longest_ns / 1e9);
-}
-
 static void write_build(const struct metrics *m, struct buf *page)
 {
 	const struct dp_features *f = &m->programs->features;
@@ -278,7 +239,6 @@ static void write_build(const struct metrics *m, struct buf *page)
 	metrics_sample(page, "sluice_kernel_feature", f->set_retval, "feature", "set_retval", NULL);
 	metrics_sample(page, "sluice_kernel_feature", f->fast_tc, "feature", "kern_ctx", NULL);
 	metrics_sample(page, "sluice_kernel_feature", f->tcx, "feature", "tcx", NULL);
-	metrics_sample(page, "sluice_kernel_feature", f->timers, "feature", "timers", NULL);
 }
 
 void metrics_write(const struct metrics *m, struct buf *page)
@@ -290,6 +250,5 @@ void metrics_write(const struct metrics *m, struct buf *page)
 	write_packets(m, page);
 	write_usage(m, page);
 	write_hooks(m, page);
-	write_gc(m, page);
 	metrics_write_services(m->dp, sync_diff(m->sync), page);
 }

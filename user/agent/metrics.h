@@ -8,7 +8,6 @@
 #include "agent/usage.h"
 #include "base/buf.h"
 #include "dp/attach.h"
-#include "dp/gc.h"
 #include "dp/load.h"
 
 struct ifaces;
@@ -27,7 +26,6 @@ struct metrics {
 	const struct ifaces *ifaces;
 	const struct problems *problems;
 	const struct usage *usage;
-	const struct gc *gc;
 	const struct kubeproxy *kubeproxy;
 	uint64_t events; /* refusals read from the ring buffer */
 	struct api_events_stats api_events;

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "dp/flows.h"
+
+#define STEP 256u /* buckets of a flow table counted at once: well below a millisecond */
 
 static bool is_counted(const struct dp *dp, int map)
 {
@@ -30,7 +33,7 @@ void usage_init(struct usage *usage, struct dp *dp)
 static void next_map(struct usage *usage)
 {
 	usage->sum = 0;
-	usage->shard = 0;
+	usage->bucket = 0;
 	usage->map = (usage->map + 1) % DP_MAPS;
 }
 
@@ -46,9 +49,13 @@ static void count_step(struct usage *usage)
 			usage->entries[map] = n;
 		next_map(usage);
 	} else {
-		if (dp_count_shard(usage->dp, map, usage->shard, &n) == 0)
+		uint32_t buckets = usage->dp->maps[map].max_entries;
+		uint32_t left = buckets - usage->bucket, step = left < STEP ? left : STEP;
+
+		if (dp_flows_count(usage->dp, map, usage->bucket, step, clock_now_ns(), &n) == 0)
 			usage->sum += n;
-		if (++usage->shard < usage->dp->n_shards[map])
+		usage->bucket += step;
+		if (usage->bucket < buckets)
 			return;
 		usage->entries[map] = usage->sum;
 		next_map(usage);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "core/explain.h"
 #include "core/format.h"
+#include "dp/flows.h"
 
 /* ---- maps ---------------------------------------------------------------------------------------------------------- */
 
@@ -21,7 +22,7 @@ static const enum dp_map maps4[EXPLAIN_MAPS] = {
 	[EXPLAIN_RINGS] = DP_sl4_rings,         [EXPLAIN_BACKENDS] = DP_sl4_backends,
 	[EXPLAIN_FILTER] = DP_sl4_filter,       [EXPLAIN_NAMES] = DP_sl4_names,
 	[EXPLAIN_FLOWS_TCP] = DP_sl4_flows_tcp, [EXPLAIN_FLOWS_UDP] = DP_sl4_flows_udp,
-	[EXPLAIN_FLOWS_NEW] = DP_sl4_flows_new, [EXPLAIN_AFFINITY] = DP_sl4_affinity,
+	[EXPLAIN_AFFINITY] = DP_sl4_affinity,
 	[EXPLAIN_FRAGS] = DP_sl4_frags,
 };
 
@@ -38,7 +39,7 @@ static int get(void *ctx, int family, enum explain_map map, const void *key, voi
 	if (!dp_map_is_flows(at))
 		return dp_lookup(s->dp, at, key, ret_value);
 	return dp_flow_lookup(
-		s->dp, at, family == 4 ? sl4_flow_hash(key, s->seed) : sl6_flow_hash(key, s->seed),
+		s->dp, at, family == 4 ? sl4_flow_mix(key, s->seed) : sl6_flow_mix(key, s->seed),
 		key, ret_value);
 }
 
@@ -60,7 +61,6 @@ static int open_maps(struct cli *cli, struct source *source, struct explain_maps
 		return cli_fail(&err);
 	}
 	*source = (struct source){ cli->dp, meta.seed };
-	maps.seed = meta.seed;
 	*ret_maps = maps;
 	return CLI_OK;
 }

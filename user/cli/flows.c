@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "core/format.h"
-#include "dp/gc.h"
+#include "dp/flows.h"
 
 static const struct out_column columns[] = {
 	{ "protocol", "PROTO", false },
@@ -46,7 +46,8 @@ struct flow_row {
 	enum sl_flow_kind kind;
 	enum sl_flow_state state;
 	uint32_t backend, service;
-	uint64_t seen_ns, packets, bytes;
+	uint32_t seen;
+	uint64_t packets, bytes;
 };
 
 static struct address address_of(int family, const void *bytes)
@@ -65,7 +66,7 @@ static struct address address_of(int family, const void *bytes)
 		.to_daddr = address_of((fam), (v)->daddr), .sport = (k)->sport,                   \
 		.dport = (k)->dport, .to_sport = (v)->sport, .to_dport = (v)->dport,              \
 		.flags = (v)->flags, .proto = (k)->proto, .kind = (k)->kind, .state = (v)->state, \
-		.backend = (v)->backend, .service = (v)->service, .seen_ns = (v)->seen_ns,        \
+		.backend = (v)->backend, .service = (v)->service, .seen = (v)->seen,              \
 		.packets = (v)->packets, .bytes = (v)->bytes,                                     \
 	}
 
@@ -103,7 +104,7 @@ void rows_flow(struct out *out, int family, const void *key, const void *value,
 	char proto[FORMAT_SHORT_LEN], flags[FORMAT_FLAGS_LEN], age[FORMAT_SHORT_LEN],
 		bytes[FORMAT_SHORT_LEN];
 	char service[CLI_NAME_LEN + SL_NAMESPACE_LEN], port[CLI_NAME_LEN], state[48];
-	uint64_t idle_ns = now_ns > f.seen_ns ? now_ns - f.seen_ns : 0;
+	uint64_t idle_ns = dp_flow_quiet_ns(f.seen, now_ns);
 
 	out_row(out);
 	out_text(out, format_proto(f.proto, proto));
@@ -175,14 +176,13 @@ static bool wanted(struct listing *l, const struct flow_row *f, const struct sl_
 	return true;
 }
 
-static int list_flow(void *ctx, enum dp_flow_table table, const void *key, const void *value)
+static int list_flow(void *ctx, const void *key, const void *value)
 {
 	struct listing *l = ctx;
 	const struct flow_row f = flow_row(l->family, key, value);
 	const struct sl_name *name = cli_names_find(&l->names, f.service);
-	bool expired = (int64_t)(l->now_ns - f.seen_ns) >= (int64_t)gc_idle_ns(f.proto, f.state);
+	bool expired = dp_flow_quiet_ns(f.seen, l->now_ns) >= dp_flow_idle_ns(f.proto, f.state);
 
-	(void)table;
 	if (!wanted(l, &f, name))
 		return 0;
 	if (expired && !l->cli->values.all) {

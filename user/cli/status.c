@@ -40,9 +40,9 @@ static const struct out_column problem_columns[] = {
 
 /* Arrays are always full; what is in them shows in the services. */
 static const enum dp_map shown_maps[] = {
-	DP_sl4_services,  DP_sl4_flows_tcp, DP_sl4_flows_udp, DP_sl4_flows_new, DP_sl4_affinity,
+	DP_sl4_services,  DP_sl4_flows_tcp, DP_sl4_flows_udp, DP_sl4_affinity,
 	DP_sl4_sockets,   DP_sl4_frags,     DP_sl6_services,  DP_sl6_flows_tcp, DP_sl6_flows_udp,
-	DP_sl6_flows_new, DP_sl6_affinity,  DP_sl6_sockets,   DP_sl6_frags,
+	DP_sl6_affinity,  DP_sl6_sockets,   DP_sl6_frags,
 };
 
 static void put_maps(struct cli *cli)
@@ -124,7 +124,6 @@ static void put_agent(struct out *out, const struct figures *f)
 	out_field_number(out, "driftRepairs", "drift repairs", agent_number(a, "driftRepairs"),
 			 NULL);
 	put_not_served(out, a);
-	out_field_text(out, "garbageCollection", "flow collector", agent_text(a, "gc"));
 }
 
 static void put_no_agent(struct out *out, const struct figures *f)

@@ -24,8 +24,7 @@ static int walk_icmp_error(struct walk *w, enum sl_flow_kind kind)
 	struct flow flow;
 
 	if (!p->has_quoted || !walk_find_flow(w, &id, &flow) ||
-	    !walk_is_fresh(w, id.tuple.proto, &flow) ||
-	    flow.tag != walk_flow_hash(w->family, &id, w->maps->seed)) {
+	    !walk_is_fresh(w, id.tuple.proto, &flow)) {
 		walk_step(w, "ICMP: about no flow");
 		return SL_REASON_NOT_SERVICE;
 	}
@@ -106,15 +105,10 @@ static int walk_request(struct walk *w)
 							      : SL_REASON_NOT_SERVICE;
 	if (!has_ports(id.tuple.proto))
 		return walk_no_record(w, &id.tuple);
-	switch (walk_look_up(w, &id, true, &flow)) {
-	case FLOW_TORN:
-		return SL_REASON_TORN;
-	case FLOW_FOUND:
+	if (walk_look_up(w, &id, true, &flow)) {
 		walk_answer_backend(w, &flow, &flow.to.daddr, flow.to.dport);
 		walk_rewrite_destination(w, &flow);
 		return SL_REASON_FLOW;
-	case FLOW_NONE:
-		break;
 	}
 	return later ? SL_REASON_FRAGMENT : walk_open(w, &id.tuple);
 }
@@ -128,14 +122,8 @@ static int walk_unsnat(struct walk *w)
 	if (w->packet->icmp_error)
 		return walk_icmp_error(w, SL_FLOW_UNSNAT);
 	walk_step(w, "SNAT: to the node's address and a port of its SNAT range");
-	switch (walk_look_up(w, &id, false, &flow)) {
-	case FLOW_TORN:
-		return SL_REASON_TORN;
-	case FLOW_NONE:
+	if (!walk_look_up(w, &id, false, &flow))
 		return SL_REASON_NOT_SERVICE;
-	case FLOW_FOUND:
-		break;
-	}
 	walk_answer_backend(w, &flow, &id.tuple.saddr, id.tuple.sport);
 	walk_rewrite_destination(w, &flow);
 	return SL_REASON_REPLY;
@@ -186,20 +174,14 @@ static int walk_hairpin(struct walk *w, const struct explain_tuple *t)
 {
 	struct flow_id id = { SL_FLOW_SNAT, *t };
 	struct flow flow;
-	enum standing standing = walk_look_up(w, &id, true, &flow);
 
-	if (standing == FLOW_TORN)
-		return SL_REASON_TORN;
-	if (standing == FLOW_FOUND) {
+	if (walk_look_up(w, &id, true, &flow)) {
 		walk_answer_backend(w, &flow, &flow.to.daddr, flow.to.dport);
 		walk_rewrite_source(w, &flow);
 		return SL_REASON_FLOW;
 	}
 	id.kind = SL_FLOW_REPLY;
-	standing = walk_look_up(w, &id, false, &flow);
-	if (standing == FLOW_TORN)
-		return SL_REASON_TORN;
-	if (standing == FLOW_NONE)
+	if (!walk_look_up(w, &id, false, &flow))
 		return SL_REASON_NOT_SERVICE;
 	walk_answer_backend(w, &flow, &t->saddr, t->sport);
 	walk_rewrite_source(w, &flow);
@@ -219,17 +201,11 @@ static int walk_reply(struct walk *w, struct explain_tuple *t)
 	if (!address_cmp(&t->saddr, &t->daddr))
 		return walk_hairpin(w, t);
 	id.tuple = *t;
-	switch (walk_look_up(w, &id, false, &flow)) {
-	case FLOW_TORN:
-		return SL_REASON_TORN;
-	case FLOW_FOUND:
-		walk_answer_backend(w, &flow, &t->saddr, t->sport);
-		walk_rewrite_source(w, &flow);
-		return SL_REASON_REPLY;
-	case FLOW_NONE:
-		break;
-	}
-	return SL_REASON_NOT_SERVICE;
+	if (!walk_look_up(w, &id, false, &flow))
+		return SL_REASON_NOT_SERVICE;
+	walk_answer_backend(w, &flow, &t->saddr, t->sport);
+	walk_rewrite_source(w, &flow);
+	return SL_REASON_REPLY;
 }
 
 /* A process of the node speaks to a service address, and no socket call was there to serve it. */

@@ -26,7 +26,6 @@ enum explain_map {
 	EXPLAIN_NAMES,
 	EXPLAIN_FLOWS_TCP,
 	EXPLAIN_FLOWS_UDP,
-	EXPLAIN_FLOWS_NEW,
 	EXPLAIN_AFFINITY,
 	EXPLAIN_FRAGS,
 	EXPLAIN_MAPS,
@@ -34,10 +33,9 @@ enum explain_map {
 
 struct explain_maps {
 	void *ctx;
-	/* Copies one value. 0, -ENOENT, or another -errno, which ends the walk. Flow keys: shard and tag follow from seed. */
+	/* Copies one value. 0, -ENOENT, or another -errno, which ends the walk. Flow keys: bucket and tag follow from the seed of sl_meta. */
 	int (*get)(void *ctx, int family, enum explain_map map, const void *key, void *ret_value);
 	struct sl_config config;
-	uint32_t seed; /* of the flow hash: sl_meta.seed */
 };
 
 /* Where the packet is met. */

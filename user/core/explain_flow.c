@@ -39,7 +39,9 @@ int64_t walk_idle_ns(const struct walk *w, uint64_t seen_ns)
 
 bool walk_is_fresh(const struct walk *w, uint8_t proto, const struct flow *flow)
 {
-	return walk_idle_ns(w, flow->seen_ns) < (int64_t)explain_idle_ns(proto, flow->state);
+	int32_t idle = (int32_t)(explain_idle_ns(proto, flow->state) >> SL_TICK_SHIFT);
+
+	return (int32_t)(sl_tick(w->packet->now_ns) - flow->seen) < idle;
 }
 
 struct explain_tuple walk_turned(const struct explain_tuple *t)
@@ -141,28 +143,22 @@ static bool may_use(struct walk *w, const struct flow_id *id, const struct flow 
 	return true;
 }
 
-enum standing walk_look_up(struct walk *w, const struct flow_id *id, bool from_client,
-			   struct flow *ret_flow)
+bool walk_look_up(struct walk *w, const struct flow_id *id, bool from_client, struct flow *ret_flow)
 {
 	char age[FORMAT_SHORT_LEN];
-	int64_t idle;
+	int32_t idle;
 
 	if (!walk_find_flow(w, id, ret_flow)) {
 		walk_step(w, "flow: no %s entry", format_flow_kind(id->kind));
-		return FLOW_NONE;
-	}
-	if (ret_flow->tag != walk_flow_hash(w->family, id, w->maps->seed)) {
-		walk_step(w, "flow: the %s entry's tag is of another key",
-			  format_flow_kind(id->kind));
-		return FLOW_TORN;
+		return false;
 	}
 	if (!may_use(w, id, ret_flow, from_client))
-		return FLOW_NONE;
-	idle = walk_idle_ns(w, ret_flow->seen_ns);
+		return false;
+	idle = (int32_t)(sl_tick(w->packet->now_ns) - ret_flow->seen);
 	walk_step(w, "flow: %s entry, %s, last packet %s ago", format_flow_kind(id->kind),
 		  format_flow_state(ret_flow->state),
-		  format_age(idle < 0 ? 0 : (uint64_t)idle, age));
-	return FLOW_FOUND;
+		  format_age(idle < 0 ? 0 : (uint64_t)idle << SL_TICK_SHIFT, age));
+	return true;
 }
 
 /* The backend of an entry: what the entry says, whatever the map says today. */

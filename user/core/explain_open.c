@@ -212,19 +212,10 @@ static bool holds(const struct walk *w, uint8_t proto, const struct flow *flow)
 /* Another flow holds this key, so the new one has to use another port. The same flow's own former entry (`to`) does not count. */
 static bool is_taken(struct walk *w, const struct flow_id *id, const struct explain_tuple *to)
 {
-	enum explain_map maps[] = {
-		id->tuple.proto == IPPROTO_TCP ? EXPLAIN_FLOWS_TCP : EXPLAIN_FLOWS_UDP,
-		EXPLAIN_FLOWS_NEW,
-	};
+	struct flow f;
 
-	for (size_t i = 0; i < 2; i++) {
-		struct flow f;
-
-		if (walk_read_flow(w, maps[i], id, &f) && !(to && walk_tuple_eq(&f.to, to)) &&
-		    holds(w, id->tuple.proto, &f))
-			return true;
-	}
-	return false;
+	return walk_find_flow(w, id, &f) && !(to && walk_tuple_eq(&f.to, to)) &&
+	       holds(w, id->tuple.proto, &f);
 }
 
 static bool is_hairpin(const struct explain_tuple *t, const struct row_backend *b)

@@ -89,34 +89,23 @@ uint32_t walk_flow_hash(int family, const struct flow_id *id, uint32_t seed)
 #define DECODE_FLOW(v, fam, prot)                                                                  \
 	(struct flow)                                                                              \
 	{                                                                                          \
-		.tag = (v)->tag,                                                                   \
 		.to = { walk_address((fam), (v)->saddr), walk_address((fam), (v)->daddr),          \
 			(v)->sport, (v)->dport, (prot) },                                          \
 		.backend = (v)->backend, .backend_gen = (v)->backend_gen, .service = (v)->service, \
-		.flags = (v)->flags, .state = (v)->state, .seen_ns = (v)->seen_ns,                 \
+		.flags = (v)->flags, .state = (v)->state, .seen = (v)->seen,                       \
 	}
 
-bool walk_read_flow(struct walk *w, enum explain_map map, const struct flow_id *id,
-		    struct flow *ret_flow)
+bool walk_find_flow(struct walk *w, const struct flow_id *id, struct flow *ret_flow)
 {
 	const union flow_key_bytes key = encode_flow_key(w->family, id);
 	union flow_bytes value;
 
-	if (!walk_get(w, map, &key, &value))
+	if (!walk_get(w, id->tuple.proto == IPPROTO_TCP ? EXPLAIN_FLOWS_TCP : EXPLAIN_FLOWS_UDP,
+		      &key, &value))
 		return false;
 	*ret_flow = w->family == 4 ? DECODE_FLOW(&value.v4, 4, id->tuple.proto)
 				   : DECODE_FLOW(&value.v6, 6, id->tuple.proto);
 	return true;
-}
-
-/* Confirmed flows are looked up first; unconfirmed ones have a table of their own. */
-bool walk_find_flow(struct walk *w, const struct flow_id *id, struct flow *ret_flow)
-{
-	enum explain_map confirmed = id->tuple.proto == IPPROTO_TCP ? EXPLAIN_FLOWS_TCP
-								    : EXPLAIN_FLOWS_UDP;
-
-	return walk_read_flow(w, confirmed, id, ret_flow) ||
-	       walk_read_flow(w, EXPLAIN_FLOWS_NEW, id, ret_flow);
 }
 
 bool walk_read_backend(struct walk *w, uint32_t id, struct row_backend *ret_backend)

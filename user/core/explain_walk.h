@@ -14,25 +14,18 @@
 
 /* An entry of a flow table in the form of either family. */
 struct flow {
-	uint32_t tag;
 	struct explain_tuple to; /* the packet's tuple after translation */
 	uint32_t backend;
 	uint32_t backend_gen;
 	uint32_t service;
 	uint16_t flags;
 	enum sl_flow_state state;
-	uint64_t seen_ns;
+	uint32_t seen; /* in ticks */
 };
 
 struct flow_id {
 	enum sl_flow_kind kind;
 	struct explain_tuple tuple;
-};
-
-enum standing {
-	FLOW_NONE, /* none, or none that may be used */
-	FLOW_TORN,
-	FLOW_FOUND,
 };
 
 struct walk {
@@ -63,11 +56,9 @@ bool walk_get(struct walk *w, enum explain_map map, const void *key, void *ret_v
 /* One more who may get the packet. */
 void walk_add_backend(struct walk *w, uint32_t id, const struct row_backend *row);
 struct address walk_address(int family, const void *bytes);
-/* Tag of an entry (seed of the maps), or place in a Maglev ring (seed 0). */
+/* What Maglev rings go by (seed 0). */
 uint32_t walk_flow_hash(int family, const struct flow_id *id, uint32_t seed);
-/* One entry of one table, or of confirmed and unconfirmed ones in turn; whatever its age and tag. */
-bool walk_read_flow(struct walk *w, enum explain_map map, const struct flow_id *id,
-		    struct flow *ret_flow);
+/* An entry, whatever its age. */
 bool walk_find_flow(struct walk *w, const struct flow_id *id, struct flow *ret_flow);
 bool walk_read_backend(struct walk *w, uint32_t id, struct row_backend *ret_backend);
 /* False proves that the address is no service address (or no backend's). */
@@ -91,8 +82,8 @@ struct explain_tuple walk_turned(const struct explain_tuple *t);
 bool walk_tuple_eq(const struct explain_tuple *a, const struct explain_tuple *b);
 bool walk_is_syn(const struct explain_packet *p);
 /* The entry, if a packet of this side (the client's or not) may use it; says in a step what was found. */
-enum standing walk_look_up(struct walk *w, const struct flow_id *id, bool from_client,
-			   struct flow *ret_flow);
+bool walk_look_up(struct walk *w, const struct flow_id *id, bool from_client,
+		  struct flow *ret_flow);
 /* The backend of an entry: where the entry goes to, with the flags of today. */
 void walk_answer_backend(struct walk *w, const struct flow *flow, const struct address *addr,
 			 uint16_t port);

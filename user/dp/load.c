@@ -134,9 +134,10 @@ static int fill_consts(const struct dp *dp, const struct dp_limits *limits,
 {
 	struct sl_meta meta = { 0 };
 	struct sl_consts consts = {
-		.shards_tcp = sizes->flows[DP_sl4_flows_tcp].shards,
-		.shards_udp = sizes->flows[DP_sl4_flows_udp].shards,
-		.shards_new = sizes->flows[DP_sl4_flows_new].shards,
+		.buckets4_tcp = sizes->entries[DP_sl4_flows_tcp],
+		.buckets4_udp = sizes->entries[DP_sl4_flows_udp],
+		.buckets6_tcp = sizes->entries[DP_sl6_flows_tcp],
+		.buckets6_udp = sizes->entries[DP_sl6_flows_udp],
 		.records = limits->plan.slots,
 		.backends = limits->plan.backend_ids,
 		.lines = limits->plan.lines,
@@ -215,17 +216,12 @@ static void open_old(const struct pin_dir *pins, struct dp_programs *p)
 	}
 }
 
-static bool is_optional(enum dp_prog prog)
-{
-	return prog == DP_PROG_sl_gc_start;
-}
-
 static bool adopt_programs(struct dp_programs *p, uint64_t hash, uint64_t pinned_hash)
 {
 	if (!same_programs(hash, pinned_hash))
 		return false;
 	for (int i = 0; i < DP_PROG_COUNT; i++)
-		if (p->old_fd[i] < 0 && !is_optional(i))
+		if (p->old_fd[i] < 0)
 			return false;
 	for (int i = 0; i < DP_PROG_COUNT; i++) {
 		p->fd[i] = TAKE_FD(p->old_fd[i]);
@@ -316,7 +312,6 @@ static int load_all(struct dp *dp, const struct sl_consts *consts, struct dp_pro
 		rc = load_object(dp, OBJECT_SOCK, consts, p, err);
 	if (rc < 0)
 		return rc;
-	load_object(dp, OBJECT_GC, consts, p, NULL); /* without timers the agent collects */
 	p->hash = (hash_programs(consts) & ~1ull) | p->features.fast_tc;
 	p->reloaded = true;
 	return 0;
@@ -362,7 +357,6 @@ static int load_programs(struct dp *dp, const struct dp_limits *limits,
 		if (rc < 0)
 			return rc;
 	}
-	p->features.timers = p->fd[DP_PROG_sl_gc_start] >= 0;
 	meta.abi = SL_ABI_VERSION;
 	meta.seed = consts.seed;
 	meta.max_flows = limits->flows;

@@ -22,8 +22,7 @@
 	X(sl_xdp)                                                                            \
 	X(sl_pod_in) X(sl_pod_out) X(sl_up_in) X(sl_up_out) X(sl_l3_in) X(sl_l3_out)         \
 	X(sl_connect4) X(sl_connect6) X(sl_sendmsg4) X(sl_sendmsg6)                          \
-	X(sl_recvmsg4) X(sl_recvmsg6) X(sl_peername4) X(sl_peername6) X(sl_sock_release)     \
-	X(sl_gc_start)
+	X(sl_recvmsg4) X(sl_recvmsg6) X(sl_peername4) X(sl_peername6) X(sl_sock_release)
 
 enum dp_prog {
 #define DP_PROG_ENUM(name) DP_PROG_##name,
@@ -38,7 +37,6 @@ struct dp_features {
 	bool set_retval;   /* ≥ 5.18 */
 	bool fast_tc;      /* ≥ 6.2: sluice_tc_fast loads */
 	bool tcx;          /* ≥ 6.6 */
-	bool timers;       /* ≥ 5.15: sluice_gc loads */
 };
 
 struct dp_programs {

@@ -14,7 +14,10 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "dp/flows.h"
 #include "dp/maps_internal.h"
+#include "dp/sizes.h"
 
 /* What each map must look like; 0: not checked (ring buffer, or private to programs). */
 #define LAYOUTS(X)                               \
@@ -30,9 +33,8 @@
 	X(sl##v##_rings, __u32, struct sl_ring_line)                         \
 	X(sl##v##_filter, __u32, __u64)                                      \
 	X(sl##v##_names, __u32, struct sl_name)                              \
-	X(sl##v##_flows_tcp, __u32, __u32)                                   \
-	X(sl##v##_flows_udp, __u32, __u32)                                   \
-	X(sl##v##_flows_new, __u32, __u32)                                   \
+	X(sl##v##_flows_tcp, __u32, struct sl##v##_flow_bucket)              \
+	X(sl##v##_flows_udp, __u32, struct sl##v##_flow_bucket)              \
 	X(sl##v##_affinity, struct sl##v##_affinity_key, struct sl_affinity) \
 	X(sl##v##_sockets, struct sl##v##_socket_key, struct sl##v##_socket) \
 	X(sl##v##_frags, struct sl##v##_frag_key, struct sl_frag)            \
@@ -80,42 +82,6 @@ int dp_map_check(enum dp_map map, const struct dp_map_info *info, const char *di
 		layouts[map].value_size);
 }
 
-int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard)
-{
-	char name[64];
-
-	snprintf(name, sizeof(name), "maps/%s_%03u", dp_map_name(map), shard);
-	return pin_get(&dp->pins, name);
-}
-
-int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key,
-		   void *ret_value)
-{
-	int fd = dp_shard_open(dp, map, tag & (dp->n_shards[map] - 1));
-	int rc;
-
-	if (fd < 0)
-		return fd;
-	rc = bpf_map_lookup_elem(fd, key, ret_value) < 0 ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
-static void count_shards(struct dp *dp, enum dp_map map)
-{
-	uint32_t n = 0;
-
-	while (n < dp->maps[map].max_entries) {
-		char path[512];
-
-		snprintf(path, sizeof(path), "%s/maps/%s_%03u", dp->pins.path, dp_map_name(map), n);
-		if (access(path, F_OK) < 0)
-			break;
-		n++;
-	}
-	dp->n_shards[map] = n;
-}
-
 static int open_map(struct dp *dp, enum dp_map map, struct err *err)
 {
 	char name[64];
@@ -123,8 +89,6 @@ static int open_map(struct dp *dp, enum dp_map map, struct err *err)
 
 	snprintf(name, sizeof(name), "maps/%s", dp_map_name(map));
 	fd = pin_get(&dp->pins, name);
-	if (fd == -ENOENT && map == DP_sl_gc)
-		return 0;
 	if (fd == -ENOENT)
 		return err_set(
 			err, -ENOENT,
@@ -142,10 +106,7 @@ static int open_map(struct dp *dp, enum dp_map map, struct err *err)
 		return err_set(err, rc, "cannot look at %s/%s: %s", dp->pins.path, name,
 			       strerror(-rc));
 	}
-	rc = dp_map_check(map, &dp->maps[map], dp->pins.path, err);
-	if (rc == 0 && dp_map_is_flows(map))
-		count_shards(dp, map);
-	return rc;
+	return dp_map_check(map, &dp->maps[map], dp->pins.path, err);
 }
 
 struct dp *dp_alloc(const struct pin_dir *pins)
@@ -457,45 +418,7 @@ int dp_counters_read(const struct dp *dp, struct sl_counter ret_counters[SL_REAS
 	return 0;
 }
 
-/* ---- flows ------------------------------------------------------------------------------------- */
-
-struct flow_walk {
-	dp_flow_fn *fn;
-	void *ctx;
-	enum dp_flow_table table;
-};
-
-static int give_flow(void *ctx, const void *key, const void *value)
-{
-	struct flow_walk *w = ctx;
-
-	return w->fn(w->ctx, w->table, key, value);
-}
-
-static int walk_shard(struct dp *dp, enum dp_map map, uint32_t shard, dp_row_fn *fn, void *ctx)
-{
-	struct dp_map_info info;
-	int rc, fd = dp_shard_open(dp, map, shard);
-
-	if (fd < 0)
-		return fd;
-	rc = dp_map_info_read(fd, &info);
-	if (rc == 0)
-		rc = walk_fd(dp, &info, fn, ctx);
-	close(fd);
-	return rc;
-}
-
-int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx)
-{
-	enum dp_map map = dp_flow_map(family, table);
-	struct flow_walk w = { .fn = fn, .ctx = ctx, .table = table };
-	int rc = 0;
-
-	for (uint32_t i = 0; rc == 0 && i < dp->n_shards[map]; i++)
-		rc = walk_shard(dp, map, i, give_flow, &w);
-	return rc;
-}
+/* ---- counting ---------------------------------------------------------------------------------- */
 
 static int count_row(void *ctx, const void *key, const void *value)
 {
@@ -515,11 +438,10 @@ int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n)
 	uint64_t n = 0;
 	int rc = 0;
 
-	if (is_array(&dp->maps[map]))
+	if (dp_map_is_flows(map))
+		rc = dp_flows_count(dp, map, 0, dp->maps[map].max_entries, clock_now_ns(), &n);
+	else if (is_array(&dp->maps[map]))
 		n = dp->maps[map].max_entries;
-	else if (dp_map_is_flows(map))
-		for (uint32_t i = 0; rc == 0 && i < dp->n_shards[map]; i++)
-			rc = walk_shard(dp, map, i, count_row, &n);
 	else
 		rc = dp_rows_each(dp, map, count_row, &n);
 	if (rc == 0)
@@ -527,30 +449,9 @@ int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n)
 	return rc;
 }
 
-int dp_count_shard(struct dp *dp, enum dp_map map, uint32_t shard, uint64_t *ret_n)
-{
-	uint64_t n = 0;
-	int rc = walk_shard(dp, map, shard, count_row, &n);
-
-	if (rc == 0)
-		*ret_n = n;
-	return rc;
-}
-
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map)
 {
-	struct dp_map_info info = { 0 };
-	int fd;
-
-	if (!dp_map_is_flows(map))
-		return dp->maps[map].max_entries;
-	fd = dp_shard_open(dp, map, 0);
-	if (fd < 0)
-		return 0;
-	if (dp_map_info_read(fd, &info) < 0)
-		info.max_entries = 0;
-	close(fd);
-	return (uint64_t)info.max_entries * dp->n_shards[map];
+	return (uint64_t)dp->maps[map].max_entries * (dp_map_is_flows(map) ? SIZES_BUCKET_LOAD : 1);
 }
 
 /* ---- as rows for core -------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ enum dp_map {
 /* The map of one family: DP_MAP(6, names) is DP_sl6_names; dp_map_of(family, DP_sl4_names) does it at run time. */
 #define DP_MAP(family, name) DP_sl##family##_##name
 
-/* A map opened by its pin. fd is -1 where the map does not exist (sl_gc on kernels without timers). */
+/* A map opened by its pin. fd is -1 where it is not open. */
 struct dp_map_info {
 	int fd;
 	uint32_t type; /* enum bpf_map_type */
@@ -44,8 +44,6 @@ struct dp_map_info {
 struct dp {
 	struct pin_dir pins;
 	struct dp_map_info maps[DP_MAPS];
-	uint32_t n_shards
-		[DP_MAPS]; /* flow tables: distinct shards (1 where the family is not used) */
 	uint32_t cpus;     /* possible CPUs: how many values a per-CPU lookup returns */
 	bool no_batch;     /* batch operations were refused; single ones are used */
 	struct sl_ring_line
@@ -83,6 +81,14 @@ struct dp_rows {
 int dp_rows_read(struct dp *dp, enum dp_map map, struct dp_rows *ret_rows);
 void dp_rows_done(struct dp_rows *rows);
 
+/* Flow tables by name; what is in them: dp/flows.h. */
+enum dp_flow_table {
+	DP_FLOWS_TCP,
+	DP_FLOWS_UDP, /* and SCTP */
+	DP_FLOW_TABLES,
+};
+enum dp_map dp_flow_map(int family, enum dp_flow_table table);
+
 /* One element by key. -ENOENT where there is none. */
 int dp_lookup(const struct dp *dp, enum dp_map map, const void *key, void *ret_value);
 
@@ -94,39 +100,13 @@ int dp_counters_read(const struct dp *dp, struct sl_counter ret_counters[SL_REAS
  */
 int dp_stats_read(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, void *ret_values);
 
-/* Flow tables by name. */
-enum dp_flow_table {
-	DP_FLOWS_TCP,
-	DP_FLOWS_UDP,
-	DP_FLOWS_NEW,
-	DP_FLOW_TABLES,
-};
-const char *dp_flow_table_name(enum dp_flow_table table); /* "tcp", "udp", "new" */
-enum dp_map dp_flow_map(int family, enum dp_flow_table table);
-
-/*
- * Calls fn for every entry of a flow table, shard by shard, in batches. key and value are struct sl{4,6}_flow_key and
- * sl{4,6}_flow. fn returns 0 to go on; anything else ends the walk and is returned. Entries that come and go meanwhile
- * may be seen or missed.
- */
-typedef int dp_flow_fn(void *ctx, enum dp_flow_table table, const void *key, const void *value);
-int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx);
-
-/* fd of one shard of a flow table, to be closed by the caller; -errno. */
-int dp_shard_open(const struct dp *dp, enum dp_map map, uint32_t shard);
-/* One entry by key; tag is its hash with the seed of sl_meta, which chooses the shard. -ENOENT where there is none. */
-int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint32_t tag, const void *key,
-		   void *ret_value);
-
-/* Same for any hash map (affinity, sockets, frags). */
+/* Calls fn for every entry of a hash map, or element of an array. fn returns 0 to go on; anything else ends the walk. */
 typedef int dp_row_fn(void *ctx, const void *key, const void *value);
 int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx);
 
-/* Entries in use, counted; for flow tables over all shards. Arrays: their length. */
+/* Entries in use, counted; of flow tables those that are not over. Arrays: their length. */
 int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n);
-/* Entries in use in one shard of a flow table. */
-int dp_count_shard(struct dp *dp, enum dp_map map, uint32_t shard, uint64_t *ret_n);
-/* Entries there is room for; for flow tables over all shards. */
+/* Entries there is room for; flow tables: what --max-flows asked for, two entries a flow. */
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map);
 
 /* The control maps as rows for core (diff, view). Valid as long as dp. Rows of zeros are left out. */

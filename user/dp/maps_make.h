@@ -12,7 +12,7 @@
 #include "dp/sizes.h"
 
 /*
- * object: an opened object that declares every map but sl_gc. It is loaded without programs. A pinned map whose layout or
+ * object: an opened object that declares every map. It is loaded without programs. A pinned map whose layout or
  * size does not fit is refused (-EPROTO, -EEXIST), and nothing is changed then.
  */
 int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *sizes,

@@ -36,15 +36,8 @@ _Static_assert(DP_sl6_be_stats - DP_sl6_services == DP_sl4_be_stats - DP_sl4_ser
 
 bool dp_map_is_flows(enum dp_map map)
 {
-	return (map >= DP_sl4_flows_tcp && map <= DP_sl4_flows_new) ||
-	       (map >= DP_sl6_flows_tcp && map <= DP_sl6_flows_new);
-}
-
-const char *dp_flow_table_name(enum dp_flow_table table)
-{
-	static const char *const names[] = { "tcp", "udp", "new" };
-
-	return names[table];
+	return (map >= DP_sl4_flows_tcp && map <= DP_sl4_flows_udp) ||
+	       (map >= DP_sl6_flows_tcp && map <= DP_sl6_flows_udp);
 }
 
 enum dp_map dp_flow_map(int family, enum dp_flow_table table)

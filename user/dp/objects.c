@@ -5,7 +5,6 @@
 
 #include "sluice_abi.h"
 
-#include "sluice_gc.skel.h"
 #include "sluice_sock.skel.h"
 #include "sluice_tc.skel.h"
 #include "sluice_tc_fast.skel.h"
@@ -19,7 +18,6 @@ static const struct {
 	[OBJECT_TC] = { "sluice_tc", sluice_tc__elf_bytes },
 	[OBJECT_TC_FAST] = { "sluice_tc_fast", sluice_tc_fast__elf_bytes },
 	[OBJECT_SOCK] = { "sluice_sock", sluice_sock__elf_bytes },
-	[OBJECT_GC] = { "sluice_gc", sluice_gc__elf_bytes },
 };
 
 const char *object_name(enum dp_object object)

@@ -10,7 +10,6 @@ enum dp_object {
 	OBJECT_TC,
 	OBJECT_TC_FAST, /* the programs of OBJECT_TC, for kernels ≥ 6.2 */
 	OBJECT_SOCK,
-	OBJECT_GC, /* timers: kernels ≥ 5.15 */
 	OBJECT_COUNT,
 };
 

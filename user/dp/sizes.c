@@ -8,7 +8,7 @@
 #define LRU_PER_CPU \
 	256u /* entries a CPU, below which the kernel's free lists of LRU maps starve each other */
 #define HASH_OVERHEAD 64u   /* element header and bucket, about */
-#define FLOW_BYTES    1200u /* a confirmed flow and its share of the other tables, both families */
+#define FLOW_BYTES    1250u /* a confirmed flow and its share of the other tables, both families */
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
@@ -20,32 +20,13 @@ static uint32_t lru_entries(uint32_t wanted, uint32_t cpus)
 	return max_u32(wanted, LRU_PER_CPU * max_u32(cpus, 1));
 }
 
-/* As many shards as keep each within what one garbage collection callback walks, unless LRU needs larger ones. */
-static struct dp_flow_size flow_size(uint64_t entries, uint32_t cpus)
-{
-	uint32_t largest = lru_entries(SL_SHARD_FLOWS, cpus);
-	struct dp_flow_size size = { .shards = 1 };
-
-	while (size.shards < SL_SHARDS_MAX && entries > (uint64_t)size.shards * largest)
-		size.shards *= 2;
-	size.entries = lru_entries((uint32_t)((entries + size.shards - 1) / size.shards), cpus);
-	return size;
-}
-
 static void set_flows(struct dp_sizes *sizes, enum dp_map map4, uint64_t entries,
 		      const struct dp_limits *limits)
 {
-	for (int family = 4; family <= 6; family += 2) {
-		enum dp_map map = dp_map_of(family, map4);
-		bool used = family == 4 ? limits->ipv4 : limits->ipv6;
+	uint32_t buckets = (uint32_t)((entries + SIZES_BUCKET_LOAD - 1) / SIZES_BUCKET_LOAD);
 
-		sizes->flows[map] = flow_size(entries, limits->cpus);
-		if (!used) {
-			sizes->flows[map].shared = true;
-			sizes->flows[map].entries = lru_entries(1, limits->cpus);
-		}
-		sizes->entries[map] = sizes->flows[map].shards;
-	}
+	sizes->entries[map4] = limits->ipv4 ? buckets : 1;
+	sizes->entries[dp_map_of(6, map4)] = limits->ipv6 ? buckets : 1;
 }
 
 static void set_both(struct dp_sizes *sizes, enum dp_map map4, uint32_t entries)
@@ -67,11 +48,10 @@ static uint64_t estimate_bytes(const struct dp_sizes *sizes, const struct dp_lim
 	uint64_t bytes = (uint64_t)2 * 8 * 2 * SL_FILTER_WORDS;
 
 	for (int i = 0; i < DP_MAPS; i++)
-		if (sizes->flows[i].shards)
-			bytes += (uint64_t)(sizes->flows[i].shared ? 1 : sizes->flows[i].shards) *
-				 sizes->flows[i].entries *
-				 (sizeof(struct sl6_flow_key) + sizeof(struct sl6_flow) +
-				  HASH_OVERHEAD);
+		if (dp_map_is_flows(i))
+			bytes += (uint64_t)sizes->entries[i] * (i < DP_sl6_services
+									? sizeof(struct sl4_flow_bucket)
+									: sizeof(struct sl6_flow_bucket));
 	bytes += 2 * (uint64_t)limits->plan.rows *
 		 (sizeof(struct sl6_service_key) + 8 + HASH_OVERHEAD);
 	bytes += 2 * (uint64_t)limits->plan.slots * sizeof(struct sl6_service);
@@ -111,7 +91,6 @@ void sizes_compute(const struct dp_limits *limits, struct dp_sizes *ret_sizes)
 	set_both(&sizes, DP_sl4_be_stats, plan->backend_ids);
 	set_flows(&sizes, DP_sl4_flows_tcp, 2 * flows, limits); /* two entries a flow */
 	set_flows(&sizes, DP_sl4_flows_udp, flows, limits);
-	set_flows(&sizes, DP_sl4_flows_new, flows / 2, limits);
 	set_lru(&sizes, DP_sl4_affinity, (uint32_t)(flows / 4), limits);
 	set_lru(&sizes, DP_sl4_sockets, (uint32_t)(flows / 2), limits);
 	set_lru(&sizes, DP_sl4_frags, 4096, limits);

@@ -15,22 +15,20 @@ struct dp_limits {
 	uint32_t flows;          /* confirmed TCP flows, each family (--max-flows) */
 	uint32_t
 		cpus; /* possible CPUs: LRU maps keep a list of free elements for each; 0: as the kernel says */
-	bool ipv4; /* without a family its flow tables are as small as the kernel lets them be */
+	bool ipv4; /* without a family its tables have one element */
 	bool ipv6;
 };
 
-struct dp_flow_size {
-	uint32_t shards;  /* power of two, ≤ SL_SHARDS_MAX; the same for both families */
-	uint32_t entries; /* of one shard */
-	bool shared; /* the family is not used: every slot of the array holds one and the same shard */
+struct dp_sizes {
+	uint32_t entries[DP_MAPS]; /* max_entries; of flow tables: buckets */
+	uint64_t bytes;            /* what all maps take together, roughly */
 };
 
-struct dp_sizes {
-	uint32_t entries
-		[DP_MAPS]; /* max_entries; of flow tables: the outer map's, which is its shards; 0: as declared */
-	struct dp_flow_size flows[DP_MAPS]; /* only flow tables are filled */
-	uint64_t bytes;                     /* what all maps take together, roughly */
-};
+/*
+ * Entries that a bucket is made for. Buckets fill unevenly: with 7 on the average and SL_BUCKET_KEEP kept, 3 entries in 1,000 of a
+ * table that holds all it is made for find their bucket full, and put out the one that was quiet longest there.
+ */
+#define SIZES_BUCKET_LOAD 7u
 
 #define SIZES_FLOWS_MIN 1024u
 #define SIZES_FLOWS_MAX (1u << 22)

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Changes in flow tables: entries come, go, and change their standing. Each is one step under the bucket's lock, of which no
+ * function may be called; so slots are picked by arithmetic where branches would multiply what the verifier has to walk.
+ *
+ * Who may be put out: a bucket keeps at most SL_BUCKET_KEEP slots for established flows. A new flow takes a free slot, or one
+ * that is not kept: over, closed and quiet, or else the one that was quiet longest. So neither a flood of SYNs nor
+ * single exchanges ever reach an established connection, and there is always a slot to be had. When one more is established,
+ * the kept one that was quiet longest is kept no more (it goes on until somebody takes its slot).
+ */
+
+#ifndef BUCKET_ONCE
+#define BUCKET_ONCE
+/* Whose entry: the one at hand (the packet's, or one being written), or the twin's (work.twin). */
+enum whose {
+	OWN = 0,
+	TWIN = 1,
+};
+
+enum put_result {
+	PUT_DONE,
+	PUT_EXISTS,  /* an entry with this key is there */
+	PUT_NO_ROOM, /* another key has this tag (one in 10^8 flows), or every slot is kept */
+};
+
+/* Closed flows that no late packet is to be expected of. */
+#define REST_TICKS ((__s32)(2 * NS_PER_S >> SL_TICK_SHIFT))
+#define FIN_BOTH (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
+
+/*
+ * Arithmetic instead of branches. The compiler must neither make branches of it nor masks out of sign bits, since newer verifiers walk
+ * both cases of such a mask too: so it does not see what is computed, and 0 or 1 are multiplied.
+ */
+#define OPAQUE(x) asm volatile("" : "+r"(x))
+
+static __always_inline __u64 is_negative(__u64 x)
+{
+	OPAQUE(x);
+	x >>= 63;
+	OPAQUE(x);
+	return x;
+}
+
+/* Of a number below 2^32. */
+static __always_inline __u64 is_zero(__u64 x)
+{
+	return is_negative(x - 1);
+}
+
+/* Of numbers below 2^63. */
+static __always_inline __u64 larger(__u64 a, __u64 b)
+{
+	return a + (b - a) * is_negative(a - b);
+}
+
+static __always_inline __u64 is_kept(__u64 word)
+{
+	OPAQUE(word);
+	word >>= 31;
+	OPAQUE(word);
+	return word;
+}
+
+#define RANK_SHIFT 4 /* ranks carry the slot below them */
+#define SLOT_BITS 15
+#define RANK_CLOSED ((__u64)1 << 40)
+
+static __always_inline bool state_is_kept(__u32 state, __u32 flags)
+{
+	return (flags & SL_FLOW_CONFIRMED) && (state == SL_STATE_CONFIRMED || state == SL_STATE_HALF_CLOSED);
+}
+#endif
+
+/* `key`, or work.twin: by arithmetic, as the verifier would walk what follows once for each. */
+static __always_inline const struct V(flow_key) *V(key_of)(const struct V(work) *w, const struct V(flow_key) *key,
+							  __u64 whose)
+{
+	__u64 step = (const void *)&w->twin - (const void *)key;
+
+	whose &= 1;
+	OPAQUE(whose);
+	return (const void *)key + (whose & 1) * step;
+}
+
+/* Under the lock: the slot with this tag, or SL_BUCKET_SLOTS. Tags are unique in their bucket. */
+static __always_inline __u64 V(slot_of)(struct V(flow_bucket) *b, __u32 tag)
+{
+	__u64 at = SL_BUCKET_SLOTS;
+
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		at -= is_zero((b->tags[i] & SL_TAG_MASK) ^ tag) * (SL_BUCKET_SLOTS - i);
+	return at;
+}
+
+/* The longer quiet the higher, closed ones before all others; at least 1. */
+static __always_inline __u64 V(slot_rank)(const struct V(flow) *f, __u32 now)
+{
+	__u64 quiet = (__u32)(now - f->seen);
+
+	quiet *= 1 - is_kept(quiet); /* its sign: another CPU's clock was ahead */
+	return quiet + 1 + RANK_CLOSED * is_zero(f->state ^ SL_STATE_CLOSING);
+}
+
+/* Under the lock: may a new entry have this slot at once? It is free, or over, or closed and quiet. */
+static __always_inline bool V(slot_rests)(struct V(flow_bucket) *b, __u64 at, bool tcp, __u32 now)
+{
+	const __s32 idle = (tcp ? SL_IDLE_TCP_NEW_S : SL_IDLE_UDP_NEW_S) * NS_PER_S >> SL_TICK_SHIFT;
+	const struct V(flow) *f = &V(slot_at)(b, at)->flow;
+	__u32 word = *V(word_at)(b, at);
+
+	if (!word)
+		return true;
+	if (word & SL_TAG_KEEP)
+		return false;
+	return (__s32)(now - f->seen) >= (f->state == SL_STATE_CLOSING ? REST_TICKS : idle);
+}
+
+/*
+ * Under the lock: the slot for a new entry; SL_BUCKET_SLOTS: none. At home if that can be; else one that is free; else, of those that are
+ * not kept, the one that was quiet longest, closed ones first.
+ */
+static __always_inline __u64 V(slot_free)(struct V(flow_bucket) *b, __u64 home, bool tcp, __u32 now)
+{
+	__u64 best = 0, at;
+
+	if (V(slot_rests)(b, home, tcp, now))
+		return home;
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		best = larger(best, is_zero(b->tags[i]) << RANK_SHIFT | i);
+	if (best >> RANK_SHIFT)
+		return best & SLOT_BITS;
+	best = 0;
+	/* Under a flood many are as quiet as each other: who leaves then depends on the newcomer. */
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		best = larger(best, (1 - is_kept(b->tags[i])) *
+				    (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT | ((i + home) & SLOT_BITS)));
+	at = (best - home) & SLOT_BITS;
+	return best >> RANK_SHIFT ? at : SL_BUCKET_SLOTS;
+}
+
+/* Under the lock: how many slots are kept. */
+static __always_inline __u32 V(slots_kept)(struct V(flow_bucket) *b)
+{
+	__u32 n = 0;
+
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		n += is_kept(b->tags[i]);
+	return n;
+}
+
+/* Under the lock: the kept slot that was quiet longest is kept no more. */
+static __always_inline void V(slot_demote)(struct V(flow_bucket) *b, __u32 now)
+{
+	__u64 best = 0, at;
+
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		best = larger(best, is_kept(b->tags[i]) *
+				    (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT | i));
+	at = best & SLOT_BITS;
+	if (best >> RANK_SHIFT)
+		*V(word_at)(b, at) &= ~SL_TAG_KEEP;
+}
+
+/* Writes work.key → work.value, or the twin's (values lie behind their keys); as one that is not kept. `over`: also over an entry with the same key. */
+__noinline int V(flow_put)(__u32 whose, __u32 over)
+{
+	struct V(work) *w = V(work_get)();
+	const struct V(flow_key) *key;
+	const struct V(flow) *value;
+	int result = PUT_NO_ROOM;
+	struct V(flow_bucket) *b;
+	struct V(flow_slot) *slot;
+	__u32 tag, now, *word;
+	__u64 at, mix;
+
+	if (!w)
+		return PUT_NO_ROOM;
+	key = V(key_of)(w, &w->key, whose);
+	value = (const void *)(key + 1);
+	now = sl_tick(w->p.now);
+	mix = V(flow_mixed)(key);
+	tag = sl_flow_tag(mix);
+	b = V(bucket)(key->proto, mix);
+	if (!b)
+		return PUT_NO_ROOM;
+	bpf_spin_lock(&b->lock);
+	at = V(slot_of)(b, tag);
+	if (at < SL_BUCKET_SLOTS) {
+		if (!V(key_eq)(&V(slot_at)(b, at)->key, key))
+			goto out;
+		if (!over) {
+			result = PUT_EXISTS;
+			goto out;
+		}
+	} else {
+		at = V(slot_free)(b, sl_flow_home(tag), key->proto == IPPROTO_TCP, now);
+			if (at >= SL_BUCKET_SLOTS)
+			goto out;
+	}
+	word = V(word_at)(b, at);
+	slot = V(slot_at)(b, at);
+	*word = 0;
+	barrier();
+	slot->key = *key;
+	slot->flow = *value;
+	barrier();
+	*word = tag;
+	result = PUT_DONE;
+out:
+	bpf_spin_unlock(&b->lock);
+	return result;
+}
+
+/*
+ * The packet's entry (OWN), or its twin's (TWIN: only if it is really the twin), gets state and flags; the twin keeps its own
+ * flags but for those that say what happened. 1: done, 0: there is none.
+ */
+__noinline int V(flow_mark)(__u32 whose, __u32 state, __u32 flags)
+{
+	struct V(work) *w = V(work_get)();
+	const struct V(flow_key) *key;
+	struct V(flow_bucket) *b;
+	int result = 0;
+	struct V(flow) *f;
+	struct V(flow_slot) *slot;
+	__u32 now, *word;
+	__u64 at, mix;
+
+	if (!w)
+		return 0;
+	key = V(key_of)(w, &w->p.key, whose);
+	now = sl_tick(w->p.now);
+	mix = V(flow_mixed)(key);
+	b = V(bucket)(key->proto, mix);
+	if (!b)
+		return 0;
+	bpf_spin_lock(&b->lock);
+	at = V(slot_of)(b, sl_flow_tag(mix));
+	if (at >= SL_BUCKET_SLOTS)
+		goto out;
+	word = V(word_at)(b, at);
+	slot = V(slot_at)(b, at);
+	if (!V(key_eq)(&slot->key, key))
+		goto out;
+	f = &slot->flow;
+	if (whose == TWIN) {
+		if (!V(is_twin_of)(f, &w->p.key))
+			goto out;
+		flags = f->flags | (flags & (FIN_BOTH | SL_FLOW_CONFIRMED));
+	}
+	result = 1;
+	f->state = state;
+	f->flags = flags;
+	if (!state_is_kept(state, flags)) {
+		*word &= ~SL_TAG_KEEP;
+	} else if (!(*word & SL_TAG_KEEP)) {
+		if (V(slots_kept)(b) >= SL_BUCKET_KEEP)
+			V(slot_demote)(b, now);
+		*word |= SL_TAG_KEEP;
+	}
+out:
+	bpf_spin_unlock(&b->lock);
+	return result;
+}
+
+/* Removes an entry, if there is one. */
+__noinline int V(flow_drop)(__u32 whose)
+{
+	struct V(work) *w = V(work_get)();
+	const struct V(flow_key) *key;
+	struct V(flow_bucket) *b;
+	__u64 at, mix;
+
+	if (!w)
+		return 0;
+	key = V(key_of)(w, &w->p.key, whose);
+	mix = V(flow_mixed)(key);
+	b = V(bucket)(key->proto, mix);
+	if (!b)
+		return 0;
+	bpf_spin_lock(&b->lock);
+	at = V(slot_of)(b, sl_flow_tag(mix));
+	if (at < SL_BUCKET_SLOTS && V(key_eq)(&V(slot_at)(b, at)->key, key))
+		*V(word_at)(b, at) = 0;
+	bpf_spin_unlock(&b->lock);
+	return 0;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Reads flow tables. */
+/* Must not know anything that decides about packets. */
+#include "dp/flows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#define AT_ONCE 256u /* buckets in one call */
+
+/* ---- buckets -------------------------------------------------------------------------------------------------------- */
+
+static int family_of(enum dp_map map)
+{
+	return map >= DP_sl6_services ? 6 : 4;
+}
+
+/* Buckets [first, first + n) into values: one batch or, where the kernel knows none, one after another. How many, or -errno. */
+static int read_buckets(const struct dp *dp, enum dp_map map, uint32_t first, uint32_t n,
+			uint32_t *keys, uint8_t *values)
+{
+	uint32_t before = first - 1, next, got = n;
+	int fd = dp->maps[map].fd;
+
+	if (!dp->no_batch &&
+	    (bpf_map_lookup_batch(fd, first ? &before : NULL, &next, keys, values, &got, NULL) ==
+		     0 ||
+	     (errno == ENOENT && got)))
+		return (int)got;
+	return bpf_map_lookup_elem(fd, &first, values) < 0 ? -errno : 1;
+}
+
+static int give_bucket(int family, const void *bucket, dp_flow_fn *fn, void *ctx)
+{
+	const struct sl4_flow_bucket *b4 = bucket;
+	const struct sl6_flow_bucket *b6 = bucket;
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < SL_BUCKET_SLOTS; i++)
+		if (family == 4 && b4->tags[i])
+			rc = fn(ctx, &b4->slots[i].key, &b4->slots[i].flow);
+		else if (family == 6 && b6->tags[i])
+			rc = fn(ctx, &b6->slots[i].key, &b6->slots[i].flow);
+	return rc;
+}
+
+static int walk_buckets(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, dp_flow_fn *fn,
+			void *ctx)
+{
+	uint32_t at_once = n < AT_ONCE ? n : AT_ONCE, size = dp->maps[map].value_size;
+	_cleanup_free_ uint8_t *values = calloc(at_once ? at_once : 1, size);
+	_cleanup_free_ uint32_t *keys = calloc(at_once ? at_once : 1, sizeof(*keys));
+	int rc = 0;
+
+	if (!values || !keys)
+		return -ENOMEM;
+	for (uint32_t done = 0; rc == 0 && done < n;) {
+		int got = read_buckets(dp, map, first + done,
+				       n - done < at_once ? n - done : at_once, keys, values);
+
+		if (got < 0)
+			return got;
+		for (int i = 0; rc == 0 && i < got; i++)
+			rc = give_bucket(family_of(map), values + (size_t)i * size, fn, ctx);
+		done += (uint32_t)got;
+	}
+	return rc;
+}
+
+int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx)
+{
+	enum dp_map map = dp_flow_map(family, table);
+
+	return walk_buckets(dp, map, 0, dp->maps[map].max_entries, fn, ctx);
+}
+
+int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
+		   void *ret_value)
+{
+	uint32_t index = sl_flow_bucket(mix, dp->maps[map].max_entries), tag = sl_flow_tag(mix);
+	union {
+		struct sl4_flow_bucket v4;
+		struct sl6_flow_bucket v6;
+	} b;
+
+	if (bpf_map_lookup_elem(dp->maps[map].fd, &index, &b) < 0)
+		return -errno;
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++) {
+		if (family_of(map) == 4) {
+			if ((b.v4.tags[i] & SL_TAG_MASK) != tag ||
+			    memcmp(&b.v4.slots[i].key, key, sizeof(b.v4.slots[i].key)) != 0)
+				continue;
+			memcpy(ret_value, &b.v4.slots[i].flow, sizeof(b.v4.slots[i].flow));
+		} else {
+			if ((b.v6.tags[i] & SL_TAG_MASK) != tag ||
+			    memcmp(&b.v6.slots[i].key, key, sizeof(b.v6.slots[i].key)) != 0)
+				continue;
+			memcpy(ret_value, &b.v6.slots[i].flow, sizeof(b.v6.slots[i].flow));
+		}
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* ---- counting ------------------------------------------------------------------------------------------------------- */
+
+struct tally {
+	int family;
+	uint64_t now_ns, n;
+};
+
+static int tally_flow(void *ctx, const void *key, const void *value)
+{
+	struct tally *t = ctx;
+	const struct sl4_flow_key *k4 = key;
+	const struct sl6_flow_key *k6 = key;
+	const struct sl4_flow *f4 = value;
+	const struct sl6_flow *f6 = value;
+	uint64_t idle_ns = t->family == 4 ? dp_flow_idle_ns(k4->proto, f4->state)
+					  : dp_flow_idle_ns(k6->proto, f6->state);
+
+	t->n += dp_flow_quiet_ns(t->family == 4 ? f4->seen : f6->seen, t->now_ns) < idle_ns;
+	return 0;
+}
+
+int dp_flows_count(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, uint64_t now_ns,
+		   uint64_t *ret_n)
+{
+	struct tally t = { .family = family_of(map), .now_ns = now_ns };
+	int rc = walk_buckets(dp, map, first, n, tally_flow, &t);
+
+	if (rc == 0)
+		*ret_n = t.n;
+	return rc;
+}
