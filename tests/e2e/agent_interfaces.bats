@@ -55,6 +55,39 @@ class_of() { ask interfaces | jq -r --arg i "$1" '.interfaces[] | select(.name =
 	wait_for 5 "its pins to go" index_is_gone
 }
 
+# An agent whose uplink only routes can tell.
+start_auto() {
+	in_ns_bg node "$SLUICED" --source "dir:$MANIFESTS" --node-name node-1 --node-ip 203.0.113.77 --uplink auto --pod-ifaces 'pod-*' \
+		--bpffs "$BPFFS" --cgroup "$CGROUP" --admin-socket "$ADMIN" "${AGENT_OPTIONS[@]}" >>"$T_DIR/sluiced.log" 2>&1
+	echo $! >"$T_DIR/sluiced.pid"
+	disown
+	wait_for 20 "sluiced to be ready" agent_is_ready
+}
+
+@test "the device of the default route is found beside narrower routes, and where two halves stand for it" {
+	local routes=(192.0.3.0/24 192.0.0.0/20 193.0.0.0/8 128.0.0.0/3) route
+	in_ns node ip link add probe0 type veth peer name probe1
+	in_ns node ip link set probe0 up
+	in_ns node ip link set probe1 up
+	for route in "${routes[@]}"; do in_ns node ip route add "$route" dev probe1; done
+	in_ns node ip route add 192.0.2.1/32 dev probe1 # the addresses that are asked for first
+	in_ns node ip -6 route add 2001:db8:ffff::1/128 dev probe1
+	in_ns node ip -6 route add 2001:db8:fffe::/47 dev probe1
+	start_auto
+	assert_equal "$(class_of up0)" uplink
+	assert_equal "$(class_of probe1)" ""
+	agent_stop
+	# a tunnel's way to take everything
+	in_ns node ip link add tun9 type veth peer name tun8
+	in_ns node ip link set tun9 up
+	in_ns node ip link set tun8 up
+	in_ns node ip route add 0.0.0.0/1 dev tun9
+	in_ns node ip route add 128.0.0.0/1 dev tun9
+	start_auto
+	assert_equal "$(class_of tun9)" uplink
+	in_ns node ip link del tun9
+}
+
 @test "a hundred pods come and go: one program a hook, no pin too many" {
 	agent_start
 	local i before

@@ -191,6 +191,28 @@ served() { in_ns client "$CALL" tcp 10.96.0.10 80; }
 	diff "$BATS_TEST_TMPDIR/before" <(inventory)
 }
 
+@test "a cleanup from another network namespace touches nothing where there are clsact filters, and says so" {
+	inventory >"$BATS_TEST_TMPDIR/before"
+	agent_start --tc clsact --xdp generic
+	agent_stop
+	ns_add elsewhere
+	run in_ns elsewhere "$SLUICED" --cleanup --bpffs "$BPFFS" --admin-socket "$ADMIN"
+	ip netns del "$(ns_of elsewhere)"
+	assert_failure 1
+	assert_output --partial 'in another network namespace'
+	assert_output --partial 'nsenter --net='
+	served
+	agent_cleanup
+	diff "$BATS_TEST_TMPDIR/before" <(inventory)
+	# links need no namespace to be taken away from
+	agent_start --tc tcx
+	agent_stop
+	ns_add elsewhere
+	in_ns elsewhere "$SLUICED" --cleanup --bpffs "$BPFFS" --admin-socket "$ADMIN"
+	ip netns del "$(ns_of elsewhere)"
+	diff "$BATS_TEST_TMPDIR/before" <(inventory)
+}
+
 @test "clsact filters whose pins were lost are taken over, and go with the cleanup" {
 	inventory >"$BATS_TEST_TMPDIR/before"
 	agent_start --tc clsact --xdp generic

@@ -224,6 +224,32 @@ node_object() {
 	ask status | jq -e .synced
 }
 
+@test "without a descriptor left the admin socket waits, and nothing spins" {
+	agent_start
+	python3 - "$ADMIN" "$(agent_pid)" "$T_DIR/sluiced.log" <<-'END'
+		import os, resource, socket, sys, time
+		path, pid, log = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+		said = lambda: 'lets nobody in' in open(log).read()
+		cpu = lambda: sum(int(x) for x in open(f'/proc/{pid}/stat').read().rsplit(') ', 1)[1].split()[11:13])
+		before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+		used = {int(n) for n in os.listdir(f'/proc/{pid}/fd')}
+		resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), before[1]))
+		s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(path)
+		s.sendall(b'{"get":"status"}\n')
+		deadline = time.monotonic() + 5
+		while not said():
+		    assert time.monotonic() < deadline, 'it does not say so'
+		    time.sleep(0.01)
+		began, ticks = time.monotonic(), cpu()
+		while time.monotonic() < began + 2: # how long it is watched, not what is waited for
+		    time.sleep(0.1)
+		share = (cpu() - ticks) / os.sysconf('SC_CLK_TCK') / (time.monotonic() - began)
+		assert share < 0.5, f'the agent takes {share:.0%} of a CPU'
+		resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+		assert b'version' in s.recv(65536)
+	END
+}
+
 @test "refusals are told" {
 	agent_start --socket-lb off
 	in_ns client "$CALL" tcp 10.96.0.10 81 --timeout 400 || :

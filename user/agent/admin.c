@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/loop.h"
 
 #define CLIENTS      16
@@ -32,8 +34,11 @@ struct admin {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int fd;
 	struct loop_event *event;
+	struct loop_event *retry; /* armed: no descriptor was left, nobody is let in until then */
 	struct client clients[CLIENTS];
 };
+
+#define RETRY_NS CLOCK_NS_PER_S
 
 /* ---- clients ------------------------------------------------------------------------------------- */
 
@@ -100,6 +105,21 @@ static void on_client(void *arg, int fd, uint32_t events)
 		drop_client(c);
 }
 
+/* Whoever waits would wake us at once again, for nothing: the door is shut for a while. */
+static void shut(struct admin *admin, int why)
+{
+	if (loop_set_fd_events(admin->event, 0) < 0 || loop_arm(admin->retry, RETRY_NS, 0) < 0)
+		return;
+	log_warn("the admin socket lets nobody in for a second error=\"%s\"", strerror(why));
+}
+
+static void on_retry(void *arg)
+{
+	struct admin *admin = arg;
+
+	loop_set_fd_events(admin->event, EPOLLIN);
+}
+
 static void on_connect(void *arg, int fd, uint32_t events)
 {
 	struct admin *admin = arg;
@@ -109,8 +129,11 @@ static void on_connect(void *arg, int fd, uint32_t events)
 	(void)events;
 	while (c < admin->clients + CLIENTS && c->fd >= 0)
 		c++;
-	if (client < 0)
+	if (client < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			shut(admin, errno);
 		return;
+	}
 	if (c == admin->clients + CLIENTS ||
 	    loop_add_fd(admin->loop, client, EPOLLIN, on_client, c, &c->event) < 0) {
 		close(client);
@@ -200,7 +223,9 @@ int admin_new(struct loop *loop, const char *path, const struct admin_view *view
 	snprintf(admin->path, sizeof(admin->path), "%s", path);
 	for (size_t i = 0; i < CLIENTS; i++)
 		admin->clients[i] = (struct client){ .admin = admin, .fd = -1 };
-	rc = loop_add_fd(loop, fd, EPOLLIN, on_connect, admin, &admin->event);
+	rc = loop_add_timer(loop, on_retry, admin, &admin->retry);
+	if (rc == 0)
+		rc = loop_add_fd(loop, fd, EPOLLIN, on_connect, admin, &admin->event);
 	if (rc < 0) {
 		admin_free(admin);
 		return err_set(err, rc, "--admin-socket %s: %s", path, strerror(-rc));
@@ -216,6 +241,7 @@ void admin_free(struct admin *admin)
 	for (size_t i = 0; i < CLIENTS; i++)
 		drop_client(&admin->clients[i]);
 	loop_remove(admin->event);
+	loop_remove(admin->retry);
 	close(admin->fd);
 	unlink(admin->path);
 	free(admin);

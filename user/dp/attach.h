@@ -113,7 +113,8 @@ int attach_list(const struct pin_dir *pins, struct attach_row **ret_rows, size_t
 
 /*
  * Detaches everything of ours: pinned links, clsact filters whose program is one of our pinned ones (in this network
- * namespace), clsact qdiscs that we made and that are empty. Needs no loaded programs. *ret_n: how many were detached.
+ * namespace), clsact qdiscs that we made and that are empty. Needs no loaded programs. *ret_n: how many were detached. Where there are
+ * clsact filters and they are in another network namespace than ours, nothing is touched: -EXDEV.
  */
 int attach_cleanup(const struct pin_dir *pins, struct err *err, unsigned int *ret_n);
 

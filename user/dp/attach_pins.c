@@ -20,6 +20,7 @@
 #include "base/vec.h"
 #include "dp/attach.h"
 #include "dp/clsact.h"
+#include "dp/netns.h"
 
 const char *const attach_pin_prefixes[ATTACH_PIN_PREFIXES] = {
 	"xdp_", "tc_in_", "clsact_in_", "tc_out_", "clsact_out_", "clsact_", "",
@@ -312,12 +313,44 @@ static unsigned int remove_strays(const struct dp_programs *programs)
 	return n;
 }
 
+static int is_filter_pin(void *ctx, const char *name)
+{
+	(void)ctx;
+	return is_filter(name);
+}
+
+/*
+ * Filters are not links: they can be taken away from within their network namespace alone, and device numbers of another one would name
+ * devices that are not meant.
+ */
+static int check_namespace(const struct pin_dir *pins, struct err *err)
+{
+	_cleanup_close_ int fd = pin_get(pins, "maps/sl_config");
+	char cgroup[256];
+	struct sl_config config;
+	uint64_t here = 0;
+	__u32 zero = 0;
+
+	if (pin_each(pins, "links", is_filter_pin, NULL) <= 0)
+		return 0;
+	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &config) < 0 || !config.host_netns ||
+	    attach_find_cgroup(NULL, NULL, cgroup) < 0 || netns_cookie(cgroup, &here) < 0 ||
+	    here == config.host_netns)
+		return 0;
+	return err_set(err, -EXDEV,
+		       "%s/links: the clsact filters are in another network namespace, where sluiced ran, and can only be removed "
+		       "there; run this by nsenter --net=… in it, or, if it is gone (and they with it), remove %s by hand",
+		       pins->path, pins->path);
+}
+
 int attach_cleanup(const struct pin_dir *pins, struct err *err, unsigned int *ret_n)
 {
 	struct dp_programs programs;
 	struct removal removal = { .pins = pins, .programs = &programs };
-	int rc = 0;
+	int rc = check_namespace(pins, err);
 
+	if (rc < 0)
+		return rc;
 	libbpf_set_print(say_nothing);
 	read_programs(pins, &programs);
 	for (size_t i = 0; rc == 0 && i < ATTACH_PIN_PREFIXES; i++) {

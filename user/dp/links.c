@@ -111,6 +111,8 @@ static int see_address(const struct nlmsghdr *message, void *ctx)
 	return addr.addr.family && vec_push(&scan->addrs, addr) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
+#define HALF_BITS 1 /* of a route to half of all addresses */
+
 /* ---- default routes ------------------------------------------------------------------------------ */
 
 static void mark_default(struct scan *scan, uint32_t ifindex)
@@ -131,27 +133,37 @@ static void mark_nexthops(struct scan *scan, const struct nlattr *attr)
 		mark_default(scan, (uint32_t)hop->rtnh_ifindex);
 }
 
+/* What a question for one route found. */
+struct route_found {
+	struct scan *scan;
+	uint8_t bits; /* of the prefix that matched; 0: a default route */
+	bool found;
+};
+
 static int see_route(const struct nlmsghdr *message, void *ctx)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
-	struct scan *scan = ctx;
+	struct route_found *found = ctx;
 	const struct nlattr *attr;
 
-	if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len ||
-	    route->rtm_type != RTN_UNICAST)
+	if (message->nlmsg_type != RTM_NEWROUTE)
+		return MNL_CB_OK;
+	found->found = true;
+	found->bits = route->rtm_dst_len;
+	if (route->rtm_dst_len > HALF_BITS || route->rtm_type != RTN_UNICAST)
 		return MNL_CB_OK;
 	mnl_attr_for_each(attr, message, sizeof(*route)) {
 		if (mnl_attr_get_type(attr) == RTA_OIF)
-			mark_default(scan, mnl_attr_get_u32(attr));
+			mark_default(found->scan, mnl_attr_get_u32(attr));
 		else if (mnl_attr_get_type(attr) == RTA_MULTIPATH)
-			mark_nexthops(scan, attr);
+			mark_nexthops(found->scan, attr);
 	}
 	return MNL_CB_OK;
 }
 
 /* ---- talking ------------------------------------------------------------------------------------- */
 
-static int talk(struct scan *scan, struct nlmsghdr *request, mnl_cb_t fn)
+static int talk(struct scan *scan, struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
 {
 	char buffer[32768];
 	unsigned int portid = mnl_socket_get_portid(scan->nl);
@@ -165,7 +177,7 @@ static int talk(struct scan *scan, struct nlmsghdr *request, mnl_cb_t fn)
 
 		if (len < 0)
 			return -errno;
-		rc = mnl_cb_run(buffer, (size_t)len, scan->seq, portid, fn, scan);
+		rc = mnl_cb_run(buffer, (size_t)len, scan->seq, portid, fn, ctx);
 	}
 	return rc < 0 ? -errno : 0;
 }
@@ -179,44 +191,51 @@ static int dump(struct scan *scan, uint16_t type, mnl_cb_t fn)
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	/* ifinfomsg is the largest of the three headers; zeros mean all families */
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
-	return talk(scan, request, fn);
+	return talk(scan, request, fn, scan);
 }
 
-static int ask_route(struct scan *scan, uint8_t family, const uint8_t *to)
+/* The route of one address. -errno: there is none, or no such family at all. */
+static int ask_route(struct scan *scan, uint8_t family, const uint8_t *addr, struct route_found *ret_found)
 {
+	uint16_t len = family == AF_INET ? 4 : 16;
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *route = mnl_nlmsg_put_extra_header(request, sizeof(*route));
-	int rc;
 
 	request->nlmsg_type = RTM_GETROUTE;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	route->rtm_family = family;
 	route->rtm_flags = RTM_F_FIB_MATCH;
-	route->rtm_dst_len = family == AF_INET ? 32 : 128;
-	mnl_attr_put(request, RTA_DST, family == AF_INET ? 4 : 16, to);
-	rc = talk(scan, request, see_route);
-	/* no such route, or no IPv6 at all */
-	return rc == -ENOMEM || rc == -ENOBUFS ? rc : 0;
+	route->rtm_dst_len = (unsigned char)(len * 8);
+	mnl_attr_put(request, RTA_DST, len, addr);
+	*ret_found = (struct route_found){ .scan = scan };
+	return talk(scan, request, see_route, ret_found);
 }
 
 /*
- * Asks for single routes instead of dumping all: a node may hold a million. The addresses are ones that nobody has (RFC 5737,
- * 3849, 6666, 9637), in ranges of which hardly all have a route of their own that hides the default one.
+ * Asks for single routes instead of dumping all: a node may hold a million. The first address is one nobody has (RFC 5737, 3849). Where
+ * a narrower route has it, the next one lies beside that route, and beside ever wider ones: at most as many questions as an
+ * address has bits. The routes of two halves (0.0.0.0/1 and 128.0.0.0/1, as tunnels set them over a default route) count as one.
  */
 static int ask_default(struct scan *scan, uint8_t family)
 {
-	static const uint8_t nobody4[][4] = { { 192, 0, 2, 1 },
-					      { 198, 51, 100, 1 },
-					      { 203, 0, 113, 1 } };
-	static const uint8_t nobody6[][16] = { { 0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, [15] = 1 },
-					       { 0x01, 0, [15] = 1 },
-					       { 0x3f, 0xff, 0xff, [15] = 1 } };
-	int rc = 0;
+	uint8_t addr[16] = { 192, 0, 2, 1 };
 
-	for (size_t i = 0; i < 3 && rc == 0; i++)
-		rc = ask_route(scan, family, family == AF_INET ? nobody4[i] : nobody6[i]);
-	return rc;
+	if (family == AF_INET6)
+		memcpy(addr, (uint8_t[16]){ 0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, [15] = 1 }, 16);
+	for (int bit = family == AF_INET ? 32 : 128; bit > 0;) {
+		struct route_found found;
+		int rc = ask_route(scan, family, addr, &found);
+
+		if (rc == -ENOMEM || rc == -ENOBUFS)
+			return rc;
+		if (rc == 0 && found.found && !found.bits)
+			return 0;
+		/* to the other side of the last bit that the route fixes, or of one before those already crossed */
+		bit = (found.found && found.bits < bit ? found.bits : bit) - 1;
+		addr[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+	}
+	return 0;
 }
 
 static int run_scan(struct scan *scan)

@@ -19,7 +19,7 @@ int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *s
 	      struct err *err, bool *ret_made);
 /* Gives an object our maps instead of its own. 0 or -errno. */
 int maps_share(const struct dp *dp, struct bpf_object *object);
-/* Pins a map that an object brought along (sl_gc). */
+/* Pins a map that an object brought along. */
 int maps_keep(struct dp *dp, struct bpf_object *object, struct err *err);
 
 #endif
