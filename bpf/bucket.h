@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Changes in flow tables: entries come, go, and change their standing. Each is one step under the bucket's lock, of which no
- * function may be called; so slots are picked by arithmetic where branches would multiply what the verifier has to walk.
+ * Changes in flow tables: entries come, go, and change their standing. Each is one step under the bucket's lock (slots.h).
  *
  * Who may be put out: a bucket keeps at most SL_BUCKET_KEEP slots for established flows. A new flow takes a free slot, or one
  * that is not kept: over, closed and quiet, or else the one that was quiet longest. So neither a flood of SYNs nor
@@ -27,44 +26,6 @@ enum put_result {
 #define REST_TICKS ((__s32)(2 * NS_PER_S >> SL_TICK_SHIFT))
 #define FIN_BOTH (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
 
-/*
- * Arithmetic instead of branches. The compiler must neither make branches of it nor masks out of sign bits, since newer verifiers walk
- * both cases of such a mask too: so it does not see what is computed, and 0 or 1 are multiplied.
- */
-#define OPAQUE(x) asm volatile("" : "+r"(x))
-
-static __always_inline __u64 is_negative(__u64 x)
-{
-	OPAQUE(x);
-	x >>= 63;
-	OPAQUE(x);
-	return x;
-}
-
-/* Of a number below 2^32. */
-static __always_inline __u64 is_zero(__u64 x)
-{
-	return is_negative(x - 1);
-}
-
-/* Of numbers below 2^63. */
-static __always_inline __u64 larger(__u64 a, __u64 b)
-{
-	return a + (b - a) * is_negative(a - b);
-}
-
-static __always_inline __u64 is_kept(__u64 word)
-{
-	OPAQUE(word);
-	word >>= 31;
-	OPAQUE(word);
-	return word;
-}
-
-#define RANK_SHIFT 4 /* ranks carry the slot below them */
-#define SLOT_BITS 15
-#define RANK_CLOSED ((__u64)1 << 40)
-
 static __always_inline bool state_is_kept(__u32 state, __u32 flags)
 {
 	return (flags & SL_FLOW_CONFIRMED) && (state == SL_STATE_CONFIRMED || state == SL_STATE_HALF_CLOSED);
@@ -82,24 +43,10 @@ static __always_inline const struct V(flow_key) *V(key_of)(const struct V(work) 
 	return (const void *)key + (whose & 1) * step;
 }
 
-/* Under the lock: the slot with this tag, or SL_BUCKET_SLOTS. Tags are unique in their bucket. */
-static __always_inline __u64 V(slot_of)(struct V(flow_bucket) *b, __u32 tag)
-{
-	__u64 at = SL_BUCKET_SLOTS;
-
-#pragma unroll
-	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
-		at -= is_zero((b->tags[i] & SL_TAG_MASK) ^ tag) * (SL_BUCKET_SLOTS - i);
-	return at;
-}
-
 /* The longer quiet the higher, closed ones before all others; at least 1. */
 static __always_inline __u64 V(slot_rank)(const struct V(flow) *f, __u32 now)
 {
-	__u64 quiet = (__u32)(now - f->seen);
-
-	quiet *= 1 - is_kept(quiet); /* its sign: another CPU's clock was ahead */
-	return quiet + 1 + RANK_CLOSED * is_zero(f->state ^ SL_STATE_CLOSING);
+	return rank_quiet(f->seen, now) + RANK_CLOSED * is_zero(f->state ^ SL_STATE_CLOSING);
 }
 
 /* Under the lock: may a new entry have this slot at once? It is free, or over, or closed and quiet. */
@@ -126,12 +73,9 @@ static __always_inline __u64 V(slot_free)(struct V(flow_bucket) *b, __u64 home, 
 
 	if (V(slot_rests)(b, home, tcp, now))
 		return home;
-#pragma unroll
-	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
-		best = larger(best, is_zero(b->tags[i]) << RANK_SHIFT | i);
-	if (best >> RANK_SHIFT)
-		return best & SLOT_BITS;
-	best = 0;
+	at = slot_empty(b->tags);
+	if (at < SL_BUCKET_SLOTS)
+		return at;
 	/* Under a flood many are as quiet as each other: who leaves then depends on the newcomer. */
 #pragma unroll
 	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
@@ -184,12 +128,12 @@ __noinline int V(flow_put)(__u32 whose, __u32 over)
 	value = (const void *)(key + 1);
 	now = sl_tick(w->p.now);
 	mix = V(flow_mixed)(key);
-	tag = sl_flow_tag(mix);
+	tag = sl_tag(mix);
 	b = V(bucket)(key->proto, mix);
 	if (!b)
 		return PUT_NO_ROOM;
 	bpf_spin_lock(&b->lock);
-	at = V(slot_of)(b, tag);
+	at = slot_of(b->tags, tag);
 	if (at < SL_BUCKET_SLOTS) {
 		if (!V(key_eq)(&V(slot_at)(b, at)->key, key))
 			goto out;
@@ -198,7 +142,7 @@ __noinline int V(flow_put)(__u32 whose, __u32 over)
 			goto out;
 		}
 	} else {
-		at = V(slot_free)(b, sl_flow_home(tag), key->proto == IPPROTO_TCP, now);
+		at = V(slot_free)(b, sl_home(tag), key->proto == IPPROTO_TCP, now);
 			if (at >= SL_BUCKET_SLOTS)
 			goto out;
 	}
@@ -240,7 +184,7 @@ __noinline int V(flow_mark)(__u32 whose, __u32 state, __u32 flags)
 	if (!b)
 		return 0;
 	bpf_spin_lock(&b->lock);
-	at = V(slot_of)(b, sl_flow_tag(mix));
+	at = slot_of(b->tags, sl_tag(mix));
 	if (at >= SL_BUCKET_SLOTS)
 		goto out;
 	word = V(word_at)(b, at);
@@ -284,7 +228,7 @@ __noinline int V(flow_drop)(__u32 whose)
 	if (!b)
 		return 0;
 	bpf_spin_lock(&b->lock);
-	at = V(slot_of)(b, sl_flow_tag(mix));
+	at = slot_of(b->tags, sl_tag(mix));
 	if (at < SL_BUCKET_SLOTS && V(key_eq)(&V(slot_at)(b, at)->key, key))
 		*V(word_at)(b, at) = 0;
 	bpf_spin_unlock(&b->lock);

@@ -8,6 +8,7 @@
 
 #include "maps.h"
 #include "count.h"
+#include "slots.h"
 
 #define SL_PASTE_(family, name) sl##family##_##name
 #define SL_PASTE(family, name) SL_PASTE_(family, name)

@@ -24,7 +24,7 @@ static __always_inline __u64 V(flow_mixed)(const struct V(flow_key) *key)
 /* TCP has one table, everything else the other. NULL never comes, but the verifier cannot know. */
 static __always_inline struct V(flow_bucket) *V(bucket)(__u8 proto, __u64 mix)
 {
-	__u32 index = sl_flow_bucket(mix, proto == IPPROTO_TCP ? BUCKETS_TCP : BUCKETS_UDP);
+	__u32 index = sl_bucket(mix, proto == IPPROTO_TCP ? BUCKETS_TCP : BUCKETS_UDP);
 
 	if (proto == IPPROTO_TCP)
 		return bpf_map_lookup_elem(&V(flows_tcp), &index);
@@ -42,25 +42,6 @@ static __always_inline bool V(key_eq)(const struct V(flow_key) *a, const struct 
 	return !differ;
 }
 
-#ifndef SLOT_STEP
-#define SLOT_STEP
-/*
- * base + at * step, for one of the slots of a bucket (slot 0 where at is beyond them, which it never is). In one piece, since Linux
- * 5.10 forgets the bounds of a number that the compiler keeps on the stack between its check and its use.
- */
-static __always_inline void *slot_step(void *base, __u64 at, const __u64 step)
-{
-	asm volatile("if %[at] < 15 goto +1\n\t"
-		     "%[at] = 0\n\t"
-		     "%[at] *= %[step]\n\t"
-		     "%[base] += %[at]"
-		     : [base] "+r"(base), [at] "+r"(at)
-		     : [step] "i"(step));
-	return base;
-}
-_Static_assert(SL_BUCKET_SLOTS == 15, "slot_step says so");
-#endif
-
 static __always_inline struct V(flow_slot) *V(slot_at)(struct V(flow_bucket) *b, __u64 at)
 {
 	return &((struct V(flow_bucket) *)slot_step(b, at, sizeof(struct V(flow_slot))))->slots[0];
@@ -75,7 +56,7 @@ static __always_inline __u32 *V(word_at)(struct V(flow_bucket) *b, __u64 at)
 __noinline int V(bucket_scan)(__u32 proto, __u64 mix)
 {
 	struct V(flow_bucket) *b = V(bucket)(proto, mix);
-	__u32 tag = sl_flow_tag(mix);
+	__u32 tag = sl_tag(mix);
 
 	if (!b)
 		return SL_BUCKET_SLOTS;
@@ -90,8 +71,8 @@ __noinline int V(bucket_scan)(__u32 proto, __u64 mix)
 static __always_inline struct V(flow) *V(flow_find)(const struct V(flow_key) *key, __u64 mix, __u32 **ret_word)
 {
 	struct V(flow_bucket) *b = V(bucket)(key->proto, mix);
-	__u32 tag = sl_flow_tag(mix), *word;
-	__u32 at = sl_flow_home(tag);
+	__u32 tag = sl_tag(mix), *word;
+	__u32 at = sl_home(tag);
 	struct V(flow_slot) *slot;
 
 	if (!b)
@@ -114,7 +95,7 @@ static __always_inline struct V(flow) *V(flow_find)(const struct V(flow_key) *ke
 static __always_inline bool V(flow_stood)(const __u32 *word, __u64 mix)
 {
 	barrier();
-	return (*(const volatile __u32 *)word & SL_TAG_MASK) == sl_flow_tag(mix);
+	return (*(const volatile __u32 *)word & SL_TAG_MASK) == sl_tag(mix);
 }
 
 #ifndef FLOW_ONCE

@@ -40,7 +40,7 @@ MAP(sl4_names, HASH, __u32, struct sl_name, 1, BPF_F_RDONLY_PROG | BPF_F_NO_PREA
 MAP(sl4_flows_tcp, ARRAY, __u32, struct sl4_flow_bucket, 1, BPF_F_MMAPABLE); /* begins at a page, so slots at lines */
 MAP(sl4_flows_udp, ARRAY, __u32, struct sl4_flow_bucket, 1, BPF_F_MMAPABLE);
 MAP(sl4_affinity, LRU_HASH, struct sl4_affinity_key, struct sl_affinity, 1, 0);
-MAP(sl4_sockets, LRU_HASH, struct sl4_socket_key, struct sl4_socket, 1, 0);
+MAP(sl4_sockets, ARRAY, __u32, struct sl4_socket_bucket, 1, BPF_F_MMAPABLE);
 MAP(sl4_frags, LRU_HASH, struct sl4_frag_key, struct sl_frag, 1, 0);
 MAP(sl4_svc_stats, PERCPU_ARRAY, __u32, struct sl_service_stats, 1, 0);
 MAP(sl4_be_stats, PERCPU_ARRAY, __u32, struct sl_backend_stats, 1, 0);
@@ -54,7 +54,7 @@ MAP(sl6_names, HASH, __u32, struct sl_name, 1, BPF_F_RDONLY_PROG | BPF_F_NO_PREA
 MAP(sl6_flows_tcp, ARRAY, __u32, struct sl6_flow_bucket, 1, BPF_F_MMAPABLE); /* begins at a page, so slots at lines */
 MAP(sl6_flows_udp, ARRAY, __u32, struct sl6_flow_bucket, 1, BPF_F_MMAPABLE);
 MAP(sl6_affinity, LRU_HASH, struct sl6_affinity_key, struct sl_affinity, 1, 0);
-MAP(sl6_sockets, LRU_HASH, struct sl6_socket_key, struct sl6_socket, 1, 0);
+MAP(sl6_sockets, ARRAY, __u32, struct sl6_socket_bucket, 1, BPF_F_MMAPABLE);
 MAP(sl6_frags, LRU_HASH, struct sl6_frag_key, struct sl_frag, 1, 0);
 MAP(sl6_svc_stats, PERCPU_ARRAY, __u32, struct sl_service_stats, 1, 0);
 MAP(sl6_be_stats, PERCPU_ARRAY, __u32, struct sl_backend_stats, 1, 0);

@@ -130,38 +130,24 @@ int sl_peername6(struct bpf_sock_addr *ctx)
 	return peer6(ctx);
 }
 
-/* A connected socket's entry goes with it; those of unconnected ones are left to the map's LRU. */
+/* A connected socket's entry goes with it; those of unconnected ones stay until somebody needs their slots. */
 SEC("cgroup/sock_release")
 int sl_sock_release(struct bpf_sock *sk)
 {
-	struct sl4_socket_key key4 = {};
-	struct sl6_socket_key key6 = {};
-	__u32 *to = (__u32 *)key6.addr;
+	__u32 to[4];
 
 	if (sk->family == AF_INET) {
-		key4.cookie = bpf_get_socket_cookie(sk);
-		*(__u32 *)key4.addr = sk->dst_ip4;
-		key4.port = bpf_ntohs(sk->dst_port);
-		key4.proto = sk->protocol;
-		key4.kind = SL_FLOW_REPLY;
-		bpf_map_delete_elem(&sl4_sockets, &key4);
+		to[0] = sk->dst_ip4;
+		sl4_socket_forget(sk, to);
 	} else if (sk->family == AF_INET6) {
-		key6.cookie = bpf_get_socket_cookie(sk);
 		to[0] = sk->dst_ip6[0];
 		to[1] = sk->dst_ip6[1];
 		to[2] = sk->dst_ip6[2];
 		to[3] = sk->dst_ip6[3];
-		key6.port = bpf_ntohs(sk->dst_port);
-		key6.proto = sk->protocol;
-		key6.kind = SL_FLOW_REPLY;
-		bpf_map_delete_elem(&sl6_sockets, &key6);
-		key4.cookie = key6.cookie;
-		*(__u32 *)key4.addr = to[3];
-		key4.port = key6.port;
-		key4.proto = key6.proto;
-		key4.kind = SL_FLOW_REPLY;
 		if (!to[0] && !to[1] && to[2] == bpf_htonl(0xffff))
-			bpf_map_delete_elem(&sl4_sockets, &key4);
+			sl4_socket_forget(sk, &to[3]);
+		else
+			sl6_socket_forget(sk, to);
 	}
 	return 1;
 }

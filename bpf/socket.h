@@ -39,17 +39,6 @@ static __always_inline int socket_verdict(enum sl_reason why)
 }
 #endif
 
-static __always_inline __u32 V(socket_tag)(const struct V(socket_key) *key)
-{
-	const sl_word *w = (const sl_word *)(const void *)key;
-	__u64 h = sl_consts.seed;
-
-#pragma unroll
-	for (unsigned int i = 0; i < sizeof(*key) / 8; i++)
-		h = sl_mix(h, w[i]);
-	return sl_hash_end(h);
-}
-
 static __always_inline void V(socket_key)(struct bpf_sock_addr *ctx, const void *addr, __u16 port,
 					 enum sl_flow_kind kind, struct V(socket_key) *ret_key)
 {
@@ -59,6 +48,133 @@ static __always_inline void V(socket_key)(struct bpf_sock_addr *ctx, const void 
 	ret_key->port = port;
 	ret_key->proto = ctx->protocol;
 	ret_key->kind = kind;
+}
+
+#if FAMILY == 4
+#define BUCKETS_SOCKETS sl_consts.buckets4_sockets
+#else
+#undef BUCKETS_SOCKETS
+#define BUCKETS_SOCKETS sl_consts.buckets6_sockets
+#endif
+
+static __always_inline struct V(socket_bucket) *V(socket_bucket)(__u64 mix)
+{
+	__u32 index = sl_bucket(mix, BUCKETS_SOCKETS);
+
+	return bpf_map_lookup_elem(&V(sockets), &index);
+}
+
+static __always_inline struct V(socket_slot) *V(socket_slot_at)(struct V(socket_bucket) *b, __u64 at)
+{
+	return &((struct V(socket_bucket) *)slot_step(b, at, sizeof(struct V(socket_slot))))->slots[0];
+}
+
+static __always_inline __u32 *V(socket_word_at)(struct V(socket_bucket) *b, __u64 at)
+{
+	return &((struct V(socket_bucket) *)slot_step(b, at, sizeof(__u32)))->tags[0];
+}
+
+static __always_inline bool V(socket_key_eq)(const struct V(socket_key) *a, const struct V(socket_key) *b)
+{
+	const sl_word *x = (const void *)a, *y = (const void *)b;
+	__u64 differ = 0;
+
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*a) / 8; i++)
+		differ |= x[i] ^ y[i];
+	return !differ;
+}
+
+/* Under the lock: a free slot, at home if that is; else the oldest's. */
+static __always_inline __u64 V(socket_slot_free)(struct V(socket_bucket) *b, __u64 home, __u32 now)
+{
+	__u64 best = 0, at;
+
+	if (!*V(socket_word_at)(b, home))
+		return home;
+	at = slot_empty(b->tags);
+	if (at < SL_BUCKET_SLOTS)
+		return at;
+#pragma unroll
+	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
+		best = larger(best, rank_quiet(b->slots[i].socket.seen, now) << RANK_SHIFT | i);
+	return best & SLOT_BITS;
+}
+
+/* Writes an entry, over one with the same key if there is one. */
+static __noinline int V(socket_put)(const struct V(socket_key) *key, const struct V(socket) *value)
+{
+	__u64 mix = V(socket_mix)(key, sl_consts.seed), at;
+	struct V(socket_bucket) *b = V(socket_bucket)(mix);
+	__u32 tag = sl_tag(mix), *word;
+	struct V(socket_slot) *slot;
+
+	if (!b)
+		return 0;
+	bpf_spin_lock(&b->lock);
+	at = slot_of(b->tags, tag);
+	if (at >= SL_BUCKET_SLOTS)
+		at = V(socket_slot_free)(b, sl_home(tag), value->seen);
+	word = V(socket_word_at)(b, at);
+	slot = V(socket_slot_at)(b, at);
+	*word = 0;
+	barrier();
+	slot->key = *key;
+	slot->socket = *value;
+	barrier();
+	*word = tag;
+	bpf_spin_unlock(&b->lock);
+	return 0;
+}
+
+#ifndef SOCKET_IDLE
+#define SOCKET_IDLE ((__s32)(SL_IDLE_UDP_S * NS_PER_S >> SL_TICK_SHIFT)) /* of unconnected sockets */
+#endif
+
+/* A copy of a key's entry; false where there is none. `touch`: the time, to be noted in it if it is not over; or 0. */
+static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 touch, struct V(socket) *ret_value)
+{
+	__u64 mix = V(socket_mix)(key, sl_consts.seed);
+	struct V(socket_bucket) *b = V(socket_bucket)(mix);
+	__u32 tag = sl_tag(mix), *word;
+	struct V(socket_slot) *slot;
+	__u64 at = sl_home(tag);
+
+	if (!b)
+		return false;
+	if (*V(socket_word_at)(b, at) != tag) {
+		at = slot_of(b->tags, tag);
+		if (at >= SL_BUCKET_SLOTS)
+			return false;
+	}
+	word = V(socket_word_at)(b, at);
+	slot = V(socket_slot_at)(b, at);
+	if (!V(socket_key_eq)(&slot->key, key))
+		return false;
+	*ret_value = slot->socket;
+	barrier();
+	if (*(volatile __u32 *)word != tag)
+		return false;
+	if (touch && (__s32)(touch - ret_value->seen) < SOCKET_IDLE)
+		slot->socket.seen = touch;
+	return true;
+}
+
+static __noinline int V(socket_drop)(const struct V(socket_key) *key)
+{
+	__u64 mix = V(socket_mix)(key, sl_consts.seed), at;
+	struct V(socket_bucket) *b = V(socket_bucket)(mix);
+	__u32 tag = sl_tag(mix);
+
+	/* Of most sockets nothing is known: no lock to find that. */
+	if (!b || slot_of(b->tags, tag) >= SL_BUCKET_SLOTS)
+		return 0;
+	bpf_spin_lock(&b->lock);
+	at = slot_of(b->tags, tag);
+	if (at < SL_BUCKET_SLOTS && V(socket_key_eq)(&V(socket_slot_at)(b, at)->key, key))
+		*V(socket_word_at)(b, at) = 0;
+	bpf_spin_unlock(&b->lock);
+	return 0;
 }
 
 /* Remembers that this socket's peer `addr:port` stands for `to`. */
@@ -75,9 +191,8 @@ static __always_inline void V(socket_remember)(struct bpf_sock_addr *ctx, const 
 	value.service = choice->service;
 	value.backend = choice->backend;
 	value.backend_gen = choice->backend_gen;
-	value.tag = V(socket_tag)(&key);
-	value.seen_ns = now;
-	bpf_map_update_elem(&V(sockets), &key, &value, BPF_ANY);
+	value.seen = sl_tick(now);
+	V(socket_put)(&key, &value);
 }
 
 /* UDP without connect(): datagrams of one socket to one service stay with their backend while it serves. */
@@ -85,23 +200,15 @@ static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const voi
 					   struct V(flow) *ret_choice)
 {
 	struct V(socket_key) key;
-	struct V(socket) *s;
-	struct V(socket) copy;
+	struct V(socket) s = {};
 
 	V(socket_key)(ctx, vip, port, SL_FLOW_REQUEST, &key);
-	s = bpf_map_lookup_elem(&V(sockets), &key);
-	if (!s)
+	if (!V(socket_get)(&key, sl_tick(now), &s))
 		return false;
-	copy = *s;
-	barrier();
-	if (*(volatile __u32 *)&s->tag != V(socket_tag)(&key) || copy.tag != s->tag)
+	if ((__s32)(sl_tick(now) - s.seen) >= SOCKET_IDLE || !V(backend_is)(s.backend, s.backend_gen, SL_BACKEND_SERVING))
 		return false;
-	if ((__s64)(now - copy.seen_ns) >= (__s64)(SL_IDLE_UDP_S * NS_PER_S) ||
-	    !V(backend_is)(copy.backend, copy.backend_gen, SL_BACKEND_SERVING))
-		return false;
-	s->seen_ns = now;
-	V(addr_copy)(ret_choice->daddr, copy.addr);
-	ret_choice->dport = copy.port;
+	V(addr_copy)(ret_choice->daddr, s.addr);
+	ret_choice->dport = s.port;
 	return true;
 }
 
@@ -199,16 +306,29 @@ static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void 
 static __always_inline bool V(socket_peer)(struct bpf_sock_addr *ctx, const void *addr, void *ret_vip, __u16 *ret_port)
 {
 	struct V(socket_key) key;
-	struct V(socket) *s;
+	struct V(socket) s = {};
 
 	if (!V(filter_has)(addr, FILTER_BACKENDS))
 		return false;
 	V(socket_key)(ctx, addr, bpf_ntohs(ctx->user_port), SL_FLOW_REPLY, &key);
-	s = bpf_map_lookup_elem(&V(sockets), &key);
-	if (!s)
+	if (!V(socket_get)(&key, 0, &s))
 		return false;
-	V(addr_copy)(ret_vip, s->addr);
-	*ret_port = s->port;
-	barrier();
-	return *(volatile __u32 *)&s->tag == V(socket_tag)(&key);
+	V(addr_copy)(ret_vip, s.addr);
+	*ret_port = s.port;
+	return true;
+}
+
+/* The peer of a socket that is closed: nothing is to be known of it any more. */
+static __always_inline void V(socket_forget)(struct bpf_sock *sk, const void *addr)
+{
+	struct V(socket_key) key = {};
+
+	if (!V(filter_has)(addr, FILTER_BACKENDS))
+		return;
+	key.cookie = bpf_get_socket_cookie(sk);
+	V(addr_copy)(key.addr, addr);
+	key.port = bpf_ntohs(sk->dst_port);
+	key.proto = sk->protocol;
+	key.kind = SL_FLOW_REPLY;
+	V(socket_drop)(&key);
 }

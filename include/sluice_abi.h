@@ -44,7 +44,7 @@
 #define SL_CIDRS           8  /* service CIDRs a family */
 #define SL_FILTER_BITS     20 /* address filter: 2^20 bits a kind, 128 KiB */
 #define SL_FILTER_WORDS    (1u << (SL_FILTER_BITS - 6))
-#define SL_BUCKET_SLOTS    15 /* flow entries in one bucket; its lock and their tags are one cache line */
+#define SL_BUCKET_SLOTS    15 /* entries in one bucket of flows or sockets; its lock and their tags are one cache line */
 #define SL_BUCKET_KEEP     13 /* so many at most are kept for established flows: the others can always be had */
 #define SL_NAMESPACE_LEN   64 /* 63 characters (RFC 1123 label) and NUL */
 #define SL_NAME_LEN        64
@@ -350,8 +350,19 @@ struct sl4_socket {
 	__u32 service;
 	__u32 backend;
 	__u32 backend_gen;
-	__u32 tag; /* hash of the key, as in flow entries */
-	__u64 seen_ns;
+	__u32 seen; /* sl_tick: of the call */
+};
+
+struct sl4_socket_slot {
+	struct sl4_socket_key key;
+	struct sl4_socket socket;
+};
+
+/* As sl4_flow_bucket; none is kept: the oldest goes where all slots are taken. */
+struct sl4_socket_bucket {
+	SL_LOCK lock;
+	__u32 tags[SL_BUCKET_SLOTS];
+	struct sl4_socket_slot slots[SL_BUCKET_SLOTS];
 };
 
 /* sl4_frags: ports of a fragmented datagram, by the first fragment. */
@@ -466,9 +477,19 @@ struct sl6_socket {
 	__u32 service;
 	__u32 backend;
 	__u32 backend_gen;
-	__u64 seen_ns;
-	__u32 tag;
+	__u32 seen;
 	__u32 pad2;
+};
+
+struct sl6_socket_slot {
+	struct sl6_socket_key key;
+	struct sl6_socket socket;
+};
+
+struct sl6_socket_bucket {
+	SL_LOCK lock;
+	__u32 tags[SL_BUCKET_SLOTS];
+	struct sl6_socket_slot slots[SL_BUCKET_SLOTS];
 };
 
 struct sl6_frag_key {
@@ -527,6 +548,8 @@ struct sl_consts {
 	__u32 buckets4_udp;
 	__u32 buckets6_tcp;
 	__u32 buckets6_udp;
+	__u32 buckets4_sockets;
+	__u32 buckets6_sockets;
 	__u32 records;    /* elements of sl4_records, sl4_backends, sl4_rings (and of sl6_): bounds that never change */
 	__u32 backends;
 	__u32 lines;
@@ -632,6 +655,20 @@ static inline __u64 sl6_flow_mix(const struct sl6_flow_key *key, __u32 seed)
 	return sl_mix(sl_mix(sl_mix(sl_mix(sl_mix(seed, w[0]), w[1]), w[2]), w[3]), w[4]);
 }
 
+static inline __u64 sl4_socket_mix(const struct sl4_socket_key *key, __u32 seed)
+{
+	const sl_word *w = (const sl_word *)(const void *)key;
+
+	return sl_mix(sl_mix(seed, w[0]), w[1]);
+}
+
+static inline __u64 sl6_socket_mix(const struct sl6_socket_key *key, __u32 seed)
+{
+	const sl_word *w = (const sl_word *)(const void *)key;
+
+	return sl_mix(sl_mix(sl_mix(sl_mix(seed, w[0]), w[1]), w[2]), w[3]);
+}
+
 static inline __u32 sl4_flow_hash(const struct sl4_flow_key *key, __u32 seed)
 {
 	return sl_hash_end(sl4_flow_mix(key, seed));
@@ -642,25 +679,25 @@ static inline __u32 sl6_flow_hash(const struct sl6_flow_key *key, __u32 seed)
 	return sl_hash_end(sl6_flow_mix(key, seed));
 }
 
-/* ---- where a flow lies ---------------------------------------------------------------------------------------------- */
+/* ---- where a flow or a socket lies ---------------------------------------------------------------------------------------------- */
 
 #define SL_TAG_KEEP 0x80000000u
 #define SL_TAG_MASK 0x7fffffffu
 
 /* Which of n buckets. */
-static inline __u32 sl_flow_bucket(__u64 mix, __u32 n)
+static inline __u32 sl_bucket(__u64 mix, __u32 n)
 {
 	return (__u64)(__u32)mix * n >> 32;
 }
 
 /* What the slot is marked with; never 0. */
-static inline __u32 sl_flow_tag(__u64 mix)
+static inline __u32 sl_tag(__u64 mix)
 {
 	return (sl_hash_end(mix) & SL_TAG_MASK) | 1;
 }
 
 /* The slot where it is put if that is free, and so looked for first. */
-static inline __u32 sl_flow_home(__u32 tag)
+static inline __u32 sl_home(__u32 tag)
 {
 	return (__u64)(tag & SL_TAG_MASK) * SL_BUCKET_SLOTS >> 31;
 }

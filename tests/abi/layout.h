@@ -133,15 +133,21 @@
 	FIELD(sl4_socket_key, port, 12, 2)           \
 	FIELD(sl4_socket_key, proto, 14, 1)          \
 	FIELD(sl4_socket_key, kind, 15, 1)           \
-	STRUCT(sl4_socket, 32)                       \
-	FIELD(sl4_socket, addr, 0, 4)                \
-	FIELD(sl4_socket, port, 4, 2)                \
-	FIELD(sl4_socket, pad, 6, 2)                 \
-	FIELD(sl4_socket, service, 8, 4)             \
-	FIELD(sl4_socket, backend, 12, 4)            \
-	FIELD(sl4_socket, backend_gen, 16, 4)        \
-	FIELD(sl4_socket, tag, 20, 4)                \
-	FIELD(sl4_socket, seen_ns, 24, 8)            \
+	STRUCT(sl4_socket, 24)                      \
+	FIELD(sl4_socket, addr, 0, 4)               \
+	FIELD(sl4_socket, port, 4, 2)               \
+	FIELD(sl4_socket, pad, 6, 2)                \
+	FIELD(sl4_socket, service, 8, 4)            \
+	FIELD(sl4_socket, backend, 12, 4)           \
+	FIELD(sl4_socket, backend_gen, 16, 4)       \
+	FIELD(sl4_socket, seen, 20, 4)              \
+	STRUCT(sl4_socket_slot, 40)                 \
+	FIELD(sl4_socket_slot, key, 0, 16)          \
+	FIELD(sl4_socket_slot, socket, 16, 24)      \
+	STRUCT(sl4_socket_bucket, 664)              \
+	FIELD(sl4_socket_bucket, lock, 0, 4)        \
+	FIELD(sl4_socket_bucket, tags, 4, 60)       \
+	FIELD(sl4_socket_bucket, slots, 64, 600)    \
 	STRUCT(sl4_frag_key, 16)                     \
 	FIELD(sl4_frag_key, saddr, 0, 4)             \
 	FIELD(sl4_frag_key, daddr, 4, 4)             \
@@ -222,16 +228,22 @@
 	FIELD(sl6_socket_key, proto, 26, 1)          \
 	FIELD(sl6_socket_key, kind, 27, 1)           \
 	FIELD(sl6_socket_key, pad, 28, 4)            \
-	STRUCT(sl6_socket, 48)                       \
-	FIELD(sl6_socket, addr, 0, 16)               \
-	FIELD(sl6_socket, port, 16, 2)               \
-	FIELD(sl6_socket, pad, 18, 2)                \
-	FIELD(sl6_socket, service, 20, 4)            \
-	FIELD(sl6_socket, backend, 24, 4)            \
-	FIELD(sl6_socket, backend_gen, 28, 4)        \
-	FIELD(sl6_socket, seen_ns, 32, 8)            \
-	FIELD(sl6_socket, tag, 40, 4)                \
-	FIELD(sl6_socket, pad2, 44, 4)               \
+	STRUCT(sl6_socket, 40)                      \
+	FIELD(sl6_socket, addr, 0, 16)              \
+	FIELD(sl6_socket, port, 16, 2)              \
+	FIELD(sl6_socket, pad, 18, 2)               \
+	FIELD(sl6_socket, service, 20, 4)           \
+	FIELD(sl6_socket, backend, 24, 4)           \
+	FIELD(sl6_socket, backend_gen, 28, 4)       \
+	FIELD(sl6_socket, seen, 32, 4)              \
+	FIELD(sl6_socket, pad2, 36, 4)              \
+	STRUCT(sl6_socket_slot, 72)                 \
+	FIELD(sl6_socket_slot, key, 0, 32)          \
+	FIELD(sl6_socket_slot, socket, 32, 40)      \
+	STRUCT(sl6_socket_bucket, 1144)             \
+	FIELD(sl6_socket_bucket, lock, 0, 4)        \
+	FIELD(sl6_socket_bucket, tags, 4, 60)       \
+	FIELD(sl6_socket_bucket, slots, 64, 1080)   \
 	STRUCT(sl6_frag_key, 40)                     \
 	FIELD(sl6_frag_key, saddr, 0, 16)            \
 	FIELD(sl6_frag_key, daddr, 16, 16)           \
@@ -261,18 +273,20 @@
 	FIELD(sl_config, node6, 24, 16)              \
 	FIELD(sl_config, cidrs4, 40, 64)             \
 	FIELD(sl_config, cidrs6, 104, 256)           \
-	STRUCT(sl_consts, 36)                       \
+	STRUCT(sl_consts, 44)                       \
 	FIELD(sl_consts, buckets4_tcp, 0, 4)        \
 	FIELD(sl_consts, buckets4_udp, 4, 4)        \
 	FIELD(sl_consts, buckets6_tcp, 8, 4)        \
 	FIELD(sl_consts, buckets6_udp, 12, 4)       \
-	FIELD(sl_consts, records, 16, 4)            \
-	FIELD(sl_consts, backends, 20, 4)           \
-	FIELD(sl_consts, lines, 24, 4)              \
-	FIELD(sl_consts, seed, 28, 4)               \
-	FIELD(sl_consts, coarse_clock, 32, 1)       \
-	FIELD(sl_consts, set_retval, 33, 1)         \
-	FIELD(sl_consts, pad, 34, 2)
+	FIELD(sl_consts, buckets4_sockets, 16, 4)   \
+	FIELD(sl_consts, buckets6_sockets, 20, 4)   \
+	FIELD(sl_consts, records, 24, 4)            \
+	FIELD(sl_consts, backends, 28, 4)           \
+	FIELD(sl_consts, lines, 32, 4)              \
+	FIELD(sl_consts, seed, 36, 4)               \
+	FIELD(sl_consts, coarse_clock, 40, 1)       \
+	FIELD(sl_consts, set_retval, 41, 1)         \
+	FIELD(sl_consts, pad, 42, 2)
 
 /* Numbers that lie in maps. New ones are appended. */
 #define LAYOUT_VALUES(VALUE)                   \

@@ -407,7 +407,7 @@ static int writer_flush(struct flow_writer *w)
 /* Where programs would put it: at home, or else wherever there is room. */
 static int pick_slot(struct flow_writer *w, uint32_t *tags, uint64_t mix)
 {
-	uint32_t tag = sl_flow_tag(mix), at = sl_flow_home(tag), kept = 0;
+	uint32_t tag = sl_tag(mix), at = sl_home(tag), kept = 0;
 
 	for (uint32_t i = 0; i < SL_BUCKET_SLOTS && tags[at]; i++)
 		at = i;
@@ -453,7 +453,7 @@ static void write_entry4(struct flow_writer *w, enum sl_flow_kind kind, const st
 	write_addr(4, out[0].low, entry.flow.saddr);
 	write_addr(4, out[1].low, entry.flow.daddr);
 	mix = sl4_flow_mix(&entry.key, w->seed);
-	bucket += sl_flow_bucket(mix, w->n_buckets);
+	bucket += sl_bucket(mix, w->n_buckets);
 	slot = pick_slot(w, bucket->tags, mix);
 	if (slot >= 0)
 		bucket->slots[slot] = entry;
@@ -485,7 +485,7 @@ static void write_entry6(struct flow_writer *w, enum sl_flow_kind kind, const st
 	write_addr(6, out[0].low, entry.flow.saddr);
 	write_addr(6, out[1].low, entry.flow.daddr);
 	mix = sl6_flow_mix(&entry.key, w->seed);
-	bucket += sl_flow_bucket(mix, w->n_buckets);
+	bucket += sl_bucket(mix, w->n_buckets);
 	slot = pick_slot(w, bucket->tags, mix);
 	if (slot >= 0)
 		bucket->slots[slot] = entry;

@@ -402,7 +402,7 @@ static void empty(int fd)
 	uint8_t key[64];
 
 	while (!bpf_map_get_next_key(fd, NULL, key))
-		bpf_map_delete_elem(fd, key);
+		assert_int_equal(bpf_map_delete_elem(fd, key), 0);
 }
 
 static void zero_elements(const char *name, uint32_t n, size_t size)
@@ -424,7 +424,6 @@ void control_reset(void)
 		empty(map_of("services"));
 		empty(map_of("affinity"));
 		empty(map_of("frags"));
-		empty(map_of("sockets"));
 		zero_elements("records", slots_used, sizeof(struct sl6_service));
 		zero_elements("backends", next_backend, sizeof(struct sl6_backend));
 		zero_elements("be_stats", next_backend, sizeof(struct sl_backend_stats));

@@ -86,7 +86,7 @@ static struct place place_of(const void *key)
 	bool tcp = (family == 4 ? k4->proto : k6->proto) == IPPROTO_TCP;
 
 	return (struct place){ map_of(tcp ? "flows_tcp" : "flows_udp"),
-			       sl_flow_bucket(mix_of(key), buckets_of(tcp)) };
+			       sl_bucket(mix_of(key), buckets_of(tcp)) };
 }
 
 static struct place bucket_read(const void *key, union flow_bucket *ret_bucket)
@@ -122,7 +122,7 @@ void flow_put(const void *key, const void *value, bool keep)
 			slot = i;
 	if (slot == SL_BUCKET_SLOTS)
 		fail_msg("bucket %u is full", at.index);
-	*word_at(&b, slot) = sl_flow_tag(mix_of(key)) | (keep ? SL_TAG_KEEP : 0);
+	*word_at(&b, slot) = sl_tag(mix_of(key)) | (keep ? SL_TAG_KEEP : 0);
 	memcpy(key_at(&b, slot), key, key_size());
 	memcpy(value_at(&b, slot), value, value_size());
 	bucket_write(at, &b);
@@ -260,7 +260,7 @@ static void check_word(enum sl_flow_kind kind, uint8_t proto, struct end from, s
 	uint32_t tag;
 
 	key_fill(kind, proto, from, to, &key);
-	tag = sl_flow_tag(mix_of(&key));
+	tag = sl_tag(mix_of(&key));
 	if ((seen->word & SL_TAG_MASK) != tag)
 		complain("tag is %#x, must be the key's %#x", seen->word & SL_TAG_MASK, tag);
 	if (!(seen->word & SL_TAG_KEEP) == established)

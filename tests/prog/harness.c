@@ -113,7 +113,6 @@ static uint32_t map_entries(const char *name, const struct harness_options *opti
 		{ "_rings", HARNESS_LINES },
 		{ "_names", HARNESS_RECORDS },
 		{ "_affinity", 2048 },
-		{ "_sockets", 2048 },
 		{ "_frags", 2048 },
 		{ "_svc_stats", HARNESS_RECORDS },
 		{ "_be_stats", HARNESS_BACKENDS },
@@ -127,6 +126,10 @@ static uint32_t map_entries(const char *name, const struct harness_options *opti
 		return options->consts.buckets6_tcp;
 	if (ends_with(name, "6_flows_udp"))
 		return options->consts.buckets6_udp;
+	if (ends_with(name, "4_sockets"))
+		return options->consts.buckets4_sockets;
+	if (ends_with(name, "6_sockets"))
+		return options->consts.buckets6_sockets;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		if (ends_with(name, sizes[i].end))
 			return sizes[i].entries;
@@ -215,6 +218,8 @@ static void fill_options(struct harness_options *options)
 	if (!c->buckets4_tcp)
 		c->buckets4_tcp = c->buckets4_udp = c->buckets6_tcp = c->buckets6_udp =
 			HARNESS_BUCKETS;
+	if (!c->buckets4_sockets)
+		c->buckets4_sockets = c->buckets6_sockets = HARNESS_BUCKETS;
 	if (!c->seed)
 		c->seed = 0x5eedf00d;
 	c->records = HARNESS_RECORDS;

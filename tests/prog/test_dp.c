@@ -448,14 +448,14 @@ static void put_flow(int family, uint8_t proto, uint16_t i, uint64_t seen_ns)
 	} b;
 	struct any_key key;
 	uint64_t mix = mix_of(family, flow_key(family, proto, i, &key));
-	uint32_t at = sl_flow_bucket(mix, dp->maps[map].max_entries), *tags;
+	uint32_t at = sl_bucket(mix, dp->maps[map].max_entries), *tags;
 	int slot = SL_BUCKET_SLOTS - 1;
 
 	assert_int_equal(bpf_map_lookup_elem(dp->maps[map].fd, &at, &b), 0);
 	tags = family == 4 ? b.v4.tags : b.v6.tags;
 	while (slot > 0 && tags[slot])
 		slot--;
-	tags[slot] = sl_flow_tag(mix) | SL_TAG_KEEP;
+	tags[slot] = sl_tag(mix) | SL_TAG_KEEP;
 	if (family == 4)
 		b.v4.slots[slot] = (struct sl4_flow_slot){ key.v4, f4 };
 	else

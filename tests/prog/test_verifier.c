@@ -24,7 +24,8 @@ struct configuration {
 };
 
 #define BUCKETS(tcp, udp) \
-	.buckets4_tcp = (tcp), .buckets4_udp = (udp), .buckets6_tcp = (tcp), .buckets6_udp = (udp)
+	.buckets4_tcp = (tcp), .buckets4_udp = (udp), .buckets6_tcp = (tcp), .buckets6_udp = (udp), \
+	.buckets4_sockets = (udp), .buckets6_sockets = (udp)
 
 static const struct configuration configurations[] = {
 	{ "plain", { .consts = { BUCKETS(1, 1) } } },

@@ -11,14 +11,14 @@
 #include "base/clock.h"
 #include "dp/flows.h"
 
-#define STEP 256u /* buckets of a flow table counted at once: well below a millisecond */
+#define STEP 256u /* buckets of a table counted at once: well below a millisecond */
 
 static bool is_counted(const struct dp *dp, int map)
 {
 	uint32_t type = dp->maps[map].type;
 
 	return dp->maps[map].fd >= 0 &&
-	       (type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_LRU_HASH || dp_map_is_flows(map));
+	       (type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_LRU_HASH || dp_map_is_buckets(map));
 }
 
 void usage_init(struct usage *usage, struct dp *dp)
@@ -44,7 +44,7 @@ static void count_step(struct usage *usage)
 
 	if (!usage->room[map]) {
 		next_map(usage);
-	} else if (!dp_map_is_flows(map)) {
+	} else if (!dp_map_is_buckets(map)) {
 		if (dp_count(usage->dp, map, &n) == 0)
 			usage->entries[map] = n;
 		next_map(usage);

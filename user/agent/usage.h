@@ -10,7 +10,7 @@
 struct usage {
 	struct dp *dp;
 	int map;                   /* counted next */
-	uint32_t bucket;           /* of it, where it is a flow table */
+	uint32_t bucket;           /* of it, where it has such */
 	uint64_t sum;              /* of the buckets before */
 	uint64_t entries[DP_MAPS]; /* as of the last time each was counted */
 	uint64_t room[DP_MAPS];    /* 0: an array, or not there */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Reads flow tables. */
+/* Reads tables of flows and sockets. */
 /* Must not know anything that decides about packets. */
 #include "dp/flows.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,17 +37,38 @@ static int read_buckets(const struct dp *dp, enum dp_map map, uint32_t first, ui
 	return bpf_map_lookup_elem(fd, &first, values) < 0 ? -errno : 1;
 }
 
-static int give_bucket(int family, const void *bucket, dp_flow_fn *fn, void *ctx)
+/* How entries lie in a bucket: behind the lock and the tags, keys before values. */
+struct shape {
+	size_t slots, slot, key;
+};
+
+#define SHAPE(v, what)                                                                           \
+	(struct shape)                                                                           \
+	{                                                                                        \
+		offsetof(struct sl##v##_##what##_bucket, slots), sizeof(struct sl##v##_##what##_slot), \
+			sizeof(struct sl##v##_##what##_key)                                      \
+	}
+
+static struct shape shape_of(enum dp_map map)
 {
-	const struct sl4_flow_bucket *b4 = bucket;
-	const struct sl6_flow_bucket *b6 = bucket;
+	bool flows = dp_map_is_flows(map);
+
+	if (family_of(map) == 4)
+		return flows ? SHAPE(4, flow) : SHAPE(4, socket);
+	return flows ? SHAPE(6, flow) : SHAPE(6, socket);
+}
+
+static int give_bucket(const struct shape *shape, const uint8_t *bucket, dp_flow_fn *fn, void *ctx)
+{
+	const uint32_t *tags = (const uint32_t *)(const void *)bucket + 1;
 	int rc = 0;
 
-	for (int i = 0; rc == 0 && i < SL_BUCKET_SLOTS; i++)
-		if (family == 4 && b4->tags[i])
-			rc = fn(ctx, &b4->slots[i].key, &b4->slots[i].flow);
-		else if (family == 6 && b6->tags[i])
-			rc = fn(ctx, &b6->slots[i].key, &b6->slots[i].flow);
+	for (int i = 0; rc == 0 && i < SL_BUCKET_SLOTS; i++) {
+		const uint8_t *slot = bucket + shape->slots + (size_t)i * shape->slot;
+
+		if (tags[i])
+			rc = fn(ctx, slot, slot + shape->key);
+	}
 	return rc;
 }
 
@@ -56,6 +78,7 @@ static int walk_buckets(struct dp *dp, enum dp_map map, uint32_t first, uint32_t
 	uint32_t at_once = n < AT_ONCE ? n : AT_ONCE, size = dp->maps[map].value_size;
 	_cleanup_free_ uint8_t *values = calloc(at_once ? at_once : 1, size);
 	_cleanup_free_ uint32_t *keys = calloc(at_once ? at_once : 1, sizeof(*keys));
+	const struct shape shape = shape_of(map);
 	int rc = 0;
 
 	if (!values || !keys)
@@ -67,7 +90,7 @@ static int walk_buckets(struct dp *dp, enum dp_map map, uint32_t first, uint32_t
 		if (got < 0)
 			return got;
 		for (int i = 0; rc == 0 && i < got; i++)
-			rc = give_bucket(family_of(map), values + (size_t)i * size, fn, ctx);
+			rc = give_bucket(&shape, values + (size_t)i * size, fn, ctx);
 		done += (uint32_t)got;
 	}
 	return rc;
@@ -80,10 +103,17 @@ int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_f
 	return walk_buckets(dp, map, 0, dp->maps[map].max_entries, fn, ctx);
 }
 
+int dp_sockets_each(struct dp *dp, int family, dp_flow_fn *fn, void *ctx)
+{
+	enum dp_map map = dp_map_of(family, DP_sl4_sockets);
+
+	return walk_buckets(dp, map, 0, dp->maps[map].max_entries, fn, ctx);
+}
+
 int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
 		   void *ret_value)
 {
-	uint32_t index = sl_flow_bucket(mix, dp->maps[map].max_entries), tag = sl_flow_tag(mix);
+	uint32_t index = sl_bucket(mix, dp->maps[map].max_entries), tag = sl_tag(mix);
 	union {
 		struct sl4_flow_bucket v4;
 		struct sl6_flow_bucket v6;
@@ -129,11 +159,22 @@ static int tally_flow(void *ctx, const void *key, const void *value)
 	return 0;
 }
 
+static int tally_socket(void *ctx, const void *key, const void *value)
+{
+	struct tally *t = ctx;
+
+	(void)key;
+	(void)value;
+	t->n++;
+	return 0;
+}
+
 int dp_flows_count(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, uint64_t now_ns,
 		   uint64_t *ret_n)
 {
 	struct tally t = { .family = family_of(map), .now_ns = now_ns };
-	int rc = walk_buckets(dp, map, first, n, tally_flow, &t);
+	int rc = walk_buckets(dp, map, first, n,
+			      dp_map_is_flows(map) ? tally_flow : tally_socket, &t);
 
 	if (rc == 0)
 		*ret_n = t.n;

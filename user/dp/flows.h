@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Flow tables as seen from user space: arrays of buckets that programs fill. Read only; an entry whose time is over stays
- * where it is until a new flow takes its slot, so nothing has to be collected.
+ * Tables of flows and of sockets as seen from user space: arrays of buckets that programs fill. Read only; an entry whose time is
+ * over stays where it is until somebody takes its slot, so nothing has to be collected.
  */
 #ifndef DP_FLOWS_H
 #define DP_FLOWS_H
@@ -22,11 +22,14 @@ uint64_t dp_flow_quiet_ns(uint32_t seen, uint64_t now_ns);
 typedef int dp_flow_fn(void *ctx, const void *key, const void *value);
 int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx);
 
+/* The same for sl4_sockets or sl6_sockets: struct sl{4,6}_socket_key and sl{4,6}_socket. */
+int dp_sockets_each(struct dp *dp, int family, dp_flow_fn *fn, void *ctx);
+
 /* One entry by key; mix is the key's sl{4,6}_flow_mix with the seed of sl_meta. -ENOENT where there is none. */
 int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
 		   void *ret_value);
 
-/* Entries of a flow table that are not over at now_ns, in buckets [first, first + n). */
+/* Entries of a table in buckets [first, first + n); of flows those that are not over at now_ns. */
 int dp_flows_count(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, uint64_t now_ns,
 		   uint64_t *ret_n);
 

@@ -36,7 +36,7 @@
 	X(sl##v##_flows_tcp, __u32, struct sl##v##_flow_bucket)              \
 	X(sl##v##_flows_udp, __u32, struct sl##v##_flow_bucket)              \
 	X(sl##v##_affinity, struct sl##v##_affinity_key, struct sl_affinity) \
-	X(sl##v##_sockets, struct sl##v##_socket_key, struct sl##v##_socket) \
+	X(sl##v##_sockets, __u32, struct sl##v##_socket_bucket)              \
 	X(sl##v##_frags, struct sl##v##_frag_key, struct sl_frag)            \
 	X(sl##v##_svc_stats, __u32, struct sl_service_stats)                 \
 	X(sl##v##_be_stats, __u32, struct sl_backend_stats)
@@ -438,7 +438,7 @@ int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n)
 	uint64_t n = 0;
 	int rc = 0;
 
-	if (dp_map_is_flows(map))
+	if (dp_map_is_buckets(map))
 		rc = dp_flows_count(dp, map, 0, dp->maps[map].max_entries, clock_now_ns(), &n);
 	else if (is_array(&dp->maps[map]))
 		n = dp->maps[map].max_entries;
@@ -451,7 +451,7 @@ int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n)
 
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map)
 {
-	return (uint64_t)dp->maps[map].max_entries * (dp_map_is_flows(map) ? SIZES_BUCKET_LOAD : 1);
+	return (uint64_t)dp->maps[map].max_entries * (dp_map_is_buckets(map) ? SIZES_BUCKET_LOAD : 1);
 }
 
 /* ---- as rows for core -------------------------------------------------------------------------- */

@@ -64,6 +64,8 @@ const char *dp_map_name(enum dp_map map);
 /* DP_MAPS if no map has that name. */
 enum dp_map dp_map_by_name(const char *name);
 bool dp_map_is_flows(enum dp_map map);
+/* An array of buckets (sl4_flow_bucket): flow tables, and sl4_sockets. */
+bool dp_map_is_buckets(enum dp_map map);
 /* DP_sl4_x → DP_sl6_x where family is 6; other maps unchanged. */
 enum dp_map dp_map_of(int family, enum dp_map sl4_map);
 
@@ -104,7 +106,7 @@ int dp_stats_read(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, vo
 typedef int dp_row_fn(void *ctx, const void *key, const void *value);
 int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx);
 
-/* Entries in use, counted; of flow tables those that are not over. Arrays: their length. */
+/* Entries in use, counted; of flow tables those that are not over. Other arrays: their length. */
 int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n);
 /* Entries there is room for; flow tables: what --max-flows asked for, two entries a flow. */
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map);

@@ -40,6 +40,11 @@ bool dp_map_is_flows(enum dp_map map)
 	       (map >= DP_sl6_flows_tcp && map <= DP_sl6_flows_udp);
 }
 
+bool dp_map_is_buckets(enum dp_map map)
+{
+	return dp_map_is_flows(map) || map == DP_sl4_sockets || map == DP_sl6_sockets;
+}
+
 enum dp_map dp_flow_map(int family, enum dp_flow_table table)
 {
 	return dp_map_of(family, DP_sl4_flows_tcp) + table;

@@ -20,7 +20,7 @@ static uint32_t lru_entries(uint32_t wanted, uint32_t cpus)
 	return max_u32(wanted, LRU_PER_CPU * max_u32(cpus, 1));
 }
 
-static void set_flows(struct dp_sizes *sizes, enum dp_map map4, uint64_t entries,
+static void set_buckets(struct dp_sizes *sizes, enum dp_map map4, uint64_t entries,
 		      const struct dp_limits *limits)
 {
 	uint32_t buckets = (uint32_t)((entries + SIZES_BUCKET_LOAD - 1) / SIZES_BUCKET_LOAD);
@@ -64,7 +64,8 @@ static uint64_t estimate_bytes(const struct dp_sizes *sizes, const struct dp_lim
 		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_affinity)] *
 			 (40 + HASH_OVERHEAD);
 		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_sockets)] *
-			 (72 + HASH_OVERHEAD);
+			 (family == 4 ? sizeof(struct sl4_socket_bucket)
+				      : sizeof(struct sl6_socket_bucket));
 		bytes += (uint64_t)sizes->entries[dp_map_of(family, DP_sl4_frags)] *
 			 (56 + HASH_OVERHEAD);
 	}
@@ -89,10 +90,10 @@ void sizes_compute(const struct dp_limits *limits, struct dp_sizes *ret_sizes)
 	set_both(&sizes, DP_sl4_names, plan->service_ids);
 	set_both(&sizes, DP_sl4_svc_stats, plan->service_ids);
 	set_both(&sizes, DP_sl4_be_stats, plan->backend_ids);
-	set_flows(&sizes, DP_sl4_flows_tcp, 2 * flows, limits); /* two entries a flow */
-	set_flows(&sizes, DP_sl4_flows_udp, flows, limits);
+	set_buckets(&sizes, DP_sl4_flows_tcp, 2 * flows, limits); /* two entries a flow */
+	set_buckets(&sizes, DP_sl4_flows_udp, flows, limits);
 	set_lru(&sizes, DP_sl4_affinity, (uint32_t)(flows / 4), limits);
-	set_lru(&sizes, DP_sl4_sockets, (uint32_t)(flows / 2), limits);
+	set_buckets(&sizes, DP_sl4_sockets, flows / 2, limits);
 	set_lru(&sizes, DP_sl4_frags, 4096, limits);
 	sizes.bytes = estimate_bytes(&sizes, limits);
 	*ret_sizes = sizes;

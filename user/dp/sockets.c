@@ -15,6 +15,7 @@
 #include <libmnl/libmnl.h>
 
 #include "base/vec.h"
+#include "dp/flows.h"
 
 #ifndef SOCK_DESTROY
 #define SOCK_DESTROY 21
@@ -231,7 +232,7 @@ int sockets_sweep(struct dp *dp, struct sockets_result *ret_result)
 	int rc = 0;
 
 	for (hunt.family = 4; rc == 0 && hunt.family <= 6; hunt.family += 2)
-		rc = dp_rows_each(dp, dp_map_of(hunt.family, DP_sl4_sockets), look, &hunt);
+		rc = dp_sockets_each(dp, hunt.family, look, &hunt);
 	if (rc == 0 && hunt.victims.len)
 		rc = kill_victims(&hunt);
 	vec_done(&hunt.victims);
