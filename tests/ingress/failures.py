@@ -293,6 +293,33 @@ def _(t):
     until(room, "room for another")
 
 
+@test("when all connections are taken, the oldest that is idle makes room for a new one; busy ones stay")
+def _(t):
+    o = t.origin(silent)
+    p = t.proxy({"/busy": o, "/": t.origin(answer())}, "--max-connections", "16")
+    until(lambda: p.descriptors() < 40, "what looked whether it serves is gone")
+    busy = [t.client(p) for _ in range(4)]
+    for c in busy:
+        c.send(GET % b"/busy")
+    until(lambda: len(o.requests) == 4, "they are busy")
+    idle = [t.client(p) for _ in range(12)]
+    for c in idle:
+        c.send(GET % b"/")
+        equal(c.response().status, 200)
+    more = []
+    for i in range(5):
+        c = t.client(p)
+        c.send(GET % b"/")
+        equal(c.response().status, 200)
+        more.append(c)
+    for c in idle[:5]:
+        equal(c.ended(), b"")
+    for c in idle[5:] + more:
+        c.send(GET % b"/")
+        equal(c.response().status, 200)
+    equal(select.select([c.sock for c in busy], [], [], 0)[0], [])
+
+
 @test("heads larger than allowed: 414 and 431")
 def _(t):
     o = t.origin(answer())

@@ -454,7 +454,8 @@ class Proxy:
             if not any(o == name or o.startswith(name + "=") for o in options):
                 self.command += [name, value]
         self.command += options
-        self.process = subprocess.Popen(self.command, stderr=self.err, stdout=self.err, env=env)
+        self.process = subprocess.Popen(
+            self.command, stderr=self.err, stdout=self.err, env=env, preexec_fn=die_with_parent)
         self.address = CLIENT
         if wait:
             self.wait()
@@ -539,6 +540,11 @@ class Proxy:
                     self.process.wait()
         self.err.close()
         return self.process.returncode
+
+
+def die_with_parent():
+    """PR_SET_PDEATHSIG: a test that is killed leaves no proxy behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_port():

@@ -22,6 +22,8 @@
 #include "ingress/stats.h"
 #include "ingress/tls.h"
 
+#define MAKE_ROOM_LOOKS 256 /* clients that are looked at for an idle one */
+
 static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 static void client_free(void *arg)
@@ -39,7 +41,7 @@ void client_close(struct client *client, bool reset)
 	sock_close(&client->sock, reset);
 	buf_done(&client->first);
 	peers_leave(worker->peers, client->counted ? &client->tcp_peer : NULL);
-	LIST_REMOVE(client, link);
+	TAILQ_REMOVE(&worker->clients, client, link);
 	worker->n_clients--;
 	atomic_store_explicit(&worker->n_clients_seen, worker->n_clients, memory_order_relaxed);
 	stats_gauge(worker->stats, GAUGE_CLIENTS, -1);
@@ -234,6 +236,42 @@ static bool add_tls(struct client *client)
 	return client->sock.handshake;
 }
 
+static bool is_idle(const struct client *client)
+{
+	if (client->ops)
+		return client->ops->is_idle && client->ops->is_idle(client->state);
+	return !client->first.len && !client->tls;
+}
+
+/* Room for a new connection: the oldest that waits for nothing but a next request ends. False: all are busy. */
+static bool make_room(struct worker *worker)
+{
+	struct client *client;
+	int looked = 0;
+
+	TAILQ_FOREACH_REVERSE(client, &worker->clients, client_list, link)
+	{
+		if (is_idle(client)) {
+			if (client->ops)
+				client->ops->cut(client->state, ENDING_COMPLETE);
+			else
+				client_close(client, false);
+			return true;
+		}
+		if (++looked == MAKE_ROOM_LOOKS)
+			break;
+	}
+	return false;
+}
+
+static bool enter(struct worker *worker, const struct address *counted)
+{
+	if (peers_enter(worker->peers, counted))
+		return true;
+	return peers_are_full(worker->peers) && make_room(worker) &&
+	       peers_enter(worker->peers, counted);
+}
+
 void client_new(struct worker *worker, const struct listener *listener, int fd,
 		const struct address *peer, uint16_t peer_port)
 {
@@ -244,7 +282,7 @@ void client_new(struct worker *worker, const struct listener *listener, int fd,
 
 	stats_add(worker->stats, STATS_CONNECTIONS, 1);
 	if ((settings->proxy_protocol && settings->n_trusted_proxies && !trusted) ||
-	    !peers_enter(worker->peers, counted ? peer : NULL)) {
+	    !enter(worker, counted ? peer : NULL)) {
 		stats_add(worker->stats, STATS_CONNECTIONS_REFUSED, 1);
 		close(fd);
 		return;
@@ -268,7 +306,7 @@ void client_new(struct worker *worker, const struct listener *listener, int fd,
 	client->counted = counted;
 	client->proxied = settings->proxy_protocol;
 	client->timer = (struct wheel_timer){ .fn = on_timeout, .arg = client };
-	LIST_INSERT_HEAD(&worker->clients, client, link);
+	TAILQ_INSERT_HEAD(&worker->clients, client, link);
 	worker->n_clients++;
 	atomic_store_explicit(&worker->n_clients_seen, worker->n_clients, memory_order_relaxed);
 	stats_gauge(worker->stats, GAUGE_CLIENTS, 1);
@@ -280,8 +318,8 @@ void client_drain_all(struct worker *worker)
 {
 	struct client *client, *next;
 
-	for (client = LIST_FIRST(&worker->clients); client; client = next) {
-		next = LIST_NEXT(client, link);
+	for (client = TAILQ_FIRST(&worker->clients); client; client = next) {
+		next = TAILQ_NEXT(client, link);
 		if (client->ops)
 			client->ops->drain(client->state);
 		else if (!client->first.len) /* its request may be on the way */
@@ -293,8 +331,8 @@ void client_close_all(struct worker *worker, enum ending why)
 {
 	struct client *client, *next;
 
-	for (client = LIST_FIRST(&worker->clients); client; client = next) {
-		next = LIST_NEXT(client, link);
+	for (client = TAILQ_FIRST(&worker->clients); client; client = next) {
+		next = TAILQ_NEXT(client, link);
 		if (client->ops)
 			client->ops->cut(client->state, why);
 		else

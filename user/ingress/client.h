@@ -27,6 +27,8 @@ struct client_ops {
 	void (*timeout)(void *state);
 	/* No more requests than those that run: close when they are done, now if there are none. */
 	void (*drain)(void *state);
+	/* Is it between requests? Then it may be closed to make room for another. NULL: never. */
+	bool (*is_idle)(const void *state);
 	/* The connection ends now, whatever runs: abort that, then call client_close(). */
 	void (*cut)(void *state, enum ending why);
 };
@@ -36,7 +38,7 @@ struct client {
 	struct sock sock;
 	const struct client_ops *ops; /* NULL: no protocol yet */
 	void *state;
-	LIST_ENTRY(client) link; /* in the worker's */
+	TAILQ_ENTRY(client) link; /* in the worker's */
 	struct worker_grave grave;
 	struct wheel_timer
 		timer;       /* one for the connection: the protocol's own after it was chosen */

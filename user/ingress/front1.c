@@ -554,12 +554,19 @@ static void on_drain(void *state)
 	f->closing = true;
 }
 
+static bool is_idle(const void *state)
+{
+	const struct front1 *f = state;
+
+	return f->state == HEAD && !f->head && !f->in.len;
+}
+
 static void on_cut(void *state, enum ending why)
 {
 	struct front1 *f = state;
 
 	if (!f->dead)
-		give_up(f, why, true);
+		give_up(f, why, why != ENDING_COMPLETE);
 }
 
 /* ---- what the exchange says ---------------------------------------------------------------------------------------- */
@@ -680,6 +687,7 @@ static const struct client_ops client_ops = {
 	.events = on_events,
 	.timeout = on_timeout,
 	.drain = on_drain,
+	.is_idle = is_idle,
 	.cut = on_cut,
 };
 

@@ -73,6 +73,11 @@ static bool count(struct peers *peers, const struct address *address, int change
 	return ok;
 }
 
+bool peers_are_full(const struct peers *peers)
+{
+	return atomic_load(&peers->n) >= peers->max;
+}
+
 bool peers_by_address(const struct peers *peers)
 {
 	return peers->per_address > 0;

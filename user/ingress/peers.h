@@ -19,6 +19,9 @@ bool peers_enter(struct peers *peers, const struct address *address);
 /* As it was entered. */
 void peers_leave(struct peers *peers, const struct address *address);
 
+/* As many in all as there may be. */
+bool peers_are_full(const struct peers *peers);
+
 /* Whether peers_enter() looks at addresses. */
 bool peers_by_address(const struct peers *peers);
 

@@ -73,7 +73,7 @@ struct worker {
 	struct buf text;                 /* for composing; the same */
 	struct arena arena;              /* the same; reset when an exchange starts */
 	struct http1_head head;          /* for reading a head that is there as a whole; the same */
-	LIST_HEAD(, client) clients;
+	TAILQ_HEAD(client_list, client) clients; /* the newest first */
 	LIST_HEAD(, listener) listeners;
 	size_t n_clients;
 	_Atomic size_t n_clients_seen; /* the same, for other threads */
