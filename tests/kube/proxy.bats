@@ -56,7 +56,7 @@ write_deploy() {
 	END
 }
 
-addresses() { k get ingress "${1:-ai-model-ingress}" -o 'jsonpath={.status.loadBalancer.ingress[*].ip}'; }
+addresses() { k get ingress ai-model-ingress -o 'jsonpath={.status.loadBalancer.ingress[*].ip}'; }
 addresses_are() { [ "$(addresses)" = "$*" ]; }
 proxy_pods() { k -n sluice get pods -l app.kubernetes.io/name=sluice-proxy --no-headers "$@"; }
 fetch() { in_ns world curl -sS --max-time 5 "$@"; }
@@ -113,6 +113,7 @@ holder() { k -n sluice get lease sluice-proxy-leader -o 'jsonpath={.spec.holderI
 	END
 	line='kubectl create rolebinding sluice-proxy-tls -n default --clusterrole=sluice-proxy-tls --serviceaccount=sluice:sluice-proxy'
 	wait_for 20 "the Event" event_says with-tls "$line"
+	# shellcheck disable=SC2086 # as it would be typed
 	k ${line#kubectl }
 	served() { fetch --cacert "$T_DIR/crt" --resolve model.test:443:192.0.2.11 https://model.test/ | grep '^ai-model-'; }
 	wait_for 60 "the certificate to be served" served
