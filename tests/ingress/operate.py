@@ -61,6 +61,10 @@ def _(t):
     nginx = f'nginx_ingress_controller_requests{{{labels},controller_class="sluice.dev/ingress",method="GET",status="200"}}'
     equal(more(nginx), 3, nginx)
     equal(m["sluice_ingresses"], 1)
+    equal(m["sluice_http_endpoints"], 1)
+    equal(m["sluice_http_endpoints_ejected"], 0)
+    t.get(p, "/a/../x")
+    equal(metrics(p)["sluice_http_path_normalised_total"] - m["sluice_http_path_normalised_total"], 1, "counted once")
     check(m["process_resident_memory_bytes"] > 1 << 20, "memory")
     equal(page(p, "/healthz"), (200, "ok\n"))
     equal(page(p, "/readyz"), (200, "ok\n"))

@@ -522,6 +522,7 @@ void config_count(const struct config *config, struct config_stats *ret_stats)
 	ret_stats->services = store.services;
 	ret_stats->ingresses = config->ingresses.len;
 	ret_stats->secrets = config->secrets.len;
+	config_count_endpoints(config, &ret_stats->endpoints, &ret_stats->ejected);
 	for (int c = 0; c < CONFIG_CONCERNS; c++)
 		ret_stats->problems += problem_count(config->problems[c]);
 	table_for_each(entry, &config->ingresses)

@@ -70,6 +70,8 @@ struct config_stats {
 		delay_ns; /* of the last change: from the source's word until it was given to the workers */
 	uint64_t delay_max_ns;
 	size_t ingresses, ours, services, secrets, problems;
+	size_t endpoints,
+		ejected; /* of Services that Ingresses name; those left out after failures */
 };
 void config_count(const struct config *config, struct config_stats *ret_stats);
 

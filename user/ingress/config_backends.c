@@ -341,6 +341,36 @@ void config_sweep_backends(struct config *config)
 	}
 }
 
+/* ---- figures ---------------------------------------------------------------------------------------------------- */
+
+struct count {
+	size_t all, ejected;
+	uint64_t now_ns;
+};
+
+static void count_one(void *ctx, const struct origin *origin)
+{
+	struct count *count = ctx;
+
+	count->all++;
+	count->ejected += atomic_load(&origin->ejected_until_ns) > count->now_ns;
+}
+
+void config_count_endpoints(const struct config *config, size_t *ret_all, size_t *ret_ejected)
+{
+	struct count count = { .now_ns = clock_now_ns() };
+	struct table_entry *entry;
+
+	table_for_each(entry, &config->backends) {
+		const struct config_backend *b = entry->value;
+
+		if (b->upstream)
+			upstream_each(b->upstream, count_one, &count);
+	}
+	*ret_all = count.all;
+	*ret_ejected = count.ejected;
+}
+
 /* ---- changes -------------------------------------------------------------------------------------------------- */
 
 static bool names(const struct ingress *ingress, const char *service)

@@ -108,6 +108,7 @@ int config_update_backends(struct config *config);
 void config_sweep_backends(struct config *config);
 /* Says of the Ingress what is wrong with the Services that it names. */
 void config_tell_backends(struct config *config, const struct config_ingress *ingress);
+void config_count_endpoints(const struct config *config, size_t *ret_all, size_t *ret_ejected);
 void config_backend_free(void *backend);
 void config_service_free(void *service);
 

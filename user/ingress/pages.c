@@ -111,6 +111,10 @@ static void write_config(const struct pages *p, struct buf *out)
 	metrics_single(out, "sluice_config_failures_total", "counter",
 		       "Changes that failed for want of memory, and are tried again.", s.failures);
 	metrics_single(out, "sluice_ingresses", "gauge", "Ingresses that are served here.", s.ours);
+	metrics_single(out, "sluice_http_endpoints", "gauge",
+		       "Endpoints of the Services that Ingresses name.", s.endpoints);
+	metrics_single(out, "sluice_http_endpoints_ejected", "gauge",
+		       "Those of them that are left out for a while after failures.", s.ejected);
 	metrics_family(out, "sluice_problems", "gauge",
 		       "What is wrong with objects, see /configz.");
 	config_each_problem(p->config, count_problem, counts);

@@ -133,8 +133,6 @@ void stats_end(struct stats *stats, unsigned slot, const struct record *record)
 	add_size(&s->bytes_in, record->bytes_in);
 	add_size(&s->bytes_out, record->bytes_out);
 	add_code(s, record);
-	if (record->path_differs)
-		stats_add(stats, STATS_PATH_DIFFERS, 1);
 }
 
 void stats_gap(struct stats *stats, unsigned slot, uint64_t gap_ns)

@@ -33,7 +33,6 @@ struct stats_hub;
 	  "Requests whose path was matched in another form than it was received.")              \
 	X(ORIGIN_CONNECTIONS, "origin_connections_total", "Connections made to endpoints.")     \
 	X(ORIGIN_REUSED, "origin_reused_total", "Requests sent on connections that were idle.") \
-	X(EJECTIONS, "ejections_total", "Endpoints left out for a while after failures.")       \
 	X(RETRIES_REFUSED, "retries_refused_total",                                             \
 	  "Second attempts that the budget did not allow.")                                     \
 	X(DRAINED, "drained_total", "Connections cut at the end of the time to drain.")
