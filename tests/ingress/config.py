@@ -160,6 +160,32 @@ def _(t):
     equal(t.get(p).body, b"ok")
 
 
+@test("ports by name, headless Services, endpoints that serve while they end, and no loopback ones")
+def _(t):
+    one, two = t.origin(answer("one")), t.origin(answer("two"))
+    by_name = ingress("i", {"/": "a"})
+    by_name["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"] = {"name": "http"}
+    objects = service("a", [(ADDRESS, one.port)], port=8765)
+    objects[0]["spec"]["clusterIP"] = "None"
+    p = t.proxy(objects + [by_name])
+    equal(t.get(p).body, b"one")
+
+    # the one that is ready; when none is, the one that serves while it ends
+    ending = service("a", [(ADDRESS, one.port), (ADDRESS, two.port)])
+    ending[1]["endpoints"][0]["conditions"] = {"ready": False, "serving": True, "terminating": True}
+    p.write("all", ending + [by_name])
+    until(lambda: t.get(p).body == b"two", "the ready one")
+    for _ in range(10):
+        equal(t.get(p).body, b"two")
+    ending[2]["endpoints"][0]["conditions"] = {"ready": False}
+    p.write("all", ending + [by_name])
+    until(lambda: t.get(p).body == b"one", "the one that still serves")
+
+    local = service("a", [("127.0.0.1", one.port)])
+    p.write("all", local + [by_name])
+    says(p, "i", "no endpoint is ready")
+
+
 # ---- certificates ---------------------------------------------------------------------------------------------------
 
 
@@ -203,8 +229,13 @@ def _(t):
     until(lambda: port_open(p), "it listens")
     says(p, "i", 'spec.ingressClassName is "slucie", and there is no such IngressClass')
     equal(t.get(p).status, 404)
-    p.write("all", objects + [of_class(ingress("i", {"/": "a"}), "sluice")])
-    until(lambda: t.get(p).body == b"ok", "the right class is served")
+    p.write("all", objects + [of_class(ingress("i", {"/": "a"}, tls=[{"hosts": ["a.test"], "secretName": "no"}]), "sluice")])
+    until(lambda: t.get(p, host="b.test").body == b"ok", "the right class is served")
+    says(p, "i", "there is no Secret no")
+    # somebody else's: nothing is said of it any more
+    theirs = ingress_class("theirs", "example.test/other")
+    p.write("all", objects + [theirs, of_class(ingress("i", {"/": "a"}, tls=[{"hosts": ["a.test"], "secretName": "no"}]), "theirs")])
+    until(lambda: t.get(p).status == 404, "it is not served")
     says(p, "i")
 
 

@@ -396,8 +396,9 @@ static void forget_ingress(struct config *config, const char *key)
 	for (int c = CONFIG_ROUTES; c < CONFIG_CONCERNS; c++)
 		for (size_t t = 0; t < sizeof(all_tellers) / sizeof(all_tellers[0]); t++)
 			problem_set(config->problems[c], all_tellers[t], object, NULL);
-	config->certs_dirty |= i->had_tls;
-	config->secrets_dirty = config->routes_dirty = true;
+	config->certs_dirty |= i->had_certs;
+	config->secrets_dirty |= i->had_secrets;
+	config->routes_dirty = true;
 	config_ingress_free(i);
 }
 

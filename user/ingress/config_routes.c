@@ -221,6 +221,17 @@ static void free_lists(struct config *config, struct lists *l)
 	config->order = NULL;
 }
 
+static bool has_certs(const struct config_ingress *i)
+{
+	return i->ingress.n_tls || (i->policy && i->policy->client_cert.secret.name);
+}
+
+static bool names_secrets(const struct config_ingress *i)
+{
+	return has_certs(i) ||
+	       (i->policy && (i->policy->auth.secret.name || i->policy->ssl.secret.name));
+}
+
 /* Which are ours, and the policies of those that changed. */
 static int judge(struct config *config, const struct routes_input *in)
 {
@@ -234,11 +245,10 @@ static int judge(struct config *config, const struct routes_input *in)
 		if (ours && (i->fresh || !i->ours || !i->policy) && make_policy(config, i) < 0)
 			return -ENOMEM;
 		if (i->ours != ours || (ours && i->fresh)) {
-			config->certs_dirty |= i->ingress.n_tls || i->had_tls ||
-					       (i->policy && i->policy->client_cert.secret.name);
-			config->secrets_dirty = true;
-			i->had_tls = i->ingress.n_tls ||
-				     (i->policy && i->policy->client_cert.secret.name);
+			config->certs_dirty |= i->had_certs || has_certs(i);
+			config->secrets_dirty |= i->had_secrets || names_secrets(i);
+			i->had_certs = has_certs(i);
+			i->had_secrets = names_secrets(i);
 		}
 		if (i->ours && !ours)
 			buf_reset(&i->policy_notes);
@@ -264,6 +274,8 @@ static void tell_all(struct config *config)
 			continue;
 		tell(config, CONFIG_POLICY, &i->ingress, &i->policy_notes);
 		config_tell_backends(config, i);
+		if (!i->ours)
+			config_untell_certs(config, i);
 		i->fresh = false;
 	}
 }

@@ -321,6 +321,16 @@ static void tell(struct config *config, const struct ours *ours, struct hosts *h
 	}
 }
 
+void config_untell_certs(struct config *config, const struct config_ingress *i)
+{
+	struct problems *p = config->problems[CONFIG_CERTIFICATE];
+	char object[CONFIG_KEY_MAX + 16];
+
+	subject(&i->ingress, object);
+	problem_set(p, "secret", object, NULL);
+	problem_set(p, "certificate", object, NULL);
+}
+
 static const struct certs_secret *fallback_of(struct config *config, char namespace[256],
 					      struct certs_secret *out)
 {

@@ -17,7 +17,7 @@ struct config_ingress {
 	uint64_t version; /* of it and of what hangs on its routes; never twice the same */
 	bool ours;
 	bool fresh;                  /* new or changed since routes were made */
-	bool had_tls;                /* certificates are made for it */
+	bool had_certs, had_secrets; /* when it was last looked at */
 	const struct policy *policy; /* counted; NULL: not ours, or not made yet */
 	struct tls_origin *tls;      /* towards endpoints; counted, made when first wanted */
 	char *tls_service;           /* for this Service's name */
@@ -125,6 +125,8 @@ bool config_asks(const struct config_ingress *ingress, const char *namespace, co
 int config_want_secrets(struct config *config);
 /* Makes the certificates anew. 0 or -ENOMEM. */
 int config_make_certs(struct config *config);
+/* Says no more about the certificates of an Ingress that is not ours. */
+void config_untell_certs(struct config *config, const struct config_ingress *ingress);
 const struct config_secret *config_secret_find(const struct config *config, const char *namespace,
 					       const char *name);
 /* TLS towards the endpoints of one of its Services; counted, or NULL: it cannot be made, which is said, or needs no memory. */
