@@ -57,7 +57,7 @@ def _(t):
     equal(more(f"sluice_http_first_byte_seconds_count{{{labels}}}"), 3, "first bytes")
     equal(more(f"sluice_http_response_bytes_total{{{labels}}}"), 12, "bytes")
     check(more(f"sluice_http_chunk_gap_seconds_count{{{labels}}}") >= 3, "gaps")
-    check(more(f"sluice_http_chunk_gap_seconds_sum{{{labels}}}") >= 0.06, "their sum")
+    check(more(f"sluice_http_chunk_gap_seconds_sum{{{labels}}}") > 0, "their sum")
     nginx = f'nginx_ingress_controller_requests{{{labels},controller_class="sluice.dev/ingress",method="GET",status="200"}}'
     equal(more(nginx), 3, nginx)
     equal(m["sluice_ingresses"], 1)
