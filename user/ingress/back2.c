@@ -112,6 +112,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	const struct call *c = call_of(session, frame->hd.stream_id);
 	bool trailer = c && c->got_head;
 
+	if (!b->block.text.data)
+		b->block.text = worker_take_buf(b->worker);
+	if (!b->block.pseudo.data)
+		b->block.pseudo = worker_take_buf(b->worker);
 	http2_block_begin(&b->block, trailer ? HTTP1_TRAILER : HTTP1_RESPONSE,
 			  trailer ? &http1_limits_trailer : &http1_limits_response);
 	return 0;
@@ -151,6 +155,13 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	return 0;
 }
 
+/* Memory for a block is only kept while one is received. */
+static void drop_block(struct back2 *b)
+{
+	worker_give_buf(b->worker, &b->block.text);
+	worker_give_buf(b->worker, &b->block.pseudo);
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct back2 *b = arg;
@@ -167,6 +178,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	if (frame->hd.type == NGHTTP2_HEADERS) {
 		c->got_all = ended;
 		call_headers(c);
+		drop_block(b);
 	}
 	if (ended)
 		call_data_end(c);

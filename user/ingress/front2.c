@@ -156,6 +156,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	(void)session;
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
+	if (!f->block.text.data)
+		f->block.text = worker_take_buf(f->client->worker);
+	if (!f->block.pseudo.data)
+		f->block.pseudo = worker_take_buf(f->client->worker);
 	http2_block_begin(&f->block, opens ? HTTP1_REQUEST : HTTP1_TRAILER,
 			  opens ? &f->client->worker->settings->request_limits
 				: &http1_limits_trailer);
@@ -476,6 +480,10 @@ static void on_turn(void *arg)
 		read_frames(f);
 		if (f->dead)
 			return;
+	}
+	if (!f->block_since_ns) {
+		worker_give_buf(f->client->worker, &f->block.text);
+		worker_give_buf(f->client->worker, &f->block.pseudo);
 	}
 	set_deadline(f);
 }

@@ -4,9 +4,32 @@
 #include "ingress/http2_head.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+/* RFC 9110 5.6.2: what tokens are made of; 2: upper case, which HTTP/2 does not have. */
+static const uint8_t tchars[256] = {
+	['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 2, ['!'] = 1, ['#'] = 1, ['$'] = 1,
+	['%'] = 1,         ['&'] = 1,         ['\''] = 1,        ['*'] = 1, ['+'] = 1, ['-'] = 1,
+	['.'] = 1,         ['^'] = 1,         ['_'] = 1,         ['`'] = 1, ['|'] = 1, ['~'] = 1,
+};
+
+static bool is_name(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (tchars[(unsigned char)name[i]] != 1)
+			return false;
+	return len > 0;
+}
+
+static bool is_token(const char *text)
+{
+	size_t len = 0;
+
+	while (tchars[(unsigned char)text[len]])
+		len++;
+	return len && !text[len];
+}
 
 static bool is(const char *text, size_t len, const char *lower)
 {
@@ -85,21 +108,6 @@ static void add_pseudo(struct http2_block *block, const char *name, size_t name_
 
 /* ---- fields --------------------------------------------------------------------------------------------------------- */
 
-/* A token in lower case. */
-static bool is_name(const char *name, size_t len)
-{
-	static const char marks[] = "!#$%&'*+-.^_`|~";
-
-	for (size_t i = 0; i < len; i++) {
-		char c = name[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
-		    !(c && memchr(marks, c, sizeof(marks) - 1)))
-			return false;
-	}
-	return len > 0;
-}
-
 static bool is_value(const char *value, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -122,10 +130,16 @@ static bool is_of_connection(const char *name, size_t len)
 static void put_line(struct buf *text, const char *name, size_t name_len, const char *value,
 		     size_t value_len)
 {
-	buf_put(text, name, name_len);
-	buf_put(text, ": ", 2);
-	buf_put(text, value, value_len);
-	buf_put(text, "\r\n", 2);
+	char *to;
+
+	if (buf_reserve(text, name_len + value_len + 4) < 0)
+		return;
+	to = text->data + text->len;
+	memcpy(to, name, name_len);
+	memcpy(to + name_len, ": ", 2);
+	memcpy(to + name_len + 2, value, value_len);
+	memcpy(to + name_len + 2 + value_len, "\r\n", 3);
+	text->len += name_len + value_len + 4;
 }
 
 /* A crumb of the cookie: behind the last one. */
@@ -350,6 +364,17 @@ int http2_block_end(struct http2_block *block, bool ended, struct http1_head *he
 
 /* ---- sent --------------------------------------------------------------------------------------------------------------- */
 
+/* In decimal, at the end of `to`; there are to + 20 minus the result of digits. */
+static const char *number(uint64_t value, char to[static 20])
+{
+	char *p = to + 20;
+
+	do
+		*--p = (char)('0' + value % 10);
+	while (value /= 10);
+	return p;
+}
+
 static int put(struct http2_nv *nv, const char *name, size_t name_len, const char *value,
 	       size_t value_len)
 {
@@ -387,19 +412,11 @@ static bool is_settable(const struct http1_set *set)
 {
 	static const char *const ours[] = { "content-length", "transfer-encoding", "connection",
 					    "keep-alive",     "proxy-connection",  "upgrade" };
-	size_t len = strlen(set->name);
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (strcasecmp(set->name, ours[i]) == 0)
 			return false;
-	for (size_t i = 0; i < len; i++) {
-		char c = set->name[i];
-
-		c = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-		if (!is_name(&c, 1))
-			return false;
-	}
-	return len && (!set->value || is_value(set->value, strlen(set->value)));
+	return is_token(set->name) && (!set->value || is_value(set->value, strlen(set->value)));
 }
 
 /* An answer of gRPC without a body needs no length: its end is in the same frame. */
@@ -413,7 +430,7 @@ static int put_length(struct http2_nv *nv, const struct http1_head *head, const 
 {
 	bool bodyless = head->status < 200 || head->status == 204;
 	uint64_t length;
-	int n;
+	const char *digits;
 
 	if (out->body == HTTP1_LENGTH)
 		length = out->body_len;
@@ -422,8 +439,8 @@ static int put_length(struct http2_nv *nv, const struct http1_head *head, const 
 		length = head->length;
 	else
 		return 0;
-	n = snprintf(nv->length, sizeof(nv->length), "%llu", (unsigned long long)length);
-	return put(nv, "content-length", 14, nv->length, (size_t)n);
+	digits = number(length, nv->length);
+	return put(nv, "content-length", 14, digits, (size_t)(nv->length + 20 - digits));
 }
 
 int http2_nv_response(struct http2_nv *nv, const struct http1_head *head, const char *bytes,
@@ -432,7 +449,9 @@ int http2_nv_response(struct http2_nv *nv, const struct http1_head *head, const 
 	int rc;
 
 	nv->n = 0;
-	snprintf(nv->status, sizeof(nv->status), "%03u", head->status % 1000u);
+	nv->status[0] = (char)('0' + head->status / 100 % 10);
+	nv->status[1] = (char)('0' + head->status / 10 % 10);
+	nv->status[2] = (char)('0' + head->status % 10);
 	rc = put(nv, ":status", 7, nv->status, 3);
 	for (size_t i = 0; rc == 0 && i < head->n_fields; i++) {
 		const struct http1_field *f = &head->fields[i];
@@ -482,10 +501,9 @@ int http2_nv_request(struct http2_nv *nv, const struct http1_head *head, const c
 			rc = put_field(nv, f, bytes);
 	}
 	if (rc == 0 && head->has_length) {
-		int n = snprintf(nv->length, sizeof(nv->length), "%llu",
-				 (unsigned long long)head->length);
+		const char *digits = number(head->length, nv->length);
 
-		rc = put(nv, "content-length", 14, nv->length, (size_t)n);
+		rc = put(nv, "content-length", 14, digits, (size_t)(nv->length + 20 - digits));
 	}
 	if (rc == 0 && te)
 		rc = put(nv, "te", 2, "trailers", 8);

@@ -70,8 +70,8 @@ void http2_block_done(struct http2_block *block);
 struct http2_nv {
 	nghttp2_nv nv[HTTP2_NV_MAX];
 	size_t n;
-	char status[4];
-	char length[24];
+	char status[3];
+	char length[20];
 };
 
 /* A response as http1_write_response() would write it: out->set replaces, out->body is the framing. 0, or -EINVAL: a field

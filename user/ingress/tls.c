@@ -243,7 +243,6 @@ static bool set_up(struct tls *tls)
 	if (!tls_setup(ctx, NULL))
 		return false;
 	SSL_CTX_set_app_data(ctx, tls);
-	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_client_hello_cb(ctx, on_hello, tls);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, tls);
