@@ -65,7 +65,7 @@ DEPS := gcc libc6-dev make pkg-config git clang llvm clang-format clang-tidy \
 	libbpf-dev libelf-dev zlib1g-dev libyaml-dev libcjson-dev libmnl-dev libmicrohttpd-dev \
 	libcurl4-openssl-dev libssl-dev libcrypt-dev libnghttp2-dev libpcre2-dev libcmocka-dev bats bats-support bats-assert shellcheck \
 	iproute2 nftables iptables ethtool jq python3 procps util-linux curl netcat-openbsd openssl nghttp2-proxy nodejs \
-	nghttp2-client python3-websockets python3-grpcio \
+	nghttp2-client python3-websockets python3-grpcio python3-h2 \
 	ca-certificates containernetworking-plugins libseccomp-dev conntrack
 # What the two systems call differently.
 DEPS_debian := bpftool libclang-rt-14-dev debian-archive-keyring
