@@ -74,7 +74,7 @@ DEPS_ubuntu := linux-tools-common linux-tools-generic libclang-rt-18-dev golang-
 DEPS_vm := qemu-system-x86 busybox-static cpio xz-utils debian-archive-keyring
 
 # Only `make bench` needs these: what sluice-proxy is measured beside, and clients.
-DEPS_bench := nginx haproxy wrk nghttp2-client
+DEPS_bench := nginx haproxy wrk nghttp2-client strace
 
 # Only `make test-browser` needs this.
 DEPS_browser := chromium
@@ -151,7 +151,7 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 # ----------------------------------------------------------------------------------------------------- goals
 
 .PHONY: all bpf deps deps-vm deps-bench deps-browser help clean install uninstall format format-check lint lint-layers vmlinux demo \
-	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-ingress test-browser test-kube test-e2e test-programs vm bench bench-ingress
+	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-ingress test-browser test-kube test-e2e test-programs vm bench bench-ingress bench-kube
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
 
@@ -454,6 +454,9 @@ vm: deps deps-vm ## load and packet tests on the kernel matrix, in qemu
 bench: deps deps-bench ## measurements; ratios, never part of a test (QUICK=1: a smoke run; root)
 	$(Q)$(MAKE) all bench-programs
 	$(Q)$(TEST_ENV) tests/bench/run $(O)/bench
+bench-kube: deps deps-bench ## 10,000 Services from a real API server: sluiced beside kube-proxy; root
+	$(Q)$(MAKE) all test-programs kubernetes
+	$(Q)$(TEST_ENV) tests/bench/kube/run $(O)/bench
 bench-ingress: deps deps-bench ## the part of it that has sluice-proxy beside nginx and haproxy; root
 	$(Q)$(MAKE) all bench-ingress-programs
 	$(Q)ONLY=ingress $(TEST_ENV) tests/bench/run $(O)/bench
