@@ -1,7 +1,7 @@
 // What runs containers on the tests' nodes. A module of its own: it wants other versions than Kubernetes.
 module example.test/sluice/tests/kube/runtime
 
-go 1.26
+go 1.26.0
 
 tool (
 	github.com/containerd/containerd/v2/cmd/containerd
