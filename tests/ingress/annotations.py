@@ -209,6 +209,48 @@ def _(t):
     equal(s.get("gone.test", fields=basic("sha", "päss")).status, 200)
 
 
+@test("passwords: a slow hash holds nobody else up, a right one is remembered, a client that leaves is forgotten")
+def _(t):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import crypt
+    s = Site(t)
+    s.secret("slow", {"auth": "ann:" + crypt.crypt("pass", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=1 << 11)) + "\n"})
+    s.host("slow.test", {"auth-type": "basic", "auth-secret": "slow"})
+    s.host("free.test")
+    s.start()  # one worker
+
+    def ask(password):
+        c = t.client(s.p)
+        c.send(f"GET / HTTP/1.1\r\nHost: slow.test\r\n{basic('ann', password)}\r\n".encode())
+        return c
+
+    begin = time.monotonic()
+    equal(ask("pass").final().status, 200)
+    once = time.monotonic() - begin
+    begin = time.monotonic()
+    equal(ask("pass").final().status, 200)
+    check(time.monotonic() - begin < max(once / 4, 0.02), "remembered", once)
+    guesses = [ask(f"guess{i}") for i in range(12)]
+    free = t.client(s.p)
+    begin = time.monotonic()
+    for _i in range(20):
+        free.send(b"GET / HTTP/1.1\r\nHost: free.test\r\n\r\n")
+        equal(free.final().status, 200)
+    took = time.monotonic() - begin
+    for c in guesses[:4]:
+        c.close()
+    for c in guesses[4:]:
+        equal(c.final().status, 401)
+    all_of = time.monotonic() - begin
+    check(took < all_of / 2, f"others waited {took:.3f} s of {all_of:.3f} s")
+    guesses = [ask(f"more{i}") for i in range(200)]
+    got = collections.Counter(c.final().status for c in guesses)
+    check(got[401] >= 128 and got[503] > 0 and got[401] + got[503] == 200, got)
+
+
 @test("external authentication: asked with the request's fields; what it says counts")
 def _(t):
     def judge(c):

@@ -43,25 +43,36 @@ static const struct policy defaults = {
 
 /* ---- notes ----------------------------------------------------------------------------------------------------- */
 
+#define NAME_SHOWN  100
 #define VALUE_SHOWN 80
+
+/* Of text that an Ingress has, so that it can stand in a log: at most max bytes, in out (max + 4). */
+static const char *show(const char *text, size_t max, char *out)
+{
+	size_t n = 0;
+
+	for (; text[n] && n < max; n++)
+		out[n] = (unsigned char)text[n] < 0x20 || text[n] == 0x7f ? '?' : text[n];
+	memcpy(out + n, text[n] ? "..." : "", text[n] ? 4 : 1);
+	return out;
+}
 
 static void say(struct reader *r, enum policy_severity severity, const char *value,
 		const char *format, va_list args)
 {
-	char shown[VALUE_SHOWN + 4], what[512], reason[1024];
-	size_t n = 0;
+	char name[NAME_SHOWN + 4], shown[VALUE_SHOWN + 4], what[512], clean[sizeof(what) + 4];
+	char reason[1024];
 
 	if (!r->in->note)
 		return;
-	for (; value && value[n] && n < VALUE_SHOWN; n++)
-		shown[n] = (unsigned char)value[n] < 0x20 || value[n] == 0x7f ? '?' : value[n];
-	snprintf(shown + n, sizeof(shown) - n, "%s", value && value[n] ? "..." : "");
+	show(r->name, NAME_SHOWN, name);
 	vsnprintf(what, sizeof(what), format, args);
+	show(what, sizeof(what), clean);
 	if (value)
-		snprintf(reason, sizeof(reason), "annotation %s is \"%s\": %s", r->name, shown,
-			 what);
+		snprintf(reason, sizeof(reason), "annotation %s is \"%s\": %s", name,
+			 show(value, VALUE_SHOWN, shown), clean);
 	else
-		snprintf(reason, sizeof(reason), "annotation %s %s", r->name, what);
+		snprintf(reason, sizeof(reason), "annotation %s %s", name, clean);
 	r->in->note(r->in->ctx, r->in->ingress, severity, reason);
 }
 
