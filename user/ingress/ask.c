@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "ingress/exchange_state.h"
+#include "ingress/path.h"
 #include "ingress/rule.h"
 #include "ingress/settings.h"
 
@@ -138,22 +139,63 @@ static struct exchange *new_exchange(struct ask *ask, const struct exchange *own
 	return x;
 }
 
+/* "https://$host/…": the host that the request is for, so its path is one of ours. The rule is not judged: it is asked. */
+static int find_own(struct exchange *x, const struct exchange *owner)
+{
+	const struct judged *j = owner->judged;
+	const struct http1_slice host = j->head->host;
+	const char *target = memchr(x->text.data, ' ', x->text.len), *end;
+	char *path;
+	size_t len;
+	int rc;
+
+	if (!target)
+		return -ENOENT;
+	target++;
+	end = target + strcspn(target, "? ");
+	path = malloc((size_t)(end - target) + 1);
+	if (!path)
+		return -ENOMEM;
+	rc = path_normalise(target, (size_t)(end - target), path, &len);
+	if (rc == 0)
+		rc = snapshot_find(x->worker->snapshot, x->worker->match, j->bytes + host.at,
+				   host.len, path, len, &x->rule);
+	free(path);
+	if (rc < 0 || !x->rule->upstream)
+		return rc == -ENOMEM ? rc : -ENOENT;
+	x->upstream = x->rule->upstream;
+	x->tls = x->rule->tls;
+	x->http2 = x->rule->protocol == POLICY_GRPC || x->rule->protocol == POLICY_GRPCS;
+	return 0;
+}
+
+static int prepare(struct exchange *x, const struct exchange *owner)
+{
+	int rc = gate_ask(&owner->judged->request, owner->rule, &x->text);
+
+	if (rc < 0 || x->upstream)
+		return rc;
+	return *owner->policy->ask.url.host ? -ENOENT : find_own(x, owner);
+}
+
 int ask_start(struct exchange *owner)
 {
 	struct worker *worker = owner->worker;
 	struct exchange *x;
 	struct ask *ask;
+	int rc;
 
-	if (!owner->rule->ask)
-		return -ENOENT;
 	ask = calloc(1, sizeof(*ask));
 	x = ask ? new_exchange(ask, owner) : NULL;
-	if (!x || gate_ask(&owner->judged->request, owner->rule, &x->text) < 0) {
-		if (x)
+	rc = x ? prepare(x, owner) : -ENOMEM;
+	if (rc < 0) {
+		if (x) {
 			worker_give_buf(worker, &x->text);
+			rule_drop(x->rule);
+		}
 		free(x);
 		free(ask);
-		return -ENOMEM;
+		return rc;
 	}
 	x->is_head = x->text.len > 5 && memcmp(x->text.data, "HEAD ", 5) == 0;
 	ask->front = (struct front){
