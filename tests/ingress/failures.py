@@ -410,6 +410,37 @@ def _(t):
     equal(o.cut, 3)
 
 
+@test("an idle connection whose end has come is not used for what cannot be sent twice")
+def _(t):
+    def handler(c):
+        if r := c.request():
+            c.answer(str(len(r.body)))
+            c.origin.go.wait(DEADLINE)  # and closes, without a word
+
+    o = t.origin(handler)
+    o.go = threading.Event()
+    p = t.proxy({"/": o}, "--max-body-bytes", "off")
+    c = t.client(p)
+    body = b"x" * 300000
+    until(lambda: o.connections, "the first connection")
+    o.go.set()
+    for _i in range(10):
+        o.go = threading.Event()
+        c.send(POST % (b"/", 2) + b"hi")
+        equal(c.response().body, b"2")
+        # The request comes before the end of the idle connection, and the proxy sees both at once.
+        p.process.send_signal(signal.SIGSTOP)
+        until(p.stopped, "it stands still")
+        c.send(POST % (b"/", len(body)) + body)
+        last = o.connections[-1]
+        o.go.set()
+        until(lambda: last.over, "its end")
+        p.process.send_signal(signal.SIGCONT)
+        r = c.response()
+        equal((r.status, r.body), (200, b"300000"), r)
+        until(lambda: o.connections[-1].over, "the end of this one, too")
+
+
 @test("idle connections: kept for --endpoint-keep-alive, or as the origin says; a FIN is seen at once")
 def _(t):
     def handler(c):

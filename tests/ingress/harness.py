@@ -334,12 +334,12 @@ class Origin:
         except (EOFError, OSError, ValueError, Failure) as e:
             self.errors.append(e)
         finally:
-            if c:
-                c.over = True
             try:
                 sock.close()
             except OSError:
                 pass
+            if c:
+                c.over = True
 
     def close(self):
         self.closed = True
@@ -521,6 +521,15 @@ class Proxy:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stopped(self):
+        """All of its threads were stopped by a signal."""
+        folder = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(folder):
+            with open(f"{folder}/{task}/stat") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] != "T":
+                    return False
+        return True
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)

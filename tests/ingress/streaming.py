@@ -147,7 +147,7 @@ def _(t):
 def _(t):
     def handler(c):
         c.request(body=False)
-        c.origin.go.wait(30)
+        c.origin.go.wait(120)
         c.body(c.requests[0])
         c.answer(str(len(c.requests[0].body)))
 
@@ -190,10 +190,11 @@ def _(t):
         if r.target == "/up":
             c.origin.go.wait(DEADLINE)
             c.body(r)
-            c.answer(str(r.body == data))
+            c.answer(str(r.body == data), fields=[("Connection", "close")])
             return
         close = r.target == "/close"
-        c.send(b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if close else b"Transfer-Encoding: chunked\r\n\r\n"))
+        c.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+        c.send(b"\r\n" if close else b"Transfer-Encoding: chunked\r\n\r\n")
         for piece in pieces * 8:
             c.send(piece if close else b"%x\r\n%s\r\n" % (len(piece), piece))
         if not close:
@@ -223,7 +224,8 @@ def _(t):
         threading.Thread(target=upload, daemon=True).start()
         until(lambda: o.connections and not o.connections[-1].over, "the request")
         o.go.set()
-        equal(c.response().body, b"True")
+        r = c.response()
+        check(r.body == b"True", r, o.errors)
 
 
 @test("an event stream that is silent costs at most 6 KiB")

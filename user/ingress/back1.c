@@ -589,20 +589,20 @@ static struct back1 *of_entry(struct pool_entry *entry)
 }
 
 /* A FIN that has come in this turn was not told of yet. */
-static bool is_at_its_end(struct back1 *b)
+static bool is_at_its_end(struct back1 *b, bool careful)
 {
 	char byte;
 
-	if (now(b) - b->idle_since_ns < UNSEEN_NS)
+	if (!careful && now(b) - b->idle_since_ns < UNSEEN_NS)
 		return false;
 	return recv(b->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
-struct back *back1_reuse(struct pool_entry *entry, struct exchange *x)
+struct back *back1_reuse(struct pool_entry *entry, const struct back_want *want, struct exchange *x)
 {
 	struct back1 *b = of_entry(entry);
 
-	if (is_at_its_end(b)) {
+	if (is_at_its_end(b, want->careful)) {
 		close_now(b);
 		return NULL;
 	}

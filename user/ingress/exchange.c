@@ -372,6 +372,7 @@ static int open_back(struct exchange *x)
 		.http2 = x->http2,
 		.tls = x->tls,
 		.fresh = x->fresh,
+		.careful = x->body != HTTP1_NO_BODY || !x->is_idempotent,
 		.connect_ns = x->connect_limit_ns,
 	};
 	int rc;
