@@ -273,6 +273,8 @@ TEST(what_protects_closes_if_it_cannot_be_kept)
 	refuse("auth-url=http://", "write a URL with a host", true);
 	refuse("auth-url=http://a:99999/", "the port is no number", true);
 	refuse("auth-url=http://user:pw@a/", "the port is no number", true);
+	refuse("auth-url=http://a`b/", "without variables", true);
+	refuse("auth-url=http://a@b/", "without variables", true);
 	refuse("auth-url=http://$host.x/", "without variables", true);
 	refuse("auth-url=http://$arg_x/", "without variables", true);
 	refuse("auth-url=http://a/$x", "$x is not known", true);

@@ -260,6 +260,8 @@ bool read_realm(struct reader *r, const char *value)
 	return read_text(r, value);
 }
 
+#define HOST_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._[]:"
+
 /* "$host" in front: the length of that variable; the host of the request is meant, which is served here. */
 static size_t own_host_len(const char *host)
 {
@@ -291,6 +293,10 @@ bool read_auth_url(struct reader *r, const char *value)
 	end = *host == '[' ? strchr(host, ']') : host + strcspn(host, ":/?");
 	if (!end || (end == host && !own))
 		return policy_bad(r, value, "write a URL with a host");
+	if (strspn(host, HOST_CHARS) < (size_t)(end - host))
+		return policy_bad(
+			r, value,
+			"write host and port without variables or passwords, and a path behind them");
 	port = end + (*end == ']');
 	if (*port == ':') {
 		char *rest;
