@@ -62,7 +62,7 @@ teardown() {
 api() { { tr '\n\t' '  ' <<<"$1"; echo; } >"$T_DIR/api"; }
 
 api_service() { # NAME UID ADDRESS [PORT…]
-	local name=$1 uid=$2 ip=$3 ports= port
+	local name=$1 uid=$2 ip=$3 ports="" port
 	shift 3
 	for port in "${@:-80}"; do ports+="${ports:+, }{\"name\": \"p$port\", \"protocol\": \"TCP\", \"port\": $port}"; done
 	api '{"put": "services", "object": {"metadata": {"namespace": "default", "name": "'"$name"'", "uid": "'"$uid"'"}, "spec":
@@ -70,7 +70,7 @@ api_service() { # NAME UID ADDRESS [PORT…]
 }
 
 api_endpoints() { # SERVICE ADDRESS…
-	local service=$1 list= address
+	local service=$1 list="" address
 	shift
 	for address; do list+="${list:+, }{\"addresses\": [\"$address\"], \"nodeName\": \"node-1\"}"; done
 	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "'"$service"'-a",
@@ -237,7 +237,7 @@ asking_end() {
 	api_endpoints web 10.244.1.12 # comes behind it
 	wait_for 60 "the end" from other
 	took=$(((${EPOCHREALTIME/./} - began) / 1000))
-	echo "# $n events in $took ms: $((n / took * 1000)) a second, $((($(cpu_ticks) - cpu) * 10)) ms of CPU, memory $before KiB before, $(rss) after" >&3
+	echo "# $n events in $took ms: $((n * 1000 / took)) a second, $((($(cpu_ticks) - cpu) * 10)) ms of CPU, memory $before KiB before, $(rss) after" >&3
 	[ "$(rss)" -lt $((before * 3 / 2)) ]
 	asking_end
 	exact

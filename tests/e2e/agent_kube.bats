@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The node follows an API server: changes arrive, and what an API server does when it fails reaches no packet.
 
-# shellcheck disable=SC1091,SC2016,SC2154
+# shellcheck disable=SC1091,SC2016,SC2154,SC2317
 
 setup_file() {
 	load topology

@@ -189,8 +189,12 @@ void kube_sends_kick(struct kube *kube)
 
 void kube_sends_done(struct kube *kube)
 {
-	while (kube->sends)
-		kube_send_cancel(kube->sends);
+	struct kube_send *s, *next;
+
+	for (s = kube->sends; s; s = next) {
+		next = s->next;
+		kube_send_cancel(s);
+	}
 	if (kube->send_work)
 		loop_remove(kube->send_work);
 }
