@@ -14,6 +14,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -88,8 +89,8 @@ class Bench:
 
     # ---- clients: operations done, failures
 
-    def wrk(self, url, connections, seconds, *more):
-        out = self.client("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *more, url)
+    def wrk(self, url, connections, seconds, *more, script=()):
+        out = self.client("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *more, url, *script)
         bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
         errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
         return int(re.search(r"(\d+) requests in", out)[1]), \
@@ -169,6 +170,7 @@ class Bench:
             where = DIRECT
             if name != "direct":
                 where = f"127.0.0.1:{self.start(name).http}"
+            self.urgent(True)
             prefix = "" if name == "direct" else "/model"
             with Streams(self, where, f"{prefix}/events?n=1000000&us={EVENT_US}", self.options.seconds * 2) as streams:
                 before = self.engine.cpu_ns() if self.engine else 0
@@ -177,8 +179,15 @@ class Bench:
                     self.row("events", name, what, got[what])
                 if self.engine:
                     self.row("events", name, "cpu_us", f"{(self.engine.cpu_ns() - before) / 1000 / int(got['events']):.2f}")
+            self.urgent(False)
             if self.engine:
                 self.stop()
+
+    def urgent(self, is_urgent):
+        """All of us before all other work, so that it is we who are measured. Only where little of the CPUs is ours."""
+        how = ["--rr", "1"] if is_urgent else ["--other", "0"]
+        for pid in [os.getpid()] + [p.pid for p in self.origins] + (self.engine.pids if self.engine else []):
+            subprocess.run(["chrt", "--all-tasks", how[0], "--pid", how[1], str(pid)], check=True)
 
     def memory_of(self, scenario, hold):
         for name in self.shuffled(ALL):
@@ -208,6 +217,7 @@ class Bench:
         """When the first and the last of 20 events arrive that are sent one each 50 ms, in each framing of the origin."""
         for name in self.shuffled(STREAMING):
             engine = self.start(name)
+            self.urgent(True)
             for framing in ("chunked", "length", "close"):
                 path = f"/model/events?n=20&us=50000&framing={framing}"
                 times = first.http1("127.0.0.1", engine.http, engines.HOSTS["ec"], path)
@@ -217,16 +227,18 @@ class Bench:
                     times = first.http2(self.url(path, "ec"))
                     self.row("first", name, f"{framing}_h2_ms", f"{times[0]:.1f}")
                     self.row("first", name, f"{framing}_h2_arrivals", len(set(times)))
+            self.urgent(False)
             self.stop()
 
     def lookup(self):
         """The look-up alone, and the whole proxy with that many Ingresses."""
         for n in random.sample((10, 1000, 10000), 3):
-            for line in self.client(self.bench + "/lookup", str(n)).splitlines():
+            for line in self.client("chrt", "--rr", "1", self.bench + "/lookup", str(n)).splitlines():
                 what, value = line.split()
                 self.row("lookup", f"n={n}", what, value)
             engine = self.start_many(n)
-            run = lambda s, n=n: self.wrk(self.url("/"), 64, s, "-s", HERE + "/many.lua", "--", str(n))
+            run = lambda s, n=n: self.wrk(self.url("/"), 64, s, "-s", HERE + "/many.lua", script=("--", str(n)))
+            wait_served(engine.http, f"h{(n - 1) % 1000}.test", f"/p{n - 1}")
             run(1)
             before = engine.cpu_ns()
             done, failed = run(self.options.seconds)
@@ -299,6 +311,18 @@ class H2Streams:
             self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+
+def wait_served(port, host, path):
+    """Until the rule is in force."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            if s.recv(4096).startswith(b"HTTP/1.1 200"):
+                return
+        time.sleep(.05)
+    raise RuntimeError(f"{host}{path} is not served")
 
 
 def established(origins):
