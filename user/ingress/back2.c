@@ -390,7 +390,8 @@ static int begin_session(struct back2 *b)
 
 	pthread_once(&once, make_callbacks);
 	if (!callbacks || !http2_options(true) ||
-	    nghttp2_session_client_new2(&b->pipe.session, callbacks, b, http2_options(true)))
+	    nghttp2_session_client_new3(&b->pipe.session, callbacks, b, http2_options(true),
+					http2_mem()))
 		return -ENOMEM;
 	session = b->pipe.session;
 	if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, ours,

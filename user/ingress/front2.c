@@ -643,7 +643,8 @@ static int begin_session(struct front2 *f)
 
 	pthread_once(&once, make_callbacks);
 	if (!callbacks || !http2_options(false) ||
-	    nghttp2_session_server_new2(&f->pipe.session, callbacks, f, http2_options(false)))
+	    nghttp2_session_server_new3(&f->pipe.session, callbacks, f, http2_options(false),
+					http2_mem()))
 		return -ENOMEM;
 	session = f->pipe.session;
 	if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, ours,

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ingress/sock.h"
 #include "ingress/worker.h"
@@ -54,6 +56,80 @@ const nghttp2_option *http2_options(bool client)
 
 	pthread_once(&once, make_both);
 	return options[client];
+}
+
+/* ---- memory ----------------------------------------------------------------------------------------------------------- */
+
+#define LARGE 16384
+
+/* In front of each block; `mapped` is 0 for one of malloc(). */
+struct block {
+	_Alignas(16) size_t size;
+	size_t mapped;
+};
+
+static void *mem_malloc(size_t size, void *arg)
+{
+	struct block *b;
+
+	(void)arg;
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	if (size < LARGE) {
+		b = malloc(sizeof(*b) + size);
+		if (b)
+			*b = (struct block){ .size = size };
+		return b ? b + 1 : NULL;
+	}
+	b = mmap(NULL, sizeof(*b) + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		 0);
+	if (b == MAP_FAILED)
+		return NULL;
+	*b = (struct block){ .size = size, .mapped = sizeof(*b) + size };
+	return b + 1;
+}
+
+static void mem_free(void *at, void *arg)
+{
+	struct block *b = at;
+
+	(void)arg;
+	if (!at)
+		return;
+	b--;
+	if (b->mapped)
+		munmap(b, b->mapped);
+	else
+		free(b);
+}
+
+static void *mem_calloc(size_t n, size_t size, void *arg)
+{
+	void *at = size && n > SIZE_MAX / 2 / size ? NULL : mem_malloc(n * size, arg);
+
+	return at ? memset(at, 0, n * size) : NULL;
+}
+
+static void *mem_realloc(void *at, size_t size, void *arg)
+{
+	void *grown = mem_malloc(size, arg);
+
+	if (grown && at) {
+		size_t old = ((struct block *)at - 1)->size;
+
+		memcpy(grown, at, old < size ? old : size);
+		mem_free(at, arg);
+	}
+	return grown;
+}
+
+nghttp2_mem *http2_mem(void)
+{
+	static nghttp2_mem mem = {
+		.malloc = mem_malloc, .free = mem_free, .calloc = mem_calloc, .realloc = mem_realloc
+	};
+
+	return &mem;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------- */

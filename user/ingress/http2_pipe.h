@@ -69,6 +69,10 @@ bool http2_pipe_is_empty(const struct http2_pipe *pipe);
  * there was room, or says that it `held` data back. */
 int http2_pipe_data(struct http2_pipe *pipe, const uint8_t *header, const char *bytes, size_t len);
 
+/* For nghttp2_session_server_new3() and nghttp2_session_client_new3(): the 16 KiB in which a session makes its frames are pages
+ * of their own, so that those it does not write to take no memory. */
+nghttp2_mem *http2_mem(void);
+
 /* One session of HTTP/2 is like another: limits against what a peer may do to us. Never freed; NULL: no memory. */
 const nghttp2_option *http2_options(bool client);
 
