@@ -329,6 +329,31 @@ def _(t):
     check("Ingress default/j: Service nobody, port 80: there is no such Service" in r.stdout, r.stdout)
 
 
+@test("sluicectl ingress says what is wrong, and by its exit code whether anything is")
+def _(t):
+    o = t.origin(answer("ok"))
+    p = t.proxy(service("a", [(ADDRESS, o.port)]) + [ingress("i", {"/": "a"})])
+    ctl = os.path.join(os.environ.get("BUILD", "build"), "sluicectl")
+    run = lambda *more: subprocess.run([ctl, "ingress", "--proxy-addr", f"127.0.0.1:{p.metrics_port}", *more],
+                                       capture_output=True, text=True, timeout=DEADLINE, check=False)
+    r = run()
+    equal(r.returncode, 0, r.stdout + r.stderr)
+    p.write("more", [ingress("j", {"/j": "nobody"}, annotations={
+        "nginx.ingress.kubernetes.io/server-snippet": "return 200;"})])
+    says(p, "j", "there is no such Service", "server-snippet")
+    r = run()
+    equal(r.returncode, 1)
+    check("Ingress default/j" in r.stdout and "there is no such Service" in r.stdout and "server-snippet" in r.stdout, r.stdout)
+    items = json.loads(run("-o", "json").stdout)["items"]
+    check(any(x["concern"] == "Backend" and "nobody" in x["reason"] for x in items), items)
+    equal(run("-n", "other").returncode, 0)
+    p.terminate()
+    p.process.wait(DEADLINE)
+    r = run()
+    equal(r.returncode, 3)
+    check("no proxy answers" in r.stderr, r.stderr)
+
+
 # ---- the access log -------------------------------------------------------------------------------------------------
 
 

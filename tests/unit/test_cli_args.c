@@ -50,6 +50,7 @@ SPY(drops)
 SPY(explain)
 SPY(diff)
 SPY(doctor)
+SPY(ingress)
 SPY(cleanup)
 
 void dp_free(struct dp *dp)

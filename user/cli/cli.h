@@ -44,6 +44,7 @@ enum cli_colour {
 struct cli_values {
 	char *bpffs;
 	char *admin_socket;
+	char *proxy_addr;
 	int output; /* enum out_style */
 	bool no_headers;
 	int colour; /* enum cli_colour */
@@ -93,6 +94,7 @@ int cli_drops(struct cli *cli);
 int cli_explain(struct cli *cli);
 int cli_diff(struct cli *cli);
 int cli_doctor(struct cli *cli);
+int cli_ingress(struct cli *cli);
 int cli_cleanup(struct cli *cli);
 
 /* What tests call; main() is in main.c. */
