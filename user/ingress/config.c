@@ -345,6 +345,14 @@ static void touch_users(struct config *config, const struct secret *s)
 	}
 }
 
+static bool is_same_secret(const struct secret *a, const struct secret *b)
+{
+	const struct object one = { .kind = OBJECT_SECRET, .secret = *a };
+	const struct object two = { .kind = OBJECT_SECRET, .secret = *b };
+
+	return object_equal(&one, &two);
+}
+
 static void on_secret(void *ctx, const struct secret *s)
 {
 	struct config *config = ctx;
@@ -362,13 +370,20 @@ static void on_secret(void *ctx, const struct secret *s)
 			return;
 		}
 	}
-	broken = why_not(s);
+	if (!made && !c->broken && is_same_secret(s, &c->secret)) { /* listed once more */
+		if (c->gone)
+			config->certs_dirty = true;
+		c->gone = false;
+		wake(config);
+		return;
+	}
+	/* of a new one there is nothing to keep; the store says what is wrong with it */
+	broken = made ? NULL : why_not(s);
 	free(c->broken);
 	c->broken = NULL;
-	if (broken && !made) { /* what was there is kept */
+	if (broken) { /* what was there is kept */
 		c->broken = broken;
 	} else {
-		free(broken); /* the store says it of a new one */
 		if (secret_copy(s, &copy) < 0) {
 			lost(config);
 			return;
