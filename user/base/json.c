@@ -49,6 +49,8 @@ static size_t utf8_len(const unsigned char *c, size_t len)
 size_t json_escape(const char *text, size_t len, char *out, size_t room)
 {
 	static const char hex[] = "0123456789abcdef";
+	static const char control[] = { '\\', 'u', '0', '0' };
+	static const char replacement[] = { '\xef', '\xbf', '\xbd' };
 	const unsigned char *c = (const unsigned char *)text, *end = c + len;
 	size_t at = 0;
 
@@ -68,7 +70,7 @@ size_t json_escape(const char *text, size_t len, char *out, size_t room)
 			piece[1] = (char)*c;
 			n = 2;
 		} else if (*c < 0x80) {
-			memcpy(piece, "\\u00", 4);
+			memcpy(piece, control, sizeof(control));
 			piece[4] = hex[*c >> 4];
 			piece[5] = hex[*c & 15];
 			n = 6;
@@ -76,7 +78,7 @@ size_t json_escape(const char *text, size_t len, char *out, size_t room)
 			from = (const char *)c;
 			used = n;
 		} else {
-			memcpy(piece, "\xef\xbf\xbd", 3);
+			memcpy(piece, replacement, sizeof(replacement));
 			n = 3;
 		}
 		if (n > room - at)

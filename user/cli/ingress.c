@@ -28,18 +28,21 @@ static int connect_to(const char *where, struct err *err)
 					.ai_socktype = SOCK_STREAM };
 	const struct timeval timeout = { .tv_sec = TIMEOUT_S };
 	const char *colon = strrchr(where, ':');
-	_cleanup_free_ char *host = colon ? strndup(where, (size_t)(colon - where)) : NULL;
+	size_t len = colon ? (size_t)(colon - where) : 0;
 	struct addrinfo *found = NULL;
 	_cleanup_close_ int fd = -1;
-	size_t len = host ? strlen(host) : 0;
-	char *name = host;
+	char host[64], *name = host;
 	int rc;
 
+	if (!len || len >= sizeof(host))
+		return err_set(err, -EINVAL, "--proxy-addr %s: must be ADDRESS:PORT", where);
+	memcpy(host, where, len);
+	host[len] = 0;
 	if (len > 1 && host[0] == '[' && host[len - 1] == ']') {
 		host[len - 1] = 0;
 		name++;
 	}
-	if (!len || getaddrinfo(name, colon + 1, &hints, &found) != 0)
+	if (getaddrinfo(name, colon + 1, &hints, &found) != 0)
 		return err_set(err, -EINVAL, "--proxy-addr %s: must be ADDRESS:PORT", where);
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0) {
@@ -87,7 +90,7 @@ static int ask(const char *where, struct err *err, cJSON **ret_answer)
 	rc = send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) < 0 ? -errno
 									: read_all(fd, &answer);
 	if (rc == 0 && strncmp(buf_str(&answer), "HTTP/1.", 7) == 0)
-		body = strstr(answer.data, "\r\n\r\n");
+		body = strstr(buf_str(&answer), "\r\n\r\n");
 	if (body)
 		json = cJSON_Parse(body + 4);
 	buf_done(&answer);

@@ -282,7 +282,7 @@ void access_log_free(struct access_log *log)
 		return;
 	if (log->started)
 		stop(log);
-	for (unsigned i = 0; i < log->n_lanes; i++) {
+	for (unsigned i = 0; log->lanes && i < log->n_lanes; i++) {
 		buf_done(&log->lanes[i].buf);
 		pthread_mutex_destroy(&log->lanes[i].lock);
 	}
@@ -300,7 +300,7 @@ void access_log_count(const struct access_log *log, struct access_log_stats *ret
 	*ret_stats = (struct access_log_stats){ 0 };
 	if (!log)
 		return;
-	for (unsigned i = 0; i < log->n_lanes; i++) {
+	for (unsigned i = 0; log->lanes && i < log->n_lanes; i++) {
 		struct lane *lane = &log->lanes[i];
 
 		pthread_mutex_lock(&lane->lock);

@@ -216,11 +216,11 @@ static int refresh(struct config *config, struct config_backend *b)
 	b->missing = found.port ? NULL : found.missing;
 	b->hint = found.port ? NULL : found.hint;
 	/* another Service of that name has other clients to keep at its endpoints */
-	if (!found.port || (b->upstream && b->incarnation != entry->incarnation)) {
+	if (!found.port || !entry || (b->upstream && b->incarnation != entry->incarnation)) {
 		upstream_drop(b->upstream);
 		b->upstream = NULL;
 	}
-	if (!found.port) {
+	if (!found.port || !entry) {
 		b->has_protocol = false;
 		b->empty = false;
 		return 0;

@@ -273,9 +273,11 @@ static void on_note(void *ctx, const void *source, enum certs_severity severity,
 		buf_printf(&notes->fallback, "%s%s", notes->fallback.len ? "; " : "", reason);
 		return;
 	}
+	if (vec_reserve(&notes->list, 1) < 0)
+		return;
 	note.reason = strdup(reason);
-	if (note.reason && vec_push(&notes->list, note) < 0)
-		free(note.reason);
+	if (note.reason)
+		notes->list.data[notes->list.len++] = note;
 }
 
 static int by_source(const void *one, const void *two)

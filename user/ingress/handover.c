@@ -293,7 +293,7 @@ static int bind_path(struct handover *h)
 {
 	char *temporary = NULL;
 	struct sockaddr_un addr;
-	struct stat st;
+	struct stat st = { 0 };
 	mode_t mask;
 	int rc;
 
