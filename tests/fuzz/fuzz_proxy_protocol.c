@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	end = size < 300 ? size : 300;
 	for (size_t n = 0; n < end; n++) {
-		char *cut = calloc(1, n ? n : 1); /* of this size, so that a read beyond it is seen */
+		char *cut =
+			calloc(1, n ? n : 1); /* of this size, so that a read beyond it is seen */
 		int got;
 
 		must(cut != NULL);
