@@ -24,7 +24,7 @@ NO_TRAILERS = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", 
                "content-encoding", "content-type", "content-range", "cache-control", "max-forwards", "proxy-authorization", "range"}
 # A method that llhttp does not know is no method for it.
 LLHTTP_METHODS = set("""DELETE GET HEAD POST PUT CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND UNBIND ACL
-    REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK UNLINK SOURCE QUERY""".split())
+    REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK UNLINK SOURCE""".split())
 FRAMED = rb"(?i)content-length|transfer-encoding"
 PARTS = ("method", "target", "host", "minor", "framing", "body", "fields", "trailers")
 
@@ -128,8 +128,9 @@ class Comparison:
             for i, m in enumerate(mine):
                 if name == "go" and m[-1]:
                     break  # an empty line before a request: RFC 9112 2.2 has it ignored, Go refuses; it is never forwarded
-                if name == "llhttp" and not whole and m[0].startswith("=1") and re.search(FRAMED, data):
-                    break  # it reads a body behind 1xx, which has none (RFC 9110 15.2); we forward no framing there
+                if name == "llhttp" and not whole and m[0].startswith(("=1", "=204")) and re.search(FRAMED, data) \
+                        and (i >= len(other) or other[i][5]):
+                    break  # it reads a body behind 1xx, older ones behind 204, too; there is none (RFC 9110 6.4.1); we forward no framing there
                 if i >= len(other):
                     if not refused_by(name, flags, m, data, whole):
                         bad.append(f"{data!r}: message {i + 1}: {name} refuses it")

@@ -14,8 +14,8 @@ function fields(list) {
   return all.length === 0 ? '-' : all.join(',');
 }
 
-// QUERY has a number of its own beyond the table
-const methodOf = (number) => (number === 46 ? 'QUERY' : methods[number]);
+// Numbers are llhttp's; Node's list follows them only as far as SOURCE.
+const methodOf = (number) => ({ 34: 'PRI', 46: 'QUERY' }[number] || methods[number] || `number ${number}`);
 
 const valueOf = (list, name) => {
   for (let i = 0; i < list.length; i += 2) if (list[i].toLowerCase() === name) return list[i + 1];
