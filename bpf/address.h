@@ -59,7 +59,7 @@ static __always_inline bool V(is_no_host)(const void *addr)
 
 /* First word of each half of the filter. */
 #ifndef FILTER_VIPS
-#define FILTER_VIPS 0
+#define FILTER_VIPS     0
 #define FILTER_BACKENDS SL_FILTER_WORDS
 #endif
 

@@ -24,7 +24,7 @@ enum put_result {
 
 /* Closed flows that no late packet is to be expected of. */
 #define REST_TICKS ((__s32)(2 * NS_PER_S >> SL_TICK_SHIFT))
-#define FIN_BOTH (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
+#define FIN_BOTH   (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
 
 static __always_inline bool state_is_kept(__u32 state, __u32 flags)
 {
@@ -34,7 +34,7 @@ static __always_inline bool state_is_kept(__u32 state, __u32 flags)
 
 /* `key`, or work.twin: by arithmetic, as the verifier would walk what follows once for each. */
 static __always_inline const struct V(flow_key) *V(key_of)(const struct V(work) *w, const struct V(flow_key) *key,
-							  __u64 whose)
+							   __u64 whose)
 {
 	__u64 step = (const void *)&w->twin - (const void *)key;
 
@@ -76,11 +76,11 @@ static __always_inline __u64 V(slot_free)(struct V(flow_bucket) *b, __u64 home, 
 	at = slot_empty(b->tags);
 	if (at < SL_BUCKET_SLOTS)
 		return at;
-	/* Under a flood many are as quiet as each other: who leaves then depends on the newcomer. */
+		/* Under a flood many are as quiet as each other: who leaves then depends on the newcomer. */
 #pragma unroll
 	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
-		best = larger(best, (1 - is_kept(b->tags[i])) *
-				    (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT | ((i + home) & SLOT_BITS)));
+		best = larger(best, (1 - is_kept(b->tags[i])) * (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT |
+								 ((i + home) & SLOT_BITS)));
 	at = (best - home) & SLOT_BITS;
 	return best >> RANK_SHIFT ? at : SL_BUCKET_SLOTS;
 }
@@ -103,8 +103,7 @@ static __always_inline void V(slot_demote)(struct V(flow_bucket) *b, __u32 now)
 
 #pragma unroll
 	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
-		best = larger(best, is_kept(b->tags[i]) *
-				    (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT | i));
+		best = larger(best, is_kept(b->tags[i]) * (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT | i));
 	at = best & SLOT_BITS;
 	if (best >> RANK_SHIFT)
 		*V(word_at)(b, at) &= ~SL_TAG_KEEP;
@@ -143,7 +142,7 @@ __noinline int V(flow_put)(__u32 whose, __u32 over)
 		}
 	} else {
 		at = V(slot_free)(b, sl_home(tag), key->proto == IPPROTO_TCP, now);
-			if (at >= SL_BUCKET_SLOTS)
+		if (at >= SL_BUCKET_SLOTS)
 			goto out;
 	}
 	word = V(word_at)(b, at);

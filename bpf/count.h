@@ -37,8 +37,10 @@ static __always_inline void count(enum sl_reason reason, enum sl_hook hook, __u3
 
 	if (!c)
 		return;
-	h = hook == SL_HOOK_XDP ? &c->xdp : hook == SL_HOOK_INGRESS ? &c->ingress :
-	    hook == SL_HOOK_EGRESS ? &c->egress : &c->socket;
+	h = hook == SL_HOOK_XDP       ? &c->xdp
+	    : hook == SL_HOOK_INGRESS ? &c->ingress
+	    : hook == SL_HOOK_EGRESS  ? &c->egress
+				      : &c->socket;
 	h->packets++;
 	h->bytes += len;
 }

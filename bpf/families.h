@@ -11,8 +11,8 @@
 #include "slots.h"
 
 #define SL_PASTE_(family, name) sl##family##_##name
-#define SL_PASTE(family, name) SL_PASTE_(family, name)
-#define V(name) SL_PASTE(FAMILY, name)
+#define SL_PASTE(family, name)  SL_PASTE_(family, name)
+#define V(name)                 SL_PASTE(FAMILY, name)
 
 #define FAMILY 4
 #include "steps.h"

@@ -105,10 +105,10 @@ static __always_inline __u32 flow_idle(__u8 proto, enum sl_flow_state state)
 	__u64 idle_s;
 
 	if (proto == IPPROTO_TCP)
-		idle_s = state == SL_STATE_CONFIRMED   ? SL_IDLE_TCP_S :
-			 state == SL_STATE_HALF_CLOSED ? SL_IDLE_TCP_HALF_S :
-			 state == SL_STATE_CLOSING     ? SL_IDLE_TCP_CLOSING_S :
-							 SL_IDLE_TCP_NEW_S;
+		idle_s = state == SL_STATE_CONFIRMED     ? SL_IDLE_TCP_S
+			 : state == SL_STATE_HALF_CLOSED ? SL_IDLE_TCP_HALF_S
+			 : state == SL_STATE_CLOSING     ? SL_IDLE_TCP_CLOSING_S
+							 : SL_IDLE_TCP_NEW_S;
 	else if (state != SL_STATE_CONFIRMED)
 		idle_s = SL_IDLE_UDP_NEW_S;
 	else
@@ -119,10 +119,10 @@ static __always_inline __u32 flow_idle(__u8 proto, enum sl_flow_state state)
 /* The kind of the other direction. */
 static __always_inline enum sl_flow_kind twin_kind(enum sl_flow_kind kind)
 {
-	return kind == SL_FLOW_REQUEST ? SL_FLOW_REPLY :
-	       kind == SL_FLOW_REPLY   ? SL_FLOW_REQUEST :
-	       kind == SL_FLOW_SNAT    ? SL_FLOW_UNSNAT :
-					 SL_FLOW_SNAT;
+	return kind == SL_FLOW_REQUEST ? SL_FLOW_REPLY
+	       : kind == SL_FLOW_REPLY ? SL_FLOW_REQUEST
+	       : kind == SL_FLOW_SNAT  ? SL_FLOW_UNSNAT
+				       : SL_FLOW_SNAT;
 }
 #endif
 
@@ -133,7 +133,7 @@ static __always_inline bool V(flow_is_fresh)(const struct V(flow) *f, __u8 proto
 }
 
 static __always_inline void V(twin_key)(const struct V(flow_key) *key, const struct V(flow) *f,
-				       struct V(flow_key) *ret_key)
+					struct V(flow_key) *ret_key)
 {
 	V(addr_copy)(ret_key->saddr, f->daddr);
 	V(addr_copy)(ret_key->daddr, f->saddr);

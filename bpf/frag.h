@@ -37,7 +37,8 @@ static __always_inline bool V(frag_recall)(struct V(pkt) *p, enum sl_hook hook)
 
 	V(frag_key)(p, hook, &key);
 	ports = bpf_map_lookup_elem(&V(frags), &key);
-	if (!ports || ports->tag != FRAG_TAG(p) || (__s64)(p->now - ports->seen_ns) >= (__s64)(SL_IDLE_FRAG_S * NS_PER_S))
+	if (!ports || ports->tag != FRAG_TAG(p) ||
+	    (__s64)(p->now - ports->seen_ns) >= (__s64)(SL_IDLE_FRAG_S * NS_PER_S))
 		return false;
 	p->key.sport = ports->sport;
 	p->key.dport = ports->dport;

@@ -9,10 +9,10 @@
 
 #ifndef BPF_ICMP_ONCE
 #define BPF_ICMP_ONCE
-#define ICMP_HEADER 8
-#define ICMP_CHECK 2
+#define ICMP_HEADER     8
+#define ICMP_CHECK      2
 #define INNER_L4_QUOTED 8 /* at least this much is quoted */
-#define INNER_EXT_MAX 3   /* IPv6 extension headers of the quoted packet */
+#define INNER_EXT_MAX   3 /* IPv6 extension headers of the quoted packet */
 #endif
 
 #if FAMILY == 4
@@ -66,7 +66,8 @@ static __always_inline bool V(inner_parse)(struct __sk_buff *skb, const struct V
 	}
 #endif
 	ret_in->key->proto = proto;
-	if (ret_in->key->proto != IPPROTO_TCP && ret_in->key->proto != IPPROTO_UDP && ret_in->key->proto != IPPROTO_SCTP)
+	if (ret_in->key->proto != IPPROTO_TCP && ret_in->key->proto != IPPROTO_UDP &&
+	    ret_in->key->proto != IPPROTO_SCTP)
 		return false;
 	if (bpf_skb_load_bytes(skb, ret_in->l4, ports, sizeof(ports)))
 		return false;
@@ -106,7 +107,7 @@ static __always_inline int V(fix_header)(struct __sk_buff *skb, __u32 l3, __u64 
  * The quoted packet's tuple becomes (saddr:sport → daddr:dport). *sum gets what the ICMP checksum has to make good.
  */
 static __always_inline int V(inner_rewrite)(struct __sk_buff *skb, const struct V(inner) *in, const struct V(flow) *to,
-				      __u64 *sum)
+					    __u64 *sum)
 {
 	__be32 old_ports = bpf_htonl((__u32)in->key->sport << 16 | in->key->dport);
 	__be32 new_ports = bpf_htonl((__u32)to->sport << 16 | to->dport);

@@ -8,7 +8,7 @@
 
 #ifndef BPF_OPEN_ONCE
 #define BPF_OPEN_ONCE
-#define OPEN_TRIES 8 /* random ports tried before the flow is refused */
+#define OPEN_TRIES    8 /* random ports tried before the flow is refused */
 #define OPEN_PORT_LOW 1024
 #endif
 

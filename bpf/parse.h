@@ -8,17 +8,17 @@
 
 #ifndef BPF_PARSE_ONCE
 #define BPF_PARSE_ONCE
-#define PARSE_L3_MAX 15  /* offset of the IP header: 14, or 0 without Ethernet; masks tell the verifier */
-#define PARSE_L4_MAX 127 /* offset of the transport header; more is malformed */
-#define PARSE_REACH 160   /* bytes that hold the headers of all but odd packets */
-#define PARSE_EXT_MAX 6  /* IPv6 extension headers */
-#define IP_MF 0x2000
-#define IP_OFFSET 0x1fff
+#define PARSE_L3_MAX  15  /* offset of the IP header: 14, or 0 without Ethernet; masks tell the verifier */
+#define PARSE_L4_MAX  127 /* offset of the transport header; more is malformed */
+#define PARSE_REACH   160 /* bytes that hold the headers of all but odd packets */
+#define PARSE_EXT_MAX 6   /* IPv6 extension headers */
+#define IP_MF         0x2000
+#define IP_OFFSET     0x1fff
 #define TCP_FLAG_BYTE 13
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
+#define TCP_FIN       0x01
+#define TCP_SYN       0x02
+#define TCP_RST       0x04
+#define TCP_ACK       0x10
 
 enum parse_result {
 	PARSE_OK,
@@ -35,21 +35,22 @@ enum {
 /* IPv6 extension headers that are walked (RFC 8200 section 4). */
 static __always_inline bool is_extension(__u8 next)
 {
-	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS || next == IPPROTO_FRAGMENT;
+	return next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING || next == IPPROTO_DSTOPTS ||
+	       next == IPPROTO_FRAGMENT;
 }
 #endif
 
 struct V(pkt) {
 	struct V(flow_key) key;
 	__u64 now;
-	__u32 len;       /* of the frame */
-	__u32 id;        /* of the datagram, for fragments */
-	__u32 l3;        /* offsets from the start of the frame */
+	__u32 len; /* of the frame */
+	__u32 id;  /* of the datagram, for fragments */
+	__u32 l3;  /* offsets from the start of the frame */
 	__u32 l4;
 	__u8 tcp_flags;
-	__u8 marks;      /* PKT_ */
-	__u8 client;     /* set by walks: the key's source is the client's */
-	__u8 stale;      /* an entry of this key exists that must not be used */
+	__u8 marks;  /* PKT_ */
+	__u8 client; /* set by walks: the key's source is the client's */
+	__u8 stale;  /* an entry of this key exists that must not be used */
 };
 
 #if FAMILY == 4

@@ -11,7 +11,7 @@
 #ifndef BPF_REFUSE_ONCE
 #define BPF_REFUSE_ONCE
 #define QUOTE_WORDS_MAX 33 /* headers up to PARSE_L4_MAX and 20 bytes, in 32-bit words */
-#define REFUSE_TTL 64
+#define REFUSE_TTL      64
 
 /* Sum of `words` 32-bit words from `at`. */
 static __always_inline __u64 sum_words(struct __sk_buff *skb, __u32 at, __u32 words)
@@ -156,11 +156,11 @@ __noinline int V(make_unreachable)(struct __sk_buff *skb)
 	p = &w->p;
 	quoted = p->l4 - p->l3 + (p->key.proto == IPPROTO_TCP ? 20 : INNER_L4_QUOTED);
 	/* RFC 1122 3.2.2, RFC 4443 2.4 (e): no errors about errors, later fragments, or to nobody in particular */
-	if ((p->marks & (PKT_ICMP_ERROR | PKT_LATER_FRAGMENT)) || V(is_no_host)(p->key.saddr) || p->l3 + quoted > skb->len)
+	if ((p->marks & (PKT_ICMP_ERROR | PKT_LATER_FRAGMENT)) || V(is_no_host)(p->key.saddr) ||
+	    p->l3 + quoted > skb->len)
 		return SL_REASON_MALFORMED;
 	partial = V(is_partial)(skb, p, &pseudo);
-	if (bpf_skb_change_tail(skb, p->l3 + quoted, 0) ||
-	    bpf_skb_adjust_room(skb, sizeof(a), BPF_ADJ_ROOM_MAC, 0))
+	if (bpf_skb_change_tail(skb, p->l3 + quoted, 0) || bpf_skb_adjust_room(skb, sizeof(a), BPF_ADJ_ROOM_MAC, 0))
 		return SL_REASON_REWRITE;
 
 	__builtin_memset(&a, 0, sizeof(a));
@@ -218,8 +218,7 @@ __noinline int V(make_reset)(struct __sk_buff *skb)
 
 		rst.check = ~csum_fold16(sum + w[0] + w[1] + w[2] + (__u64)w[3] + w[4]);
 	}
-	if (bpf_skb_change_tail(skb, p->l4 + sizeof(rst), 0) ||
-	    bpf_skb_store_bytes(skb, p->l4, &rst, sizeof(rst), 0))
+	if (bpf_skb_change_tail(skb, p->l4 + sizeof(rst), 0) || bpf_skb_store_bytes(skb, p->l4, &rst, sizeof(rst), 0))
 		return SL_REASON_REWRITE;
 
 	/* Addresses change places, which no sum notices; the length does not. */

@@ -97,7 +97,7 @@ static __always_inline bool V(write_addr)(struct __sk_buff *skb, __u32 l3, bool 
 
 /* The checksum's share of a rewrite, by helpers: right whatever ip_summed is, on every kernel. */
 static __always_inline int V(fix_csum_by_helpers)(struct __sk_buff *skb, __u32 offset, __u8 proto, const void *old,
-						 const void *new, __u32 old_ports, __u32 new_ports)
+						  const void *new, __u32 old_ports, __u32 new_ports)
 {
 	__u64 mangled = proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	int err = 0;
@@ -119,7 +119,7 @@ static __always_inline int V(fix_csum_by_helpers)(struct __sk_buff *skb, __u32 o
 #ifdef SL_KERN_CTX
 /* The same by direct writes. */
 static __always_inline int V(fix_csum_directly)(struct __sk_buff *skb, __u32 offset, __u8 proto, const void *old,
-					       const void *new, __u32 old_ports, __u32 new_ports)
+						const void *new, __u32 old_ports, __u32 new_ports)
 {
 	__u8 summed = read_ip_summed(skb);
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -154,7 +154,7 @@ static __always_inline int V(fix_csum_directly)(struct __sk_buff *skb, __u32 off
  * 0 or SL_REASON_REWRITE; then the packet must not go on.
  */
 static __always_inline int V(rewrite)(struct __sk_buff *skb, const struct V(pkt) *p, const struct V(flow) *hit,
-				     bool destination)
+				      bool destination)
 {
 	const void *old = destination ? p->key.daddr : p->key.saddr;
 	const void *new = destination ? hit->daddr : hit->saddr;

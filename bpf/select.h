@@ -28,7 +28,7 @@ static __always_inline bool V(backend_take)(__u32 id, __u32 service, __u16 flags
 
 /* A live affinity entry whose backend is in the list in force; others are passed over. */
 static __always_inline bool V(affinity_find)(const struct V(affinity_key) *key, const struct V(service) *s, __u16 list,
-					    __u64 now, struct V(flow) *ret_choice)
+					     __u64 now, struct V(flow) *ret_choice)
 {
 	struct sl_affinity *a = bpf_map_lookup_elem(&V(affinity), key);
 
@@ -58,7 +58,7 @@ static __always_inline int V(is_unusable)(const struct V(service) *s)
  * 0, or TORN: ring and backends are of different times.
  */
 static __always_inline int V(select)(const struct V(service) *s, const struct V(flow_key) *tuple, const void *client,
-				    __u64 now, struct V(flow) *ret_choice)
+				     __u64 now, struct V(flow) *ret_choice)
 {
 	bool local = s->flags & SL_SERVICE_INTERNAL_LOCAL;
 	__u16 list = local ? SL_BACKEND_IN_LOCAL : SL_BACKEND_IN_CLUSTER;

@@ -42,8 +42,8 @@ static __always_inline __u64 is_kept(__u64 word)
 	return word;
 }
 
-#define RANK_SHIFT 4 /* ranks carry the slot below them */
-#define SLOT_BITS 15
+#define RANK_SHIFT  4 /* ranks carry the slot below them */
+#define SLOT_BITS   15
 #define RANK_CLOSED ((__u64)1 << 40)
 
 /* How long something was quiet, in ticks, and 1; another CPU's clock may be ahead. */

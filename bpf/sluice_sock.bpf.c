@@ -31,7 +31,7 @@ static __always_inline int call4(struct bpf_sock_addr *ctx, bool mapped, bool da
 
 static __always_inline int call6(struct bpf_sock_addr *ctx, bool datagram)
 {
-	__u32 vip[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
+	__u32 vip[4] = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] };
 	struct sl6_flow choice = {};
 	__u32 *to = (__u32 *)choice.daddr;
 	int why;
@@ -67,7 +67,7 @@ static __always_inline int peer4(struct bpf_sock_addr *ctx, bool mapped)
 
 static __always_inline int peer6(struct bpf_sock_addr *ctx)
 {
-	__u32 addr[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]}, vip[4];
+	__u32 addr[4] = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] }, vip[4];
 	__u16 port;
 
 	if (is_mapped(ctx))

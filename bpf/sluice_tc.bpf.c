@@ -16,23 +16,23 @@
  * One program: each family a function of its own, so that their stacks do not add up. Traffic of a VLAN belongs to the VLAN's
  * own device: it comes by again there.
  */
-#define ENTRY(program, l3, place, hook)                                                  \
-	static __noinline int program##4(struct __sk_buff *skb)                          \
-	{                                                                                \
-		return sl4_handle(skb, l3, place, hook);                                 \
-	}                                                                                \
-	static __noinline int program##6(struct __sk_buff *skb)                          \
-	{                                                                                \
-		return sl6_handle(skb, l3, place, hook);                                 \
-	}                                                                                \
-	SEC("tc") int program(struct __sk_buff *skb)                                     \
-	{                                                                                \
-		if (!skb->vlan_present && skb->protocol == bpf_htons(ETH_P_IP))          \
-			return program##4(skb);                                          \
-		if (!skb->vlan_present && skb->protocol == bpf_htons(ETH_P_IPV6))        \
-			return program##6(skb);                                          \
-		count(SL_REASON_NOT_SERVICE, hook, skb->len);                            \
-		return TC_ACT_UNSPEC;                                                    \
+#define ENTRY(program, l3, place, hook)                                           \
+	static __noinline int program##4(struct __sk_buff * skb)                  \
+	{                                                                         \
+		return sl4_handle(skb, l3, place, hook);                          \
+	}                                                                         \
+	static __noinline int program##6(struct __sk_buff * skb)                  \
+	{                                                                         \
+		return sl6_handle(skb, l3, place, hook);                          \
+	}                                                                         \
+	SEC("tc") int program(struct __sk_buff *skb)                              \
+	{                                                                         \
+		if (!skb->vlan_present && skb->protocol == bpf_htons(ETH_P_IP))   \
+			return program##4(skb);                                   \
+		if (!skb->vlan_present && skb->protocol == bpf_htons(ETH_P_IPV6)) \
+			return program##6(skb);                                   \
+		count(SL_REASON_NOT_SERVICE, hook, skb->len);                     \
+		return TC_ACT_UNSPEC;                                             \
 	}
 
 ENTRY(sl_pod_in, ETH_HLEN, PLACE_POD, SL_HOOK_INGRESS)

@@ -40,7 +40,7 @@ static __always_inline int socket_verdict(enum sl_reason why)
 #endif
 
 static __always_inline void V(socket_key)(struct bpf_sock_addr *ctx, const void *addr, __u16 port,
-					 enum sl_flow_kind kind, struct V(socket_key) *ret_key)
+					  enum sl_flow_kind kind, struct V(socket_key) *ret_key)
 {
 	__builtin_memset(ret_key, 0, sizeof(*ret_key));
 	ret_key->cookie = bpf_get_socket_cookie(ctx);
@@ -179,8 +179,8 @@ static __noinline int V(socket_drop)(const struct V(socket_key) *key)
 
 /* Remembers that this socket's peer `addr:port` stands for `to`. */
 static __always_inline void V(socket_remember)(struct bpf_sock_addr *ctx, const void *addr, __u16 port,
-					      enum sl_flow_kind kind, const void *to_addr, __u16 to_port,
-					      const struct V(flow) *choice, __u64 now)
+					       enum sl_flow_kind kind, const void *to_addr, __u16 to_port,
+					       const struct V(flow) *choice, __u64 now)
 {
 	struct V(socket_key) key;
 	struct V(socket) value = {};
@@ -197,7 +197,7 @@ static __always_inline void V(socket_remember)(struct bpf_sock_addr *ctx, const 
 
 /* UDP without connect(): datagrams of one socket to one service stay with their backend while it serves. */
 static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const void *vip, __u16 port, __u64 now,
-					   struct V(flow) *ret_choice)
+					    struct V(flow) *ret_choice)
 {
 	struct V(socket_key) key;
 	struct V(socket) s = {};
@@ -205,7 +205,8 @@ static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const voi
 	V(socket_key)(ctx, vip, port, SL_FLOW_REQUEST, &key);
 	if (!V(socket_get)(&key, sl_tick(now), &s))
 		return false;
-	if ((__s32)(sl_tick(now) - s.seen) >= SOCKET_IDLE || !V(backend_is)(s.backend, s.backend_gen, SL_BACKEND_SERVING))
+	if ((__s32)(sl_tick(now) - s.seen) >= SOCKET_IDLE ||
+	    !V(backend_is)(s.backend, s.backend_gen, SL_BACKEND_SERVING))
 		return false;
 	V(addr_copy)(ret_choice->daddr, s.addr);
 	ret_choice->dport = s.port;
@@ -214,7 +215,7 @@ static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const voi
 
 /* Who a call is for: SOCKET with *ret_choice, NOT_SERVICE, or why it cannot be served. */
 static __always_inline int V(socket_choose)(struct bpf_sock_addr *ctx, const void *vip, bool datagram,
-					 struct V(flow) *ret_choice)
+					    struct V(flow) *ret_choice)
 {
 	const struct sl_config *config;
 	struct V(service) s;
@@ -268,7 +269,7 @@ static __always_inline int V(socket_choose)(struct bpf_sock_addr *ctx, const voi
 }
 
 static __always_inline void V(socket_report)(struct bpf_sock_addr *ctx, const void *vip, enum sl_reason why,
-					    __u32 service)
+					     __u32 service)
 {
 	const struct sl_config *config = config_get();
 	struct sl_event e = {};
@@ -293,7 +294,7 @@ static __always_inline void V(socket_report)(struct bpf_sock_addr *ctx, const vo
  * as it is. `datagram`: sendmsg, whose peer may change with every call.
  */
 static __always_inline int V(socket_call)(struct bpf_sock_addr *ctx, const void *vip, bool datagram,
-					 struct V(flow) *ret_choice)
+					  struct V(flow) *ret_choice)
 {
 	int why = V(socket_choose)(ctx, vip, datagram, ret_choice);
 

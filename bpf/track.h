@@ -7,8 +7,8 @@
 #ifndef BPF_TRACK_ONCE
 #define BPF_TRACK_ONCE
 enum track_result {
-	TRACK_NONE,    /* no entry, or (p.stale) one that must not be used: it is in work.hit */
-	TRACK_TORN,    /* recycled twice while it was read */
+	TRACK_NONE, /* no entry, or (p.stale) one that must not be used: it is in work.hit */
+	TRACK_TORN, /* recycled twice while it was read */
 	TRACK_FOUND,
 };
 #endif
@@ -22,7 +22,7 @@ static __always_inline bool V(hit_takes_new)(const struct V(flow) *hit)
 
 /* The other direction's entry of (key, f), if there is one and it is really the twin. Fills *ret_key. */
 static __always_inline struct V(flow) *V(twin_find)(const struct V(flow_key) *key, const struct V(flow) *f,
-						   struct V(flow_key) *ret_key, __u32 **ret_word)
+						    struct V(flow_key) *ret_key, __u32 **ret_word)
 {
 	struct V(flow) *t;
 
@@ -33,7 +33,7 @@ static __always_inline struct V(flow) *V(twin_find)(const struct V(flow_key) *ke
 
 /* Builds the twin's value from an entry. */
 static __always_inline void V(twin_value)(const struct V(flow_key) *key, const struct V(flow) *f, __u64 now,
-					 struct V(flow) *ret_twin)
+					  struct V(flow) *ret_twin)
 {
 	__builtin_memset(ret_twin, 0, sizeof(*ret_twin));
 	V(addr_copy)(ret_twin->saddr, key->daddr);
@@ -115,7 +115,8 @@ static __always_inline bool V(track_fast)(struct V(work) *w)
 	if (!f)
 		return false;
 	w->hit = *f;
-	if (!V(flow_stood)(word, mix) || w->hit.state != SL_STATE_CONFIRMED || !V(flow_is_fresh)(&w->hit, proto, w->p.now))
+	if (!V(flow_stood)(word, mix) || w->hit.state != SL_STATE_CONFIRMED ||
+	    !V(flow_is_fresh)(&w->hit, proto, w->p.now))
 		return false;
 	if (proto != IPPROTO_TCP && w->p.client &&
 	    !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING))
@@ -165,7 +166,8 @@ static __always_inline int V(track_tcp)(struct V(work) *w)
 		}
 		return TRACK_FOUND;
 	}
-	if ((seen & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && w->p.key.kind == SL_FLOW_REPLY && state == SL_STATE_CLOSING) {
+	if ((seen & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && w->p.key.kind == SL_FLOW_REPLY &&
+	    state == SL_STATE_CLOSING) {
 		/* A SYN through the service would have replaced this entry: the client now speaks to the backend itself. */
 		w->p.stale = 1;
 		return TRACK_NONE;

@@ -8,7 +8,7 @@
 #define BPF_WALK_ONCE
 /* Where the packet was met. Constants at every call. */
 enum place {
-	PLACE_POD,    /* device of a pod */
+	PLACE_POD, /* device of a pod */
 	PLACE_UPLINK,
 };
 
@@ -241,7 +241,7 @@ static __always_inline int V(walk_egress)(struct __sk_buff *skb, struct V(work) 
 /* ---- both ---- */
 
 static __always_inline void V(report)(struct __sk_buff *skb, const struct V(pkt) *p, enum sl_reason why,
-				     enum sl_hook hook, __u32 service)
+				      enum sl_hook hook, __u32 service)
 {
 	const struct sl_config *config = config_get();
 	struct sl_event e = {};
@@ -338,8 +338,8 @@ static __always_inline int V(handle)(struct __sk_buff *skb, __u32 l3, enum place
 		return TC_ACT_UNSPEC;
 	if (V(parse)(skb, &w->p) != PARSE_OK) {
 		/* Ours only if it is to a service address, as far as that could be read. */
-		why = hook == SL_HOOK_INGRESS && V(is_vip)(w->p.key.daddr) ? SL_REASON_MALFORMED :
-									      SL_REASON_NOT_SERVICE;
+		why = hook == SL_HOOK_INGRESS && V(is_vip)(w->p.key.daddr) ? SL_REASON_MALFORMED
+									   : SL_REASON_NOT_SERVICE;
 	} else if (hook == SL_HOOK_INGRESS) {
 		why = V(walk_ingress)(skb, w, place);
 	} else {

@@ -6,15 +6,15 @@
  */
 
 struct V(work) {
-	struct V(pkt) p;           /* first, and its key the first in it */
-	struct V(flow) hit;        /* the packet's entry: what it becomes */
-	struct V(flow_key) key;    /* an entry being written, or its twin's key */
+	struct V(pkt) p;        /* first, and its key the first in it */
+	struct V(flow) hit;     /* the packet's entry: what it becomes */
+	struct V(flow_key) key; /* an entry being written, or its twin's key */
 	struct V(flow) value;
 	struct V(flow_key) twin;
 	struct V(flow) twin_value;
 	struct V(service) service;
-	__u32 service_id;          /* of the service port, 0 = none matched */
-	__u32 tell_packets;        /* what the backend's counters get now; 0 = later */
+	__u32 service_id;   /* of the service port, 0 = none matched */
+	__u32 tell_packets; /* what the backend's counters get now; 0 = later */
 	__u32 tell_bytes;
 };
 

@@ -40,16 +40,16 @@
 
 /* ---- limits ---------------------------------------------------------------------------------------------------- */
 
-#define SL_RING_LINE_IDS   16 /* backend ids in one ring line: one cache line */
-#define SL_CIDRS           8  /* service CIDRs a family */
-#define SL_FILTER_BITS     20 /* address filter: 2^20 bits a kind, 128 KiB */
-#define SL_FILTER_WORDS    (1u << (SL_FILTER_BITS - 6))
-#define SL_BUCKET_SLOTS    15 /* entries in one bucket of flows or sockets; its lock and their tags are one cache line */
-#define SL_BUCKET_KEEP     13 /* so many at most are kept for established flows: the others can always be had */
-#define SL_NAMESPACE_LEN   64 /* 63 characters (RFC 1123 label) and NUL */
-#define SL_NAME_LEN        64
-#define SL_PORT_NAME_LEN   64
-#define SL_NODE_NAME_LEN   256 /* 253 characters (RFC 1123 subdomain) and NUL */
+#define SL_RING_LINE_IDS 16 /* backend ids in one ring line: one cache line */
+#define SL_CIDRS         8  /* service CIDRs a family */
+#define SL_FILTER_BITS   20 /* address filter: 2^20 bits a kind, 128 KiB */
+#define SL_FILTER_WORDS  (1u << (SL_FILTER_BITS - 6))
+#define SL_BUCKET_SLOTS  15 /* entries in one bucket of flows or sockets; its lock and their tags are one cache line */
+#define SL_BUCKET_KEEP   13 /* so many at most are kept for established flows: the others can always be had */
+#define SL_NAMESPACE_LEN 64 /* 63 characters (RFC 1123 label) and NUL */
+#define SL_NAME_LEN      64
+#define SL_PORT_NAME_LEN 64
+#define SL_NODE_NAME_LEN 256 /* 253 characters (RFC 1123 subdomain) and NUL */
 
 /* ---- idle times of flows (seconds); an entry whose time is over counts as absent, wherever it is met ------------- */
 
@@ -60,10 +60,10 @@
 #define SL_IDLE_UDP_NEW_S     30    /* no second packet after a reply */
 #define SL_IDLE_UDP_S         120
 #define SL_IDLE_SCTP_S        210
-#define SL_IDLE_FRAG_S        30    /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
-#define SL_TICK_SHIFT         24    /* flows count time in ticks of 2^24 ns, 16.8 ms (modulo 2^32: 2.3 years) */
-#define SL_TWIN_SHIFT         9     /* 2^9 ticks, 8.6 s: the clock by which the other direction's entry is touched */
-#define SL_TWIN_REFRESH       3     /* that clock has moved on so often: every 17 to 26 s */
+#define SL_IDLE_FRAG_S        30 /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
+#define SL_TICK_SHIFT         24 /* flows count time in ticks of 2^24 ns, 16.8 ms (modulo 2^32: 2.3 years) */
+#define SL_TWIN_SHIFT         9  /* 2^9 ticks, 8.6 s: the clock by which the other direction's entry is touched */
+#define SL_TWIN_REFRESH       3  /* that clock has moved on so often: every 17 to 26 s */
 
 /*
  * A flow's packets go into its backend's counters at once while they are few, later SL_TELL_PACKETS at a time: with many flows
@@ -71,7 +71,7 @@
  */
 #define SL_TELL_AT_ONCE 32 /* first packets of each direction */
 #define SL_TELL_PACKETS 16
-#define SL_UNTOLD_SHIFT 4  /* sl4_flow.untold is bytes << 4 | packets */
+#define SL_UNTOLD_SHIFT 4 /* sl4_flow.untold is bytes << 4 | packets */
 
 /* ---- enumerations (one byte; they print by name in bpftool) ------------------------------------------------------- */
 
@@ -106,11 +106,11 @@ enum sl_flow_kind {
 
 enum sl_flow_state {
 	SL_STATE_NONE,
-	SL_STATE_NEW,          /* only the client was heard */
-	SL_STATE_REPLIED,      /* the backend answered (TCP: SYN-ACK) */
-	SL_STATE_CONFIRMED,    /* the client answered that: a real peer, not a flood */
-	SL_STATE_HALF_CLOSED,  /* TCP: one FIN */
-	SL_STATE_CLOSING,      /* TCP: both FINs, or RST */
+	SL_STATE_NEW,         /* only the client was heard */
+	SL_STATE_REPLIED,     /* the backend answered (TCP: SYN-ACK) */
+	SL_STATE_CONFIRMED,   /* the client answered that: a real peer, not a flood */
+	SL_STATE_HALF_CLOSED, /* TCP: one FIN */
+	SL_STATE_CLOSING,     /* TCP: both FINs, or RST */
 } __attribute__((packed));
 
 enum sl_hook {
@@ -125,7 +125,7 @@ enum sl_hook {
 enum {
 	SL_SERVICE_INTERNAL_LOCAL = 1 << 0, /* internalTrafficPolicy: Local */
 	SL_SERVICE_EXTERNAL_LOCAL = 1 << 1, /* externalTrafficPolicy: Local */
-	SL_SERVICE_ANY_ENDPOINT = 1 << 2,   /* a usable endpoint exists somewhere: an empty local list drops, not rejects */
+	SL_SERVICE_ANY_ENDPOINT = 1 << 2,   /* a usable endpoint exists somewhere: an empty local list drops */
 	SL_SERVICE_SCTP_PORT = 1 << 3,      /* SCTP and port != targetPort: refused by name */
 	SL_SERVICE_SOURCE_RANGES = 1 << 4,  /* filtered by sl4_ranges */
 };
@@ -144,11 +144,11 @@ enum {
 	SL_FLOW_LOCAL_LIST = 1 << 0, /* chosen from the local list */
 	SL_FLOW_FIN_REQUEST = 1 << 1,
 	SL_FLOW_FIN_REPLY = 1 << 2,
-	SL_FLOW_HAIRPIN = 1 << 3,    /* client and backend are one: four entries, source is the node's address */
-	SL_FLOW_PORT = 1 << 4,       /* the client's source port was changed: two VIPs, one client tuple, one backend */
-	SL_FLOW_SNAT_BOTH = 1 << 5,  /* source becomes the node's address */
-	SL_FLOW_COUNTED = 1 << 6,    /* counted in the backend's open flows */
-	SL_FLOW_CONFIRMED = 1 << 7,  /* was confirmed once: what became of it since is its state */
+	SL_FLOW_HAIRPIN = 1 << 3,   /* client and backend are one: four entries, source is the node's address */
+	SL_FLOW_PORT = 1 << 4,      /* the client's source port was changed: two VIPs, one client tuple, one backend */
+	SL_FLOW_SNAT_BOTH = 1 << 5, /* source becomes the node's address */
+	SL_FLOW_COUNTED = 1 << 6,   /* counted in the backend's open flows */
+	SL_FLOW_CONFIRMED = 1 << 7, /* was confirmed once: what became of it since is its state */
 };
 
 /* flags of the configuration */
@@ -230,15 +230,15 @@ struct sl_event {
 
 /* sl_meta, one element: what a tool needs to know when no agent runs. */
 struct sl_meta {
-	__u32 abi;         /* SL_ABI_VERSION */
-	__u32 agent_pid;   /* 0 after a clean stop */
-	__u64 started_ns;  /* CLOCK_MONOTONIC */
-	__u64 synced_ns;   /* last time the maps were made equal to the source */
-	__u64 programs;    /* hash over the loaded objects and their constants: equal means nothing to reload */
+	__u32 abi;        /* SL_ABI_VERSION */
+	__u32 agent_pid;  /* 0 after a clean stop */
+	__u64 started_ns; /* CLOCK_MONOTONIC */
+	__u64 synced_ns;  /* last time the maps were made equal to the source */
+	__u64 programs;   /* hash over the loaded objects and their constants: equal means nothing to reload */
 	__u32 max_services;
 	__u32 max_backends;
 	__u32 max_flows;
-	__u32 seed;        /* sl_consts.seed: where flows lie depends on it */
+	__u32 seed; /* sl_consts.seed: where flows lie depends on it */
 	char node_name[SL_NODE_NAME_LEN];
 };
 
@@ -258,15 +258,15 @@ struct sl4_service {
 	__u8 proto;
 	enum sl_kind kind;
 	__u32 gen;
-	__u32 service;          /* id of the service port, from 1; key of sl4_names, sl4_svc_stats, affinity */
-	__u32 cluster_line;     /* first line of the cluster list in sl4_rings */
-	__u32 cluster_len;      /* ids in it (Maglev: table size); 0 = empty */
+	__u32 service;      /* id of the service port, from 1; key of sl4_names, sl4_svc_stats, affinity */
+	__u32 cluster_line; /* first line of the cluster list in sl4_rings */
+	__u32 cluster_len;  /* ids in it (Maglev: table size); 0 = empty */
 	__u32 local_line;
 	__u32 local_len;
 	__u32 cluster_backends; /* distinct backends in the list */
 	__u32 local_backends;
-	__u32 affinity_s;       /* session affinity by client address; 0 = none */
-	__u16 flags;            /* SL_SERVICE_ */
+	__u32 affinity_s; /* session affinity by client address; 0 = none */
+	__u16 flags;      /* SL_SERVICE_ */
 	enum sl_algorithm algorithm;
 	__u8 pad[17];
 };
@@ -300,16 +300,16 @@ struct sl4_flow {
 	__u8 daddr[4];
 	__u16 sport;
 	__u16 dport;
-	__u16 flags;                 /* SL_FLOW_ */
+	__u16 flags; /* SL_FLOW_ */
 	enum sl_flow_state state;
-	__u8 twin;                   /* when the other direction's entry was last touched from here: seen >> SL_TWIN_SHIFT */
-	__u32 backend;               /* id */
+	__u8 twin;     /* when the other direction's entry was last touched from here: seen >> SL_TWIN_SHIFT */
+	__u32 backend; /* id */
 	__u32 backend_gen;
-	__u32 service;               /* id of the service port */
-	__u32 seen;                  /* last packet of this direction, sl_tick(CLOCK_MONOTONIC) */
-	__u64 bytes;                 /* of whole frames */
-	__u32 packets;               /* modulo 2^32 */
-	__u32 untold;                /* what is not in sl4_be_stats yet: bytes << SL_UNTOLD_SHIFT | packets */
+	__u32 service; /* id of the service port */
+	__u32 seen;    /* last packet of this direction, sl_tick(CLOCK_MONOTONIC) */
+	__u64 bytes;   /* of whole frames */
+	__u32 packets; /* modulo 2^32 */
+	__u32 untold;  /* what is not in sl4_be_stats yet: bytes << SL_UNTOLD_SHIFT | packets */
 };
 
 /* With its key one cache line. */
@@ -528,9 +528,9 @@ struct sl_frag {
  * switches a slot off, waits for readers, writes it and switches it on, so none is ever read half-written.
  */
 struct sl_config {
-	__u64 host_netns;   /* netns cookie of the node's own namespace (SO_NETNS_COOKIE); 0 = the initial one */
-	__u32 flags;        /* SL_CONFIG_ */
-	__u16 snat_low;     /* source ports for SNAT, inclusive */
+	__u64 host_netns; /* netns cookie of the node's own namespace (SO_NETNS_COOKIE); 0 = the initial one */
+	__u32 flags;      /* SL_CONFIG_ */
+	__u16 snat_low;   /* source ports for SNAT, inclusive */
 	__u16 snat_high;
 	__u8 node4[4] SL_ALIGNED(4); /* the node's own addresses; all zero = none */
 	__u32 pad;
@@ -550,7 +550,7 @@ struct sl_consts {
 	__u32 buckets6_udp;
 	__u32 buckets4_sockets;
 	__u32 buckets6_sockets;
-	__u32 records;    /* elements of sl4_records, sl4_backends, sl4_rings (and of sl6_): bounds that never change */
+	__u32 records; /* elements of sl4_records, sl4_backends, sl4_rings (and of sl6_): bounds that never change */
 	__u32 backends;
 	__u32 lines;
 	__u32 seed;        /* of the flow hash; random, kept in sl_meta as long as the flow maps live */
@@ -564,7 +564,7 @@ struct sl_consts {
 /*
  * X(name, writer): every pinned map. Families are written out so that one grep finds a map.
  */
-#define SL_MAPS(X)          \
+#define SL_MAPS(X)                \
 	X(sl_meta, agent)         \
 	X(sl_config, agent)       \
 	X(sl_counters, program)   \

@@ -12,6 +12,7 @@
 #ifndef SLUICE_REASONS_H
 #define SLUICE_REASONS_H
 
+/* clang-format off */
 /*        name                 class    text                                          advice */
 #define SL_REASONS(X)                                                                                                  \
 	X(NOT_SERVICE,         PASS,    "not service traffic",                            "")                          \
@@ -56,12 +57,13 @@
 	  "widen --snat-ports")                                                                                        \
 	X(TTL,                 DROP,    "time to live ran out at this node",              "")                          \
 	X(LEFT_TO_TC,          PASS,    "service traffic that XDP leaves to tc",          "")
+/* clang-format on */
 
 enum sl_reason {
 #define SL_REASON_ENUM(name, class, text, advice) SL_REASON_##name,
 	SL_REASONS(SL_REASON_ENUM)
 #undef SL_REASON_ENUM
-	SL_REASON_COUNT,
+		SL_REASON_COUNT,
 } __attribute__((packed));
 
 enum sl_verdict {

@@ -102,28 +102,28 @@
 	FIELD(sl4_flow_key, proto, 12, 1)            \
 	FIELD(sl4_flow_key, kind, 13, 1)             \
 	FIELD(sl4_flow_key, pad, 14, 2)              \
-	STRUCT(sl4_flow, 48)                        \
-	FIELD(sl4_flow, saddr, 0, 4)                \
-	FIELD(sl4_flow, daddr, 4, 4)                \
-	FIELD(sl4_flow, sport, 8, 2)                \
-	FIELD(sl4_flow, dport, 10, 2)               \
-	FIELD(sl4_flow, flags, 12, 2)               \
-	FIELD(sl4_flow, state, 14, 1)               \
-	FIELD(sl4_flow, twin, 15, 1)                \
-	FIELD(sl4_flow, backend, 16, 4)             \
-	FIELD(sl4_flow, backend_gen, 20, 4)         \
-	FIELD(sl4_flow, service, 24, 4)             \
-	FIELD(sl4_flow, seen, 28, 4)                \
-	FIELD(sl4_flow, bytes, 32, 8)               \
-	FIELD(sl4_flow, packets, 40, 4)             \
-	FIELD(sl4_flow, untold, 44, 4)              \
-	STRUCT(sl4_flow_slot, 64)                   \
-	FIELD(sl4_flow_slot, key, 0, 16)            \
-	FIELD(sl4_flow_slot, flow, 16, 48)          \
-	STRUCT(sl4_flow_bucket, 1024)               \
-	FIELD(sl4_flow_bucket, lock, 0, 4)          \
-	FIELD(sl4_flow_bucket, tags, 4, 60)         \
-	FIELD(sl4_flow_bucket, slots, 64, 960)      \
+	STRUCT(sl4_flow, 48)                         \
+	FIELD(sl4_flow, saddr, 0, 4)                 \
+	FIELD(sl4_flow, daddr, 4, 4)                 \
+	FIELD(sl4_flow, sport, 8, 2)                 \
+	FIELD(sl4_flow, dport, 10, 2)                \
+	FIELD(sl4_flow, flags, 12, 2)                \
+	FIELD(sl4_flow, state, 14, 1)                \
+	FIELD(sl4_flow, twin, 15, 1)                 \
+	FIELD(sl4_flow, backend, 16, 4)              \
+	FIELD(sl4_flow, backend_gen, 20, 4)          \
+	FIELD(sl4_flow, service, 24, 4)              \
+	FIELD(sl4_flow, seen, 28, 4)                 \
+	FIELD(sl4_flow, bytes, 32, 8)                \
+	FIELD(sl4_flow, packets, 40, 4)              \
+	FIELD(sl4_flow, untold, 44, 4)               \
+	STRUCT(sl4_flow_slot, 64)                    \
+	FIELD(sl4_flow_slot, key, 0, 16)             \
+	FIELD(sl4_flow_slot, flow, 16, 48)           \
+	STRUCT(sl4_flow_bucket, 1024)                \
+	FIELD(sl4_flow_bucket, lock, 0, 4)           \
+	FIELD(sl4_flow_bucket, tags, 4, 60)          \
+	FIELD(sl4_flow_bucket, slots, 64, 960)       \
 	STRUCT(sl4_affinity_key, 8)                  \
 	FIELD(sl4_affinity_key, client, 0, 4)        \
 	FIELD(sl4_affinity_key, service, 4, 4)       \
@@ -133,21 +133,21 @@
 	FIELD(sl4_socket_key, port, 12, 2)           \
 	FIELD(sl4_socket_key, proto, 14, 1)          \
 	FIELD(sl4_socket_key, kind, 15, 1)           \
-	STRUCT(sl4_socket, 24)                      \
-	FIELD(sl4_socket, addr, 0, 4)               \
-	FIELD(sl4_socket, port, 4, 2)               \
-	FIELD(sl4_socket, pad, 6, 2)                \
-	FIELD(sl4_socket, service, 8, 4)            \
-	FIELD(sl4_socket, backend, 12, 4)           \
-	FIELD(sl4_socket, backend_gen, 16, 4)       \
-	FIELD(sl4_socket, seen, 20, 4)              \
-	STRUCT(sl4_socket_slot, 40)                 \
-	FIELD(sl4_socket_slot, key, 0, 16)          \
-	FIELD(sl4_socket_slot, socket, 16, 24)      \
-	STRUCT(sl4_socket_bucket, 664)              \
-	FIELD(sl4_socket_bucket, lock, 0, 4)        \
-	FIELD(sl4_socket_bucket, tags, 4, 60)       \
-	FIELD(sl4_socket_bucket, slots, 64, 600)    \
+	STRUCT(sl4_socket, 24)                       \
+	FIELD(sl4_socket, addr, 0, 4)                \
+	FIELD(sl4_socket, port, 4, 2)                \
+	FIELD(sl4_socket, pad, 6, 2)                 \
+	FIELD(sl4_socket, service, 8, 4)             \
+	FIELD(sl4_socket, backend, 12, 4)            \
+	FIELD(sl4_socket, backend_gen, 16, 4)        \
+	FIELD(sl4_socket, seen, 20, 4)               \
+	STRUCT(sl4_socket_slot, 40)                  \
+	FIELD(sl4_socket_slot, key, 0, 16)           \
+	FIELD(sl4_socket_slot, socket, 16, 24)       \
+	STRUCT(sl4_socket_bucket, 664)               \
+	FIELD(sl4_socket_bucket, lock, 0, 4)         \
+	FIELD(sl4_socket_bucket, tags, 4, 60)        \
+	FIELD(sl4_socket_bucket, slots, 64, 600)     \
 	STRUCT(sl4_frag_key, 16)                     \
 	FIELD(sl4_frag_key, saddr, 0, 4)             \
 	FIELD(sl4_frag_key, daddr, 4, 4)             \
@@ -195,28 +195,28 @@
 	FIELD(sl6_flow_key, proto, 36, 1)            \
 	FIELD(sl6_flow_key, kind, 37, 1)             \
 	FIELD(sl6_flow_key, pad, 38, 2)              \
-	STRUCT(sl6_flow, 72)                        \
-	FIELD(sl6_flow, saddr, 0, 16)               \
-	FIELD(sl6_flow, daddr, 16, 16)              \
-	FIELD(sl6_flow, sport, 32, 2)               \
-	FIELD(sl6_flow, dport, 34, 2)               \
-	FIELD(sl6_flow, flags, 36, 2)               \
-	FIELD(sl6_flow, state, 38, 1)               \
-	FIELD(sl6_flow, twin, 39, 1)                \
-	FIELD(sl6_flow, backend, 40, 4)             \
-	FIELD(sl6_flow, backend_gen, 44, 4)         \
-	FIELD(sl6_flow, service, 48, 4)             \
-	FIELD(sl6_flow, seen, 52, 4)                \
-	FIELD(sl6_flow, bytes, 56, 8)               \
-	FIELD(sl6_flow, packets, 64, 4)             \
-	FIELD(sl6_flow, untold, 68, 4)              \
-	STRUCT(sl6_flow_slot, 112)                  \
-	FIELD(sl6_flow_slot, key, 0, 40)            \
-	FIELD(sl6_flow_slot, flow, 40, 72)          \
-	STRUCT(sl6_flow_bucket, 1744)               \
-	FIELD(sl6_flow_bucket, lock, 0, 4)          \
-	FIELD(sl6_flow_bucket, tags, 4, 60)         \
-	FIELD(sl6_flow_bucket, slots, 64, 1680)     \
+	STRUCT(sl6_flow, 72)                         \
+	FIELD(sl6_flow, saddr, 0, 16)                \
+	FIELD(sl6_flow, daddr, 16, 16)               \
+	FIELD(sl6_flow, sport, 32, 2)                \
+	FIELD(sl6_flow, dport, 34, 2)                \
+	FIELD(sl6_flow, flags, 36, 2)                \
+	FIELD(sl6_flow, state, 38, 1)                \
+	FIELD(sl6_flow, twin, 39, 1)                 \
+	FIELD(sl6_flow, backend, 40, 4)              \
+	FIELD(sl6_flow, backend_gen, 44, 4)          \
+	FIELD(sl6_flow, service, 48, 4)              \
+	FIELD(sl6_flow, seen, 52, 4)                 \
+	FIELD(sl6_flow, bytes, 56, 8)                \
+	FIELD(sl6_flow, packets, 64, 4)              \
+	FIELD(sl6_flow, untold, 68, 4)               \
+	STRUCT(sl6_flow_slot, 112)                   \
+	FIELD(sl6_flow_slot, key, 0, 40)             \
+	FIELD(sl6_flow_slot, flow, 40, 72)           \
+	STRUCT(sl6_flow_bucket, 1744)                \
+	FIELD(sl6_flow_bucket, lock, 0, 4)           \
+	FIELD(sl6_flow_bucket, tags, 4, 60)          \
+	FIELD(sl6_flow_bucket, slots, 64, 1680)      \
 	STRUCT(sl6_affinity_key, 24)                 \
 	FIELD(sl6_affinity_key, client, 0, 16)       \
 	FIELD(sl6_affinity_key, service, 16, 4)      \
@@ -228,22 +228,22 @@
 	FIELD(sl6_socket_key, proto, 26, 1)          \
 	FIELD(sl6_socket_key, kind, 27, 1)           \
 	FIELD(sl6_socket_key, pad, 28, 4)            \
-	STRUCT(sl6_socket, 40)                      \
-	FIELD(sl6_socket, addr, 0, 16)              \
-	FIELD(sl6_socket, port, 16, 2)              \
-	FIELD(sl6_socket, pad, 18, 2)               \
-	FIELD(sl6_socket, service, 20, 4)           \
-	FIELD(sl6_socket, backend, 24, 4)           \
-	FIELD(sl6_socket, backend_gen, 28, 4)       \
-	FIELD(sl6_socket, seen, 32, 4)              \
-	FIELD(sl6_socket, pad2, 36, 4)              \
-	STRUCT(sl6_socket_slot, 72)                 \
-	FIELD(sl6_socket_slot, key, 0, 32)          \
-	FIELD(sl6_socket_slot, socket, 32, 40)      \
-	STRUCT(sl6_socket_bucket, 1144)             \
-	FIELD(sl6_socket_bucket, lock, 0, 4)        \
-	FIELD(sl6_socket_bucket, tags, 4, 60)       \
-	FIELD(sl6_socket_bucket, slots, 64, 1080)   \
+	STRUCT(sl6_socket, 40)                       \
+	FIELD(sl6_socket, addr, 0, 16)               \
+	FIELD(sl6_socket, port, 16, 2)               \
+	FIELD(sl6_socket, pad, 18, 2)                \
+	FIELD(sl6_socket, service, 20, 4)            \
+	FIELD(sl6_socket, backend, 24, 4)            \
+	FIELD(sl6_socket, backend_gen, 28, 4)        \
+	FIELD(sl6_socket, seen, 32, 4)               \
+	FIELD(sl6_socket, pad2, 36, 4)               \
+	STRUCT(sl6_socket_slot, 72)                  \
+	FIELD(sl6_socket_slot, key, 0, 32)           \
+	FIELD(sl6_socket_slot, socket, 32, 40)       \
+	STRUCT(sl6_socket_bucket, 1144)              \
+	FIELD(sl6_socket_bucket, lock, 0, 4)         \
+	FIELD(sl6_socket_bucket, tags, 4, 60)        \
+	FIELD(sl6_socket_bucket, slots, 64, 1080)    \
 	STRUCT(sl6_frag_key, 40)                     \
 	FIELD(sl6_frag_key, saddr, 0, 16)            \
 	FIELD(sl6_frag_key, daddr, 16, 16)           \
@@ -273,19 +273,19 @@
 	FIELD(sl_config, node6, 24, 16)              \
 	FIELD(sl_config, cidrs4, 40, 64)             \
 	FIELD(sl_config, cidrs6, 104, 256)           \
-	STRUCT(sl_consts, 44)                       \
-	FIELD(sl_consts, buckets4_tcp, 0, 4)        \
-	FIELD(sl_consts, buckets4_udp, 4, 4)        \
-	FIELD(sl_consts, buckets6_tcp, 8, 4)        \
-	FIELD(sl_consts, buckets6_udp, 12, 4)       \
-	FIELD(sl_consts, buckets4_sockets, 16, 4)   \
-	FIELD(sl_consts, buckets6_sockets, 20, 4)   \
-	FIELD(sl_consts, records, 24, 4)            \
-	FIELD(sl_consts, backends, 28, 4)           \
-	FIELD(sl_consts, lines, 32, 4)              \
-	FIELD(sl_consts, seed, 36, 4)               \
-	FIELD(sl_consts, coarse_clock, 40, 1)       \
-	FIELD(sl_consts, set_retval, 41, 1)         \
+	STRUCT(sl_consts, 44)                        \
+	FIELD(sl_consts, buckets4_tcp, 0, 4)         \
+	FIELD(sl_consts, buckets4_udp, 4, 4)         \
+	FIELD(sl_consts, buckets6_tcp, 8, 4)         \
+	FIELD(sl_consts, buckets6_udp, 12, 4)        \
+	FIELD(sl_consts, buckets4_sockets, 16, 4)    \
+	FIELD(sl_consts, buckets6_sockets, 20, 4)    \
+	FIELD(sl_consts, records, 24, 4)             \
+	FIELD(sl_consts, backends, 28, 4)            \
+	FIELD(sl_consts, lines, 32, 4)               \
+	FIELD(sl_consts, seed, 36, 4)                \
+	FIELD(sl_consts, coarse_clock, 40, 1)        \
+	FIELD(sl_consts, set_retval, 41, 1)          \
 	FIELD(sl_consts, pad, 42, 2)
 
 /* Numbers that lie in maps. New ones are appended. */

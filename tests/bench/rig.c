@@ -531,9 +531,10 @@ int rig_flows(struct rig *rig, uint8_t proto, uint32_t n, uint32_t services, uin
 	if (rc < 0)
 		return err_set(err, rc, "cannot write flows: %s", strerror(-rc));
 	/* A hash spreads them, so a few find no room where a bucket overflows: with more of them the measurement is another one. */
-	return w.left_out > n / RIG_STRAYS ? err_set(err, -ENOSPC, "%llu of %u flow entries found no room",
-				    (unsigned long long)w.left_out, 2 * n)
-					   : 0;
+	return w.left_out > n / RIG_STRAYS
+		       ? err_set(err, -ENOSPC, "%llu of %u flow entries found no room",
+				 (unsigned long long)w.left_out, 2 * n)
+		       : 0;
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------------- */

@@ -26,7 +26,8 @@
 #define RIG_PORT          80
 #define RIG_TARGET_PORT   8080
 #define RIG_ENDPOINT_STEP 8
-#define RIG_STRAYS        5000 /* one in so many flows, or packets, may be missing from its table, or be another's */
+#define RIG_STRAYS \
+	5000 /* one in so many flows, or packets, may be missing from its table, or be another's */
 
 struct rig_options {
 	const char *name;      /* of its directory of pins */

@@ -67,8 +67,11 @@ make_trio() { # WAY
 	in_ns "$1-c" ip route add default via 10.0.1.1
 	in_ns "$1-s" ip route add default via 10.0.2.1
 	in_ns "$1-n" sysctl -qw net.ipv4.ip_forward=1
-	nsenter --net="/run/netns/$id-$1-s" "$BUILD/bench/nb" server 8080 "$CPU" </dev/null >/dev/null &
-	pids+=($!)
+	local port
+	for port in 8080 8081; do # the second is nobody's endpoint
+		nsenter --net="/run/netns/$id-$1-s" "$BUILD/bench/nb" server $port "$CPU" </dev/null >/dev/null &
+		pids+=($!)
+	done
 }
 
 add_empty() { # WAY: a program that does nothing on each device where sluice has one
@@ -193,6 +196,7 @@ for n in $COUNTS; do
 			add_client "node-$way" "$way-n" $vip 80 "$cgroup/$way"
 		else
 			add_client "$way" "$way-c" $vip 80
+			[ $kind != tc ] || add_client "tc-podip-$n" "$way-c" $server 8081
 		fi
 	done
 done

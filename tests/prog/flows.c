@@ -299,7 +299,8 @@ void harness_expect_no_flow(enum sl_flow_kind kind, uint8_t proto, struct end fr
 
 /* Changes one entry in place. */
 static void update(enum sl_flow_kind kind, uint8_t proto, struct end from, struct end to,
-		   void (*change)(struct sl4_flow *, struct sl6_flow *, uint32_t *, const uint64_t *),
+		   void (*change)(struct sl4_flow *, struct sl6_flow *, uint32_t *,
+				  const uint64_t *),
 		   const uint64_t *args)
 {
 	union flow_bucket b;
@@ -318,25 +319,25 @@ static void update(enum sl_flow_kind kind, uint8_t proto, struct end from, struc
 	bucket_write(at, &b);
 }
 
-#define SET(flow)                                                           \
-	do {                                                                \
-		switch ((enum flow_field)args[0]) {                         \
-		case SEEN_NS:                                               \
-			(flow)->seen = sl_tick(args[1]);                    \
-			break;                                              \
-		case TWIN_NS:                                               \
+#define SET(flow)                                                                    \
+	do {                                                                         \
+		switch ((enum flow_field)args[0]) {                                  \
+		case SEEN_NS:                                                        \
+			(flow)->seen = sl_tick(args[1]);                             \
+			break;                                                       \
+		case TWIN_NS:                                                        \
 			(flow)->twin = (uint8_t)(sl_tick(args[1]) >> SL_TWIN_SHIFT); \
-			break;                                              \
-		case STATE:                                                 \
-			(flow)->state = (enum sl_flow_state)args[1];        \
-			break;                                              \
-		case TAG:                                                   \
-			*word = (uint32_t)args[1];                          \
-			break;                                              \
-		case BACKEND_GEN:                                           \
-			(flow)->backend_gen = (uint32_t)args[1];            \
-			break;                                              \
-		}                                                           \
+			break;                                                       \
+		case STATE:                                                          \
+			(flow)->state = (enum sl_flow_state)args[1];                 \
+			break;                                                       \
+		case TAG:                                                            \
+			*word = (uint32_t)args[1];                                   \
+			break;                                                       \
+		case BACKEND_GEN:                                                    \
+			(flow)->backend_gen = (uint32_t)args[1];                     \
+			break;                                                       \
+		}                                                                    \
 	} while (0)
 
 static void change_field(struct sl4_flow *v4, struct sl6_flow *v6, uint32_t *word,
@@ -354,10 +355,10 @@ void flow_write(enum sl_flow_kind kind, uint8_t proto, struct end from, struct e
 	update(kind, proto, from, to, change_field, (uint64_t[]){ field, value });
 }
 
-#define AGE(flow)                                                                    \
-	do {                                                                         \
-		(flow)->seen -= sl_tick(args[0]);                                    \
-		(flow)->twin -= (uint8_t)(sl_tick(args[0]) >> SL_TWIN_SHIFT);        \
+#define AGE(flow)                                                             \
+	do {                                                                  \
+		(flow)->seen -= sl_tick(args[0]);                             \
+		(flow)->twin -= (uint8_t)(sl_tick(args[0]) >> SL_TWIN_SHIFT); \
 	} while (0)
 
 static void change_age(struct sl4_flow *v4, struct sl6_flow *v6, uint32_t *word,

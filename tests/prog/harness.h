@@ -33,9 +33,9 @@ enum program { POD_IN, POD_OUT, UP_IN, UP_OUT, L3_IN, L3_OUT, XDP, PROGRAMS };
 /* What a flow entry is: confirmed once, in the table for TCP or in the other; or not, in either. */
 enum table { IN_TCP, IN_UDP, IN_NEW, TABLES };
 
-#define HARNESS_RECORDS       1024
-#define HARNESS_BACKENDS      1024
-#define HARNESS_LINES         8192
+#define HARNESS_RECORDS  1024
+#define HARNESS_BACKENDS 1024
+#define HARNESS_LINES    8192
 #define HARNESS_BUCKETS  512 /* of each flow table */
 
 /* What to load; zero = the usual. */
@@ -196,7 +196,7 @@ uint64_t counted_all(void);
 struct flow_seen {
 	int copies; /* how many slots of its bucket have the key */
 	enum table table;
-	uint32_t word; /* its tag and SL_TAG_KEEP */
+	uint32_t word;         /* its tag and SL_TAG_KEEP */
 	struct end from, to;   /* after translation; host HOST_COUNT: not of the plan */
 	struct sl6_flow value; /* addresses: first bytes; other fields as they are */
 	uint64_t seen_ns;      /* value.seen as time */

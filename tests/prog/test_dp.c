@@ -440,8 +440,12 @@ static const void *flow_key(int family, uint8_t proto, uint16_t i, struct any_ke
 static void put_flow(int family, uint8_t proto, uint16_t i, uint64_t seen_ns)
 {
 	enum dp_map map = dp_flow_map(family, proto == IPPROTO_TCP ? DP_FLOWS_TCP : DP_FLOWS_UDP);
-	struct sl4_flow f4 = { .state = SL_STATE_CONFIRMED, .seen = sl_tick(seen_ns), .packets = i };
-	struct sl6_flow f6 = { .state = SL_STATE_CONFIRMED, .seen = sl_tick(seen_ns), .packets = i };
+	struct sl4_flow f4 = { .state = SL_STATE_CONFIRMED,
+			       .seen = sl_tick(seen_ns),
+			       .packets = i };
+	struct sl6_flow f6 = { .state = SL_STATE_CONFIRMED,
+			       .seen = sl_tick(seen_ns),
+			       .packets = i };
 	union {
 		struct sl4_flow_bucket v4;
 		struct sl6_flow_bucket v6;
@@ -490,7 +494,8 @@ static void check_flows(int family, uint8_t proto)
 {
 	enum dp_flow_table table = proto == IPPROTO_TCP ? DP_FLOWS_TCP : DP_FLOWS_UDP;
 	enum dp_map map = dp_flow_map(family, table);
-	uint64_t now = clock_now_ns(), idle = dp_flow_idle_ns(proto, SL_STATE_CONFIRMED), n = 0, half;
+	uint64_t now = clock_now_ns(), idle = dp_flow_idle_ns(proto, SL_STATE_CONFIRMED), n = 0,
+		 half;
 	struct walked w = { .family = family };
 	struct sl6_flow value;
 	struct any_key key;
@@ -506,8 +511,8 @@ static void check_flows(int family, uint8_t proto)
 	assert_int_equal(n, FLOWS * 2 / 3);
 	half = dp->maps[map].max_entries / 2;
 	assert_int_equal(dp_flows_count(dp, map, 0, (uint32_t)half, now, &n), 0);
-	assert_int_equal(dp_flows_count(dp, map, (uint32_t)half, dp->maps[map].max_entries - (uint32_t)half,
-					now, &half),
+	assert_int_equal(dp_flows_count(dp, map, (uint32_t)half,
+					dp->maps[map].max_entries - (uint32_t)half, now, &half),
 			 0);
 	assert_true(n && half);
 	assert_int_equal(n + half, FLOWS * 2 / 3);

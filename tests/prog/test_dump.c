@@ -101,9 +101,10 @@ static void services(void **state)
 
 static void flows(void **state)
 {
-	static const struct harness_options one = {
-		.consts = { .buckets4_tcp = 1, .buckets4_udp = 1, .buckets6_tcp = 1, .buckets6_udp = 1 }
-	};
+	static const struct harness_options one = { .consts = { .buckets4_tcp = 1,
+								.buckets4_udp = 1,
+								.buckets6_tcp = 1,
+								.buckets6_udp = 1 } };
 	const char *text = "";
 
 	assert_int_equal(harness_load(&one, &text), 0);

@@ -439,7 +439,7 @@ static void draw_collision(const struct tuple *t, uint64_t now_ns)
 		const struct tuple inside = { unsnat.from, draw_client(), t->proto };
 
 		e = draw_entry(&inside, now_ns);
-			write_flow(SL_FLOW_UNSNAT, &unsnat, &e, percent(50));
+		write_flow(SL_FLOW_UNSNAT, &unsnat, &e, percent(50));
 	}
 }
 
@@ -958,8 +958,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 
 static void ask(struct pair *p, struct explain_answer *ret_answer)
 {
-	const struct explain_maps maps = { .get = get,
-					   .config = config };
+	const struct explain_maps maps = { .get = get, .config = config };
 
 	p->question.now_ns = harness_now_ns();
 	assert_int_equal(explain(&maps, &p->question, ret_answer), 0);
@@ -1017,12 +1016,13 @@ static void model_and_programs_agree(void **state)
 	const char *why = "";
 
 	if (!harness.loaded) /* few buckets, which are emptied for every pair */
-		assert_int_equal(harness_load(&(struct harness_options){ .consts = { .buckets4_tcp = 8,
-										     .buckets4_udp = 8,
-										     .buckets6_tcp = 8,
-										     .buckets6_udp = 8 } },
-					      &why),
-				 0);
+		assert_int_equal(
+			harness_load(&(struct harness_options){ .consts = { .buckets4_tcp = 8,
+									    .buckets4_udp = 8,
+									    .buckets6_tcp = 8,
+									    .buckets6_udp = 8 } },
+				     &why),
+			0);
 	start(state);
 	chance_state = 0x9e3779b97f4a7c15u ^ number_of("EXPLAIN_SEED", 1) << 20 ^
 		       (uint64_t)(variant - variants + 1);

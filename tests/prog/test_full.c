@@ -14,8 +14,8 @@
 #define B AT(BACKEND1, 8080)
 
 #define ROOM    (HARNESS_BUCKETS * SL_BUCKET_SLOTS) /* entries of a table, two a flow */
-#define FLOWS   ROOM  /* opened one after another: twice what fits */
-#define CLIENTS 60000 /* ports of one host that are used */
+#define FLOWS   ROOM                                /* opened one after another: twice what fits */
+#define CLIENTS 60000                               /* ports of one host that are used */
 
 static struct end nth_client(uint32_t i)
 {

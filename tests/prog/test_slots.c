@@ -22,9 +22,10 @@ static struct end nth(uint32_t i)
 
 static void begin(void **state)
 {
-	static const struct harness_options one = {
-		.consts = { .buckets4_tcp = 1, .buckets4_udp = 1, .buckets6_tcp = 1, .buckets6_udp = 1 }
-	};
+	static const struct harness_options one = { .consts = { .buckets4_tcp = 1,
+								.buckets4_udp = 1,
+								.buckets6_tcp = 1,
+								.buckets6_udp = 1 } };
 	const char *why = "";
 
 	assert_int_equal(harness_load(&one, &why), 0);
@@ -87,7 +88,8 @@ static void what_was_never_confirmed_is_never_kept(void **state)
 	for (uint32_t i = 0; i < 40; i++) {
 		struct end flooder = nth(1000 + i);
 
-		forwards(POD_IN, TCP(family, flooder, V, SYN), NEW_FLOW, TCP(family, flooder, B, SYN));
+		forwards(POD_IN, TCP(family, flooder, V, SYN), NEW_FLOW,
+			 TCP(family, flooder, B, SYN));
 		forwards(POD_IN, TCP(family, flooder, V, i % 2 ? RST : FIN | ACK), FLOW,
 			 TCP(family, flooder, B, i % 2 ? RST : FIN | ACK));
 		forwards(POD_IN, TCP(family, flooder, V, ACK), FLOW, TCP(family, flooder, B, ACK));
@@ -152,9 +154,11 @@ static void closed_flows_leave_first(void **state)
 		tcp_opens(nth(i), V, B);
 	forwards(POD_IN, TCP(family, half, V, SYN), NEW_FLOW, TCP(family, half, B, SYN));
 	tcp_opens(closed, V, B);
-	forwards(POD_IN, TCP(family, closed, V, FIN | ACK), FLOW, TCP(family, closed, B, FIN | ACK));
+	forwards(POD_IN, TCP(family, closed, V, FIN | ACK), FLOW,
+		 TCP(family, closed, B, FIN | ACK));
 	expect_flow(REQUEST, IPPROTO_TCP, closed, V, IN_TCP, HALF_CLOSED, closed, B);
-	forwards(POD_OUT, TCP(family, B, closed, FIN | ACK), REPLY, TCP(family, V, closed, FIN | ACK));
+	forwards(POD_OUT, TCP(family, B, closed, FIN | ACK), REPLY,
+		 TCP(family, V, closed, FIN | ACK));
 	expect_flow(REQUEST, IPPROTO_TCP, closed, V, IN_TCP, CLOSING, closed, B);
 	age_tcp(closed, 3);
 	/* one slot is free: after it the closed flow's two */

@@ -12,10 +12,10 @@
 
 #include "prog/harness.h"
 
-#define LOG_SIZE  (1 << 20)
-#define BUDGET    50000
-#define LOG_STATS 4 /* BPF_LOG_STATS: a summary, even where all is well */
-#define LOG_STEPS 1 /* every step */
+#define LOG_SIZE   (1 << 20)
+#define BUDGET     50000
+#define LOG_STATS  4 /* BPF_LOG_STATS: a summary, even where all is well */
+#define LOG_STEPS  1 /* every step */
 #define STEPS_SIZE (1 << 24)
 
 struct configuration {
@@ -23,9 +23,9 @@ struct configuration {
 	struct harness_options options;
 };
 
-#define BUCKETS(tcp, udp) \
-	.buckets4_tcp = (tcp), .buckets4_udp = (udp), .buckets6_tcp = (tcp), .buckets6_udp = (udp), \
-	.buckets4_sockets = (udp), .buckets6_sockets = (udp)
+#define BUCKETS(tcp, udp)                                                    \
+	.buckets4_tcp = (tcp), .buckets4_udp = (udp), .buckets6_tcp = (tcp), \
+	.buckets6_udp = (udp), .buckets4_sockets = (udp), .buckets6_sockets = (udp)
 
 static const struct configuration configurations[] = {
 	{ "plain", { .consts = { BUCKETS(1, 1) } } },
@@ -188,7 +188,9 @@ static void sock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(xdp),  cmocka_unit_test(tc), cmocka_unit_test(tc_fast),
+		cmocka_unit_test(xdp),
+		cmocka_unit_test(tc),
+		cmocka_unit_test(tc_fast),
 		cmocka_unit_test(sock),
 	};
 

@@ -365,8 +365,7 @@ TEST(random_allows_every_distinct_usable_backend)
 
 TEST(the_answer_is_the_vips)
 {
-	put_flow(SL_FLOW_REPLY, ANSWER, REPLY, IPPROTO_TCP,
-		 ENTRY(SL_STATE_NEW));
+	put_flow(SL_FLOW_REPLY, ANSWER, REPLY, IPPROTO_TCP, ENTRY(SL_STATE_NEW));
 	asks(EXPLAIN_POD_OUT, IPPROTO_TCP, ANSWER, EXPLAIN_SYN | EXPLAIN_ACK, SL_REASON_REPLY);
 	want_after(REPLY);
 	want_one_backend(1);

@@ -36,7 +36,8 @@ TEST(flows_have_two_entries_and_udp_gets_half)
 
 		sizes_compute(&limits, &s);
 		assert_in_range(room(&s, DP_sl4_flows_tcp), flows, flows + SIZES_BUCKET_LOAD);
-		assert_in_range(room(&s, DP_sl4_flows_udp), flows / 2, flows / 2 + SIZES_BUCKET_LOAD);
+		assert_in_range(room(&s, DP_sl4_flows_udp), flows / 2,
+				flows / 2 + SIZES_BUCKET_LOAD);
 		assert_int_equal(s.entries[DP_sl6_flows_tcp], s.entries[DP_sl4_flows_tcp]);
 		assert_int_equal(s.entries[DP_sl6_flows_udp], s.entries[DP_sl4_flows_udp]);
 	}

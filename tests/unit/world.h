@@ -337,7 +337,8 @@ static inline void svc_port(struct svc *v, const char *name, uint8_t proto, uint
 	size_t i = v->s.n_ports++;
 
 	snprintf(v->port_names[i], sizeof(v->port_names[i]), "%s", name);
-	v->ports[i] = (struct service_port){ .name = v->port_names[i], .proto = proto, .port = port };
+	v->ports[i] =
+		(struct service_port){ .name = v->port_names[i], .proto = proto, .port = port };
 	v->s.ports = v->ports;
 }
 

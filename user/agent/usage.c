@@ -17,8 +17,8 @@ static bool is_counted(const struct dp *dp, int map)
 {
 	uint32_t type = dp->maps[map].type;
 
-	return dp->maps[map].fd >= 0 &&
-	       (type == BPF_MAP_TYPE_HASH || type == BPF_MAP_TYPE_LRU_HASH || dp_map_is_buckets(map));
+	return dp->maps[map].fd >= 0 && (type == BPF_MAP_TYPE_HASH ||
+					 type == BPF_MAP_TYPE_LRU_HASH || dp_map_is_buckets(map));
 }
 
 void usage_init(struct usage *usage, struct dp *dp)

@@ -22,8 +22,7 @@ static const enum dp_map maps4[EXPLAIN_MAPS] = {
 	[EXPLAIN_RINGS] = DP_sl4_rings,         [EXPLAIN_BACKENDS] = DP_sl4_backends,
 	[EXPLAIN_FILTER] = DP_sl4_filter,       [EXPLAIN_NAMES] = DP_sl4_names,
 	[EXPLAIN_FLOWS_TCP] = DP_sl4_flows_tcp, [EXPLAIN_FLOWS_UDP] = DP_sl4_flows_udp,
-	[EXPLAIN_AFFINITY] = DP_sl4_affinity,
-	[EXPLAIN_FRAGS] = DP_sl4_frags,
+	[EXPLAIN_AFFINITY] = DP_sl4_affinity,   [EXPLAIN_FRAGS] = DP_sl4_frags,
 };
 
 struct source {
@@ -38,9 +37,9 @@ static int get(void *ctx, int family, enum explain_map map, const void *key, voi
 
 	if (!dp_map_is_flows(at))
 		return dp_lookup(s->dp, at, key, ret_value);
-	return dp_flow_lookup(
-		s->dp, at, family == 4 ? sl4_flow_mix(key, s->seed) : sl6_flow_mix(key, s->seed),
-		key, ret_value);
+	return dp_flow_lookup(s->dp, at,
+			      family == 4 ? sl4_flow_mix(key, s->seed) : sl6_flow_mix(key, s->seed),
+			      key, ret_value);
 }
 
 static int open_maps(struct cli *cli, struct source *source, struct explain_maps *ret_maps)

@@ -41,8 +41,8 @@ static const struct out_column problem_columns[] = {
 /* Arrays are always full; what is in them shows in the services. */
 static const enum dp_map shown_maps[] = {
 	DP_sl4_services,  DP_sl4_flows_tcp, DP_sl4_flows_udp, DP_sl4_affinity,
-	DP_sl4_sockets,   DP_sl4_frags,     DP_sl6_services,  DP_sl6_flows_tcp, DP_sl6_flows_udp,
-	DP_sl6_affinity,  DP_sl6_sockets,   DP_sl6_frags,
+	DP_sl4_sockets,   DP_sl4_frags,     DP_sl6_services,  DP_sl6_flows_tcp,
+	DP_sl6_flows_udp, DP_sl6_affinity,  DP_sl6_sockets,   DP_sl6_frags,
 };
 
 static void put_maps(struct cli *cli)

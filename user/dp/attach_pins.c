@@ -337,10 +337,11 @@ static int check_namespace(const struct pin_dir *pins, struct err *err)
 	    attach_find_cgroup(NULL, NULL, cgroup) < 0 || netns_cookie(cgroup, &here) < 0 ||
 	    here == config.host_netns)
 		return 0;
-	return err_set(err, -EXDEV,
-		       "%s/links: the clsact filters are in another network namespace, where sluiced ran, and can only be removed "
-		       "there; run this by nsenter --net=… in it, or, if it is gone (and they with it), remove %s by hand",
-		       pins->path, pins->path);
+	return err_set(
+		err, -EXDEV,
+		"%s/links: the clsact filters are in another network namespace, where sluiced ran, and can only be removed "
+		"there; run this by nsenter --net=… in it, or, if it is gone (and they with it), remove %s by hand",
+		pins->path, pins->path);
 }
 
 int attach_cleanup(const struct pin_dir *pins, struct err *err, unsigned int *ret_n)

@@ -29,10 +29,9 @@ static int read_buckets(const struct dp *dp, enum dp_map map, uint32_t first, ui
 	uint32_t before = first - 1, next, got = n;
 	int fd = dp->maps[map].fd;
 
-	if (!dp->no_batch &&
-	    (bpf_map_lookup_batch(fd, first ? &before : NULL, &next, keys, values, &got, NULL) ==
-		     0 ||
-	     (errno == ENOENT && got)))
+	if (!dp->no_batch && (bpf_map_lookup_batch(fd, first ? &before : NULL, &next, keys, values,
+						   &got, NULL) == 0 ||
+			      (errno == ENOENT && got)))
 		return (int)got;
 	return bpf_map_lookup_elem(fd, &first, values) < 0 ? -errno : 1;
 }
@@ -42,11 +41,11 @@ struct shape {
 	size_t slots, slot, key;
 };
 
-#define SHAPE(v, what)                                                                           \
-	(struct shape)                                                                           \
-	{                                                                                        \
-		offsetof(struct sl##v##_##what##_bucket, slots), sizeof(struct sl##v##_##what##_slot), \
-			sizeof(struct sl##v##_##what##_key)                                      \
+#define SHAPE(v, what)                                                                            \
+	(struct shape)                                                                            \
+	{                                                                                         \
+		offsetof(struct sl##v##_##what##_bucket, slots),                                  \
+			sizeof(struct sl##v##_##what##_slot), sizeof(struct sl##v##_##what##_key) \
 	}
 
 static struct shape shape_of(enum dp_map map)
@@ -173,8 +172,8 @@ int dp_flows_count(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, u
 		   uint64_t *ret_n)
 {
 	struct tally t = { .family = family_of(map), .now_ns = now_ns };
-	int rc = walk_buckets(dp, map, first, n,
-			      dp_map_is_flows(map) ? tally_flow : tally_socket, &t);
+	int rc = walk_buckets(dp, map, first, n, dp_map_is_flows(map) ? tally_flow : tally_socket,
+			      &t);
 
 	if (rc == 0)
 		*ret_n = t.n;

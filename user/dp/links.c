@@ -195,7 +195,8 @@ static int dump(struct scan *scan, uint16_t type, mnl_cb_t fn)
 }
 
 /* The route of one address. -errno: there is none, or no such family at all. */
-static int ask_route(struct scan *scan, uint8_t family, const uint8_t *addr, struct route_found *ret_found)
+static int ask_route(struct scan *scan, uint8_t family, const uint8_t *addr,
+		     struct route_found *ret_found)
 {
 	uint16_t len = family == AF_INET ? 4 : 16;
 	char buffer[256];

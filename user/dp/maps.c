@@ -451,7 +451,8 @@ int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n)
 
 uint64_t dp_capacity(const struct dp *dp, enum dp_map map)
 {
-	return (uint64_t)dp->maps[map].max_entries * (dp_map_is_buckets(map) ? SIZES_BUCKET_LOAD : 1);
+	return (uint64_t)dp->maps[map].max_entries *
+	       (dp_map_is_buckets(map) ? SIZES_BUCKET_LOAD : 1);
 }
 
 /* ---- as rows for core -------------------------------------------------------------------------- */

@@ -21,7 +21,7 @@ static uint32_t lru_entries(uint32_t wanted, uint32_t cpus)
 }
 
 static void set_buckets(struct dp_sizes *sizes, enum dp_map map4, uint64_t entries,
-		      const struct dp_limits *limits)
+			const struct dp_limits *limits)
 {
 	uint32_t buckets = (uint32_t)((entries + SIZES_BUCKET_LOAD - 1) / SIZES_BUCKET_LOAD);
 
@@ -49,9 +49,9 @@ static uint64_t estimate_bytes(const struct dp_sizes *sizes, const struct dp_lim
 
 	for (int i = 0; i < DP_MAPS; i++)
 		if (dp_map_is_flows(i))
-			bytes += (uint64_t)sizes->entries[i] * (i < DP_sl6_services
-									? sizeof(struct sl4_flow_bucket)
-									: sizeof(struct sl6_flow_bucket));
+			bytes += (uint64_t)sizes->entries[i] *
+				 (i < DP_sl6_services ? sizeof(struct sl4_flow_bucket)
+						      : sizeof(struct sl6_flow_bucket));
 	bytes += 2 * (uint64_t)limits->plan.rows *
 		 (sizeof(struct sl6_service_key) + 8 + HASH_OVERHEAD);
 	bytes += 2 * (uint64_t)limits->plan.slots * sizeof(struct sl6_service);

@@ -102,7 +102,8 @@ enum policy_samesite {
 
 /* http[s]://host[:port], and what follows. */
 struct policy_url {
-	const char *host; /* NULL: not set; literal IPv6 without brackets; "": the request's own, served here */
+	const char *
+		host; /* NULL: not set; literal IPv6 without brackets; "": the request's own, served here */
 	uint16_t port;
 	bool tls;
 	struct policy_text path; /* with its '/' */
