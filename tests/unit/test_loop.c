@@ -56,26 +56,33 @@ static void run_at_most(uint64_t limit_ns)
 
 TEST(timers_fire_in_order_of_their_deadlines)
 {
-	static char letters[40][2];
+	enum { TIMERS = 40 };
+	static char letters[TIMERS][2];
+	/* Between which a deadline lies: this thread may stand still for longer than two of them are apart. */
+	uint64_t earliest_ns[TIMERS], latest_ns[TIMERS];
 	struct loop_event *timer, *last;
-	char expected[41] = "";
 
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < TIMERS; i++) {
 		/* 0, 7, 14, … mod 40: added out of order, each with a deadline of its own */
-		int at = i * 7 % 40;
+		int at = i * 7 % TIMERS;
+		uint64_t delay_ns = (uint64_t)(1 + at) * MS / 4;
 
 		letters[at][0] = (char)('A' + at);
 		assert_int_equal(loop_add_timer(loop, note, letters[at], &timer), 0);
-		assert_int_equal(loop_arm(timer, (uint64_t)(1 + at) * MS / 4, 0), 0);
+		earliest_ns[at] = clock_now_ns() + delay_ns;
+		assert_int_equal(loop_arm(timer, delay_ns, 0), 0);
+		latest_ns[at] = clock_now_ns() + delay_ns;
 		assert_true(loop_is_armed(timer));
 	}
-	for (int i = 0; i < 40; i++)
-		expected[i] = (char)('A' + i);
-	expected[40] = '\0';
 	assert_int_equal(loop_add_timer(loop, note_and_stop, "", &last), 0);
 	assert_int_equal(loop_arm(last, 30 * MS, 0), 0);
 	run_at_most(5000 * MS);
-	assert_string_equal(trace, expected);
+	assert_int_equal(strlen(trace), TIMERS);
+	for (int i = 0; i < TIMERS; i++) {
+		assert_non_null(strchr(trace, letters[i][0]));
+		for (int later = i + 1; later < TIMERS; later++)
+			assert_true(earliest_ns[trace[i] - 'A'] <= latest_ns[trace[later] - 'A']);
+	}
 	assert_false(loop_is_armed(timer));
 }
 
