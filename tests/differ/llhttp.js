@@ -39,7 +39,8 @@ function readAll(data, flags) {
       if (part) target += part;
       message = { minor, method: methodOf(method), status, body: [] };
       inBody = true;
-      return flags & IS_HEAD ? 1 : 0; // 1: no body follows whatever the head says
+      // 1: no body follows whatever the head says (RFC 9110 6.4.1); older ones do not know that of 1xx, 204 and 304
+      return flags & IS_HEAD || (flags & IS_RESPONSE && (status < 200 || status === 204 || status === 304)) ? 1 : 0;
     };
     parser[HTTPParser.kOnBody] = (piece, start, len) => {
       message.body.push(Buffer.from(start === undefined ? piece : piece.subarray(start, start + len)));
