@@ -423,7 +423,7 @@ test: deps ## install, build, run every suite; ends with "N passed, N failed, N 
 	$(Q)$(MAKE) all test-programs kubernetes
 	$(call run_items,$(foreach s,$(SUITES),$(ITEMS_$(s))))
 
-test-programs: $(UNIT_TESTS) $(THREAD_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC) $(KUBE_PROGRAMS)
+test-programs: $(UNIT_TESTS) $(THREAD_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC) $(DIFFER) $(KUBE_PROGRAMS)
 
 test-unit: $(filter $(O)/test/unit/%,$(UNIT_TESTS)) $(THREAD_TESTS) ## pure code under ASan and UBSan; no root
 	$(call run_items,$(ITEMS_unit))

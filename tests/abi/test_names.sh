@@ -30,7 +30,7 @@ for o in "$BPF_DIR"/*.bpf.o; do
 	case $o in *.full.o) ;; *) objects+=("$o") ;; esac
 done
 echo "1..6"
-hold "the objects are built" < <([ ${#objects[@]} -ge 5 ] || echo "$BPF_DIR holds ${#objects[@]} of 5")
+hold "the objects are built" < <([ ${#objects[@]} -ge 4 ] || echo "$BPF_DIR holds ${#objects[@]} of 4")
 
 for o in "${objects[@]}"; do
 	symbols '[.]maps' "$o" OBJECT >>"$dir/maps"
@@ -42,7 +42,7 @@ sort -u "$dir/maps" >"$dir/maps.once"
 hold "names have at most 15 characters" < <(awk 'length > 15' "$dir/maps.once" "$dir/programs")
 hold "program names are unique" < <(sort "$dir/programs" | uniq -d)
 hold "no program has the name of a map" < <(sort "$dir/programs" "$dir/maps.once" | uniq -d)
-hold "every program was looked at" < <([ "$(wc -l <"$dir/programs")" -ge 17 ] || cat "$dir/programs")
+hold "every program was looked at" < <([ "$(wc -l <"$dir/programs")" -ge 16 ] || cat "$dir/programs")
 
 # What the ABI lists is what is pinned. Beside it there is only scratch space of one run: sl4_work, sl6_work.
 sed -n 's/^\tX(\(sl[a-z0-9_]*\), .*/\1/p' include/sluice_abi.h | sort >"$dir/abi"
