@@ -30,7 +30,7 @@
 
 static cJSON *load_scenarios(void)
 {
-	const char *root = getenv("SLUICE_TEST_DATA");
+	const char *root = getenv("TEST_DATA");
 	static char text[1 << 20];
 	char path[512];
 	size_t len;

@@ -26,7 +26,7 @@
 
 static cJSON *load(const char *name)
 {
-	const char *root = getenv("SLUICE_TEST_DATA");
+	const char *root = getenv("TEST_DATA");
 	char path[512], *text;
 	FILE *f;
 	cJSON *json;

@@ -1080,7 +1080,7 @@ TEST(every_allocation_may_fail)
 
 static cJSON *load(const char *name)
 {
-	const char *root = getenv("SLUICE_TEST_DATA");
+	const char *root = getenv("TEST_DATA");
 	char path[512], *text;
 	cJSON *json;
 	long len;

@@ -762,7 +762,7 @@ TEST(the_last_chunk_carries_the_trailers_that_were_kept)
 
 static cJSON *load(const char *name)
 {
-	const char *root = getenv("SLUICE_TEST_DATA");
+	const char *root = getenv("TEST_DATA");
 	char path[512], *text;
 	cJSON *json;
 	long len;
