@@ -82,7 +82,7 @@ DEPS_browser := chromium
 # pkg-config modules of each group, as module:package, so that a missing one can be named with its package.
 MODULES := libbpf:libbpf-dev libelf:libelf-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev libcjson:libcjson-dev \
 	libmnl:libmnl-dev libmicrohttpd:libmicrohttpd-dev libcurl:libcurl4-openssl-dev libpcre2-8:libpcre2-dev libcrypt:libcrypt-dev \
-	cmocka:libcmocka-dev
+	libssl:libssl-dev libnghttp2:libnghttp2-dev cmocka:libcmocka-dev
 TOOLS   := $(CC):gcc $(CLANG):clang $(LLVM_STRIP):llvm
 
 # ------------------------------------------------------------------------------------------------- verbosity
