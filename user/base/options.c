@@ -625,7 +625,7 @@ int options_write_help(const struct options_spec *spec, struct buf *buf)
 	buf_printf(buf, "  %-*s%s\n", HELP_COLUMN - 2, "--version", "show the version and exit");
 	buf_printf(
 		buf,
-		"\nAn option may also stand in the environment (--max-services is SLUICE_MAX_SERVICES)%s.\n"
+		"\nAn option may also stand in the environment (--node-name is SLUICE_NODE_NAME)%s.\n"
 		"A flag comes before the environment%s.\n",
 		has_file ? "\nor in the file of --config, one 'name: value' a line, lists by commas"
 			 : "",
