@@ -256,7 +256,7 @@ static int make_rig(const struct rig_options *options, uint32_t services, uint8_
 	return rc == 0 ? rig_flows(*ret_rig, proto, flows, spread, 0, err) : rc;
 }
 
-/* The rigs of one family. Tables are a quarter larger than their flows, so that no shard overflows. */
+/* The rigs of one family. Tables are a quarter larger than their flows, so that hardly a bucket is full. */
 struct rigs {
 	struct rig *tcp;
 	struct rig *udp; /* apart: a table for UDP is half of that for TCP; NULL: not measured */

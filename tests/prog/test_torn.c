@@ -44,7 +44,7 @@ static void wrong(struct hammer *h, int verdict, const uint8_t *out, size_t len,
 	h->wrong_frame.l3 = l3;
 }
 
-/* New flows to both VIPs in turn, from ever other ports: LRU elements are recycled all the time as well. */
+/* New flows to both VIPs in turn, from ever other ports: slots of flows are taken over all the time as well. */
 static void *hammer_run(void *arg)
 {
 	struct hammer *h = arg;
