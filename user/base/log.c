@@ -20,11 +20,6 @@ void log_set_level(enum log_level level)
 	threshold = level;
 }
 
-enum log_level log_get_level(void)
-{
-	return threshold;
-}
-
 static const char *level_name(enum log_level level)
 {
 	switch (level) {

@@ -25,7 +25,6 @@ enum log_level { /* the journal's priorities */
 
 /* Lines below this are not written; LOG_LEVEL_INFO at start. */
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 
 void log_at(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_vat(enum log_level level, const char *format, va_list args)

@@ -154,11 +154,6 @@ void ids_rested(struct ids *ids, uint32_t id)
 		ids->free_stack[ids->n_free++] = id;
 }
 
-uint32_t ids_gen(const struct ids *ids, uint32_t id)
-{
-	return id < ids->room ? ids->gens[id] : 0;
-}
-
 enum ids_state ids_state(const struct ids *ids, uint32_t id)
 {
 	return id < ids->room ? ids->states[id] : IDS_FREE;

@@ -51,7 +51,6 @@ int ids_note_gen(struct ids *ids, uint32_t id, uint32_t gen);
 /* Used becomes resting, resting becomes free. No-ops in any other state. */
 void ids_retire(struct ids *ids, uint32_t id);
 void ids_rested(struct ids *ids, uint32_t id);
-uint32_t ids_gen(const struct ids *ids, uint32_t id);
 enum ids_state ids_state(const struct ids *ids, uint32_t id);
 uint32_t ids_available(const struct ids *ids); /* how many ids_take() could give now */
 

@@ -71,7 +71,7 @@ struct config {
 	struct table classes;    /* name -> struct ingress_class */
 	struct table secrets;    /* namespace/name -> struct config_secret */
 	struct table services;   /* namespace/name -> struct config_service */
-	struct table backends;   /* config_backend_key() -> struct config_backend */
+	struct table backends;   /* of a Service and its port -> struct config_backend */
 	uint64_t seed;
 	uint64_t next_version;
 	unsigned listed; /* OBJECT_BIT()s */

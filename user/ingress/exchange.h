@@ -96,7 +96,7 @@ struct back {
 	bool is_head, asked_upgrade; /* of the request, set by the exchange before head() */
 };
 
-/* Connected, TLS included: head() may be called. Only after back_open() said -EINPROGRESS. */
+/* Connected, TLS included: head() may be called. Only after pool_open() said -EINPROGRESS. */
 void exchange_back_ready(struct exchange *x, struct back *back);
 /* Before the answer's head was complete, or amid the body. safe: the origin has certainly not acted on the request (connection
  * refused, GOAWAY with a lower id, REFUSED_STREAM). The back is gone. */

@@ -19,11 +19,6 @@ struct snapshot {
 
 /* ---- rules ---------------------------------------------------------------------------------------------------- */
 
-struct rule *rule_canary(const struct rule *rule)
-{
-	return rule->route->canary ? rule->route->canary->rule : NULL;
-}
-
 struct rule *rule_hold(struct rule *rule)
 {
 	route_hold(rule->route);

@@ -35,9 +35,6 @@ struct rule {
 	_Atomic unsigned *users; /* of whoever made it: one less at its end; NULL: nobody counts */
 };
 
-/* The rule of a route's canary, or NULL; borrowed. */
-struct rule *rule_canary(const struct rule *rule);
-
 struct snapshot;
 
 /* As routes_find(): 0 and a counted rule, -ENOENT, -ELOOP, -ENOMEM. */

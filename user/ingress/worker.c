@@ -211,11 +211,6 @@ uint64_t worker_random64(struct worker *worker)
 	return sum;
 }
 
-uint32_t worker_random(struct worker *worker, uint32_t below)
-{
-	return (uint32_t)(((worker_random64(worker) >> 32) * below) >> 32);
-}
-
 uint64_t worker_now_ns(const struct worker *worker)
 {
 	return loop_now_ns(worker->loop);

@@ -68,7 +68,7 @@ struct worker {
 	struct tls *tls;                 /* shared */
 	struct verifier *verifier;       /* shared: checks passwords; NULL: nobody does */
 	struct access_log *log;          /* shared; NULL: none */
-	uint64_t random[2];              /* state; worker_random() */
+	uint64_t random[2];              /* state; worker_random64() */
 	char *scratch;                   /* WORKER_SCRATCH bytes, for the length of one callback */
 	struct buf text;                 /* for composing; the same */
 	struct arena arena;              /* the same; reset when an exchange starts */
@@ -102,7 +102,6 @@ void worker_stop(struct worker *worker);
 void worker_join(struct worker *worker);
 
 /* Uniform; no secret depends on it. */
-uint32_t worker_random(struct worker *worker, uint32_t below);
 uint64_t worker_random64(struct worker *worker);
 
 /* Runs fn(arg) on the worker's thread, soon; called from any thread. In order. 0 or -ENOMEM. */
