@@ -158,7 +158,7 @@ all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the def
 bpf: $(BPF_OBJS) $(SKELS) ## build the BPF objects and their skeletons
 
 help: ## list the targets
-	@sed -n 's/^\([a-z<>-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | sort | expand -t 18
+	@sed -n 's/^\([a-z0-9%-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | sed 's/%/<x>/' | sort | expand -t 18
 	@echo "knobs: O=build V=1 SAN=1 CC=gcc|clang CLANG= BPFTOOL= CFLAGS= WERROR= PREFIX=/usr/local DESTDIR="
 
 clean: ## remove what was built
@@ -394,7 +394,7 @@ $(O)/bench/%.bpf.o: tests/bench/%.bpf.c tests/bench/generate.h $(O)/.bpf-flags |
 
 # Explore with libFuzzer: new inputs are kept in $(O)/fuzz/<x>; a crash worth keeping goes to tests/fuzz/corpus/<x>.
 FUZZ_SECONDS ?= 60
-fuzz-%: $(O)/fuzz/fuzz_%
+fuzz-%: $(O)/fuzz/fuzz_% ## explore tests/fuzz/fuzz_<x>.c for FUZZ_SECONDS (60)
 	$(Q)mkdir -p $(O)/fuzz/$*.corpus; \
 	$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(O)/fuzz/ $(O)/fuzz/$*.corpus $(wildcard tests/fuzz/corpus/$*)
 
