@@ -111,7 +111,7 @@ static const struct option table[] = {
 	{ OPTION_STRING(V, metrics_addr, "metrics-addr", "127.0.0.1:10249", "ADDR:PORT",
 			"/metrics; off: not served") },
 	{ OPTION_STRING(V, healthz_addr, "healthz-addr", ":10256", "ADDR:PORT",
-			"/healthz and /livez; off: not served") },
+			"/healthz, /livez, /readyz; off: not served") },
 	{ OPTION_STRING(V, admin_socket, "admin-socket", "/run/sluice/admin.sock", "PATH",
 			"what sluicectl asks; off: not served") },
 	{ OPTION_ACTION(V, check, "check", "validate options and source, and exit") },

@@ -90,7 +90,7 @@ static const struct option table[] = {
 	{ OPTION_STRING(V, https_addr, "https-addr", ":443", "ADDR:PORT",
 			"HTTPS; off: not served") },
 	{ OPTION_STRING(V, metrics_addr, "metrics-addr", "127.0.0.1:10254", "ADDR:PORT",
-			"/metrics, /healthz; off: not served") },
+			"/metrics, /healthz, /readyz, /configz; off: not served") },
 	{ OPTION_UINT(V, workers, "workers", "auto", 1, 256, "N",
 		      "threads that serve; auto: one a processor"),
 	  .words = auto_words },
