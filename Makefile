@@ -304,7 +304,7 @@ $(foreach b,$(O) $(SANB),$(foreach g,base core source serve dp,$(eval $(call lib
 define binary
 $(1)/$(BIN_$(2)): $(SRCS_$(2):%.c=$(1)/obj/%.o) $(LIBS_$(2):%=$(1)/lib%.a) $(1)/.$(2).list
 	$(call say,LD,$(1)/$(BIN_$(2)))
-	$(Q)$$(CC) $(3) $$(CFLAGS) $$(LDFLAGS) -Wl,--as-needed -o $$@ $$(filter %.o %.a,$$^) \
+	$(Q)$$(CC) $(3) $$(CFLAGS) $$(LDFLAGS) $(if $(3),,-Wl$$(comma)--as-needed) -o $$@ $$(filter %.o %.a,$$^) \
 		$$(call pkg_libs,$(PKGS_$(2))) -lm -lpthread
 endef
 $(foreach g,$(BIN_GROUPS),$(eval $(call binary,$(O),$(g),))$(eval $(call binary,$(SANB),$(g),$(SANFLAGS)))\
