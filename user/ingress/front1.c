@@ -643,6 +643,8 @@ static void front_end(struct front *front, const struct http1_head *trailer, con
 	f->stalled = false;
 	if (f->state == BODY)
 		f->state = DISCARD;
+	else if (f->state == TUNNEL) /* what the client says meanwhile is for nobody */
+		f->state = TUNNEL_ENDED;
 	send1_end(&f->send, f->minor ? trailer : NULL, bytes);
 	worker_task(f->client->worker, &f->task);
 }
