@@ -860,6 +860,23 @@ TEST(a_body_that_does_not_come_is_given_up)
 	assert_int_equal(peer_stream(quiet)->reset, -1);
 }
 
+TEST(other_frames_do_not_put_that_off)
+{
+	struct peer_body open = { .left = 1, .stays_open = true };
+	int32_t id = request(POST, &open);
+
+	run();
+	for (int i = 0; i < 5; i++) {
+		wait_until(mock.now_ns + 25 * CLOCK_NS_PER_S);
+		assert_int_equal(exchanges[0].gone, i > 1);
+		nghttp2_submit_ping(peer.session, NGHTTP2_FLAG_NONE, NULL);
+		run();
+	}
+	assert_int_equal(exchanges[0].why, ENDING_CLIENT_TIMEOUT);
+	assert_int_equal(peer_stream(id)->reset, NGHTTP2_CANCEL);
+	assert_int_equal(peer.pings, 5);
+}
+
 TEST(an_answer_that_is_not_taken_is_given_up)
 {
 	static char data[1 << 20];
@@ -957,6 +974,6 @@ RUN(T(a_request_and_its_answer), T(prior_knowledge_comes_with_its_bytes),
     T(too_much_is_answered), T(a_bomb_ends_the_connection), T(endless_blocks_end_the_connection),
     T(floods_end_the_connection), T(unread_answers_are_not_collected), T(streams_are_limited),
     T(numbers_only_go_up), T(an_idle_connection_is_closed), T(half_a_head_is_not_waited_for),
-    T(a_body_that_does_not_come_is_given_up), T(an_answer_that_is_not_taken_is_given_up),
-    T(a_socket_that_is_stuck_is_closed), T(drain_says_goaway_twice), T(a_cut_is_said),
-    T(no_http2_at_all))
+    T(a_body_that_does_not_come_is_given_up), T(other_frames_do_not_put_that_off),
+    T(an_answer_that_is_not_taken_is_given_up), T(a_socket_that_is_stuck_is_closed),
+    T(drain_says_goaway_twice), T(a_cut_is_said), T(no_http2_at_all))

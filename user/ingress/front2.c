@@ -435,14 +435,49 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* When the client has held it up for too long, with a body that does not come or by not taking what waits. UINT64_MAX: it does not. */
+static uint64_t stall_due(const struct stream *s, uint64_t limit)
+{
+	uint64_t since = s->send.moved_ns;
+
+	if (s->is_closed || s->is_reset)
+		return UINT64_MAX;
+	if (s->is_waiting || http2_send_waits(&s->send)) {
+		if (s->is_waiting && s->waits_since_ns > since)
+			since = s->waits_since_ns;
+		return after(since, limit);
+	}
+	if (s->got_all || !s->has_body || s->may_be_quiet || !s->front.exchange ||
+	    http2_take_waits(&s->take))
+		return UINT64_MAX;
+	return after(s->take.moved_ns, limit);
+}
+
+/* When somebody may have held something up for too long. What begins to do so later is due later. */
+static uint64_t next_look(const struct front2 *f, uint64_t limit)
+{
+	uint64_t at = after(now(f), limit);
+	const struct stream *s;
+
+	if (f->stuck_since_ns)
+		at = sooner(at, after(f->stuck_since_ns, limit));
+	for (s = TAILQ_FIRST(&f->streams); s; s = TAILQ_NEXT(s, link))
+		at = sooner(at, stall_due(s, limit));
+	return at;
+}
+
 /* What the connection itself waits for; streams are looked at while there are some. */
 static void set_deadline(struct front2 *f)
 {
 	uint64_t limit = f->client->worker->settings->client_ns;
 	uint64_t at = sooner(head_due(f), stream_due(f));
 
-	if (f->n_streams || f->stuck_since_ns)
-		at = sooner(at, after(now(f), limit));
+	if (!f->n_streams && !f->stuck_since_ns)
+		f->look_ns = 0;
+	else if (!f->look_ns) /* and then stays: turns do not put it off */
+		f->look_ns = next_look(f, limit);
+	if (f->look_ns)
+		at = sooner(at, f->look_ns);
 	if (f->drain_ns)
 		at = sooner(at, f->drain_ns);
 	client_deadline(f->client, at);
@@ -536,20 +571,6 @@ static void on_events(void *state, uint32_t events)
 
 /* ---- deadlines ------------------------------------------------------------------------------------------------------ */
 
-/* Does the client hold it up: with a body that does not come, or by not taking what waits? */
-static bool is_stalled(const struct stream *s, uint64_t limit)
-{
-	uint64_t since = s->send.moved_ns;
-
-	if (s->is_waiting || http2_send_waits(&s->send)) {
-		if (s->is_waiting && s->waits_since_ns > since)
-			since = s->waits_since_ns;
-		return now(s->f) >= since + limit;
-	}
-	return !s->got_all && s->has_body && !s->may_be_quiet && s->front.exchange &&
-	       !http2_take_waits(&s->take) && now(s->f) >= s->take.moved_ns + limit;
-}
-
 static void reset_stalled(struct front2 *f, uint64_t limit)
 {
 	struct stream *s;
@@ -557,7 +578,7 @@ static void reset_stalled(struct front2 *f, uint64_t limit)
 	for (s = TAILQ_FIRST(&f->streams); s; s = TAILQ_NEXT(s, link)) {
 		struct exchange *x = s->front.exchange;
 
-		if (s->is_closed || !is_stalled(s, limit))
+		if (now(f) < stall_due(s, limit))
 			continue;
 		s->front.exchange = NULL;
 		stream_reset(s, NGHTTP2_CANCEL);
@@ -596,6 +617,8 @@ static void on_timeout(void *state)
 		second_goaway(f);
 	if (limit)
 		reset_stalled(f, limit);
+	if (now(f) >= f->look_ns)
+		f->look_ns = 0;
 	loop_post(f->pipe.turn);
 }
 

@@ -60,9 +60,10 @@ struct front2 {
 	uint64_t block_since_ns; /* when a field block began that is not complete; 0: none is */
 	uint64_t idle_since_ns;  /* without a stream */
 	uint64_t stuck_since_ns; /* the socket takes nothing; 0: it does */
-	uint64_t drain_ns;       /* when the second GOAWAY is due; 0: not draining */
-	bool draining;           /* that was sent */
-	bool lingers;            /* our half is closed, what still comes is dropped */
+	uint64_t look_ns;  /* when stalls are looked for next; 0: there is nothing to look at */
+	uint64_t drain_ns; /* when the second GOAWAY is due; 0: not draining */
+	bool draining;     /* that was sent */
+	bool lingers;      /* our half is closed, what still comes is dropped */
 	bool settings_came;
 	bool dead;
 };
