@@ -258,9 +258,12 @@ static void on_timeout(void *arg)
 
 /* ---- towards the origin ---------------------------------------------------------------------------------------- */
 
+/* No second try. What the back has not had stays until it has. */
 static void forget_request(struct exchange *x)
 {
 	x->keeping = false;
+	if (x->kept_sent < x->kept.len)
+		return;
 	buf_done(&x->kept);
 	x->kept_sent = 0;
 }
@@ -289,6 +292,8 @@ static void send_kept(struct exchange *x)
 	if (left)
 		x->kept_sent += x->back->ops->body(x->back, x->kept.data + x->kept_sent, left);
 	send_end(x);
+	if (!x->keeping)
+		forget_request(x);
 }
 
 /* The back can be given the request. 0 or -errno. */
