@@ -98,6 +98,9 @@ void exchange_finish(struct exchange *x, enum ending ending)
 		ask_abandon(x->ask);
 	if (x->verify)
 		verify_abandon(x->verify);
+	if (x->judged)
+		gate_job_drop(x->judged->gate.job);
+	x->judged = NULL;
 	note_try(x, ending);
 	x->record.ending = (uint8_t)ending;
 	x->record.phase = ending == ENDING_COMPLETE ? PHASE_DONE : x->phase;
