@@ -22,7 +22,7 @@ struct exchange {
 	struct back *back;
 	struct buf head, body, trailer; /* the answer; interim heads too */
 	size_t takes;
-	bool ready, ended, failed, safe;
+	bool ready, ended, failed, safe, reused;
 	enum ending why;
 	enum http1_body body_kind;
 	int rooms;
@@ -50,6 +50,7 @@ void exchange_back_failed(struct exchange *x, enum ending why, bool safe)
 	x->failed = true;
 	x->why = why;
 	x->safe = safe;
+	x->reused = x->back->reused;
 	x->back = NULL;
 }
 
@@ -438,6 +439,31 @@ TEST(refused_is_safe_and_other_resets_are_not)
 	assert_non_null(shared);
 }
 
+/* A request may go out twice if an old connection ended under it; not if the endpoint had it, and reset it. */
+TEST(a_reset_is_not_the_end_of_an_old_connection)
+{
+	struct exchange *x = open_one(), *y;
+
+	give(x, GET, HTTP1_NO_BODY);
+	run();
+	respond(1, ":status: 200\n", NULL);
+	run();
+	y = start(1, (struct back_want){ .http2 = true });
+	assert_true(y->back->reused);
+	give(y, CHUNKED, HTTP1_CHUNKED);
+	run();
+	nghttp2_submit_rst_stream(peer.session, NGHTTP2_FLAG_NONE, 3, NGHTTP2_INTERNAL_ERROR);
+	run();
+	assert_true(y->failed && !y->safe && !y->reused);
+	y = start(2, (struct back_want){ .http2 = true });
+	give(y, CHUNKED, HTTP1_CHUNKED);
+	run();
+	mock.ended = true;
+	events(EPOLLIN | EPOLLRDHUP);
+	run();
+	assert_true(y->failed && !y->safe && y->reused);
+}
+
 TEST(an_abort_resets_the_stream_and_no_other)
 {
 	struct exchange *x = open_one(), *y = start(1, (struct back_want){ .http2 = true });
@@ -724,9 +750,9 @@ TEST(one_that_left_the_pool_ends_with_its_streams)
 
 RUN(T(a_call_with_trailers_both_ways), T(an_end_with_the_head), T(streams_share_a_connection),
     T(the_endpoints_limit_is_obeyed), T(goaway_makes_later_streams_safe),
-    T(refused_is_safe_and_other_resets_are_not), T(an_abort_resets_the_stream_and_no_other),
-    T(a_connection_that_fails_is_safe), T(a_connection_that_takes_too_long_fails),
-    T(tls_comes_first), T(a_failed_handshake_is_named),
+    T(refused_is_safe_and_other_resets_are_not), T(a_reset_is_not_the_end_of_an_old_connection),
+    T(an_abort_resets_the_stream_and_no_other), T(a_connection_that_fails_is_safe),
+    T(a_connection_that_takes_too_long_fails), T(tls_comes_first), T(a_failed_handshake_is_named),
     T(a_client_that_takes_nothing_holds_up_its_stream_only),
     T(a_complete_answer_outlives_its_connection), T(and_may_be_abandoned_then),
     T(an_endpoint_that_takes_nothing_stops_the_upload), T(an_early_answer_stops_the_upload),

@@ -109,6 +109,8 @@ static void fail(struct back1 *b, enum ending why, bool safe)
 
 	if (b->dead)
 		return;
+	if (b->head) /* a part of an answer: it was not closed before the request came */
+		b->back.reused = false;
 	close_now(b);
 	if (x)
 		exchange_back_failed(x, why, safe);

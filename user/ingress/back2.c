@@ -238,6 +238,9 @@ static void settle_one(struct call *c)
 {
 	if (c->got_all && c->got_head && !c->error && !c->is_broken && c->back.exchange)
 		return; /* what came waits for the client, and is all there */
+	if (c->error !=
+	    NGHTTP2_REFUSED_STREAM) /* the endpoint had the request, so it was not too late */
+		c->back.reused = false;
 	if (c->is_broken || c->error == NGHTTP2_PROTOCOL_ERROR ||
 	    c->error == NGHTTP2_FLOW_CONTROL_ERROR || c->error == NGHTTP2_STREAM_CLOSED)
 		call_bury(c, ENDING_ORIGIN_FAULT, false);

@@ -654,10 +654,12 @@ void exchange_response(struct exchange *x, const struct http1_head *head, const 
 		fail(x, rc == -ENOMEM ? ENDING_NO_MEMORY : ENDING_ORIGIN_FAULT);
 		return;
 	}
-	if (final)
+	if (final) {
 		begin_answer(x, head);
-	else
-		touch(x);
+		return;
+	}
+	x->back->reused = false; /* it was not closed before the request came */
+	touch(x);
 }
 
 /* How many of len bytes the answer's rate allows now; if none, when there will be some. */
