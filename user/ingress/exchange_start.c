@@ -400,7 +400,8 @@ static void send_on(struct exchange *x, struct judged *j)
 	int rc;
 
 	take_limits(x, &j->gate);
-	if (j->head->body == HTTP1_LENGTH && j->head->body_len > x->body_max) {
+	if ((j->head->body == HTTP1_LENGTH && j->head->body_len > x->body_max) ||
+	    x->record.bytes_in > x->body_max) { /* what came while somebody was asked */
 		refuse(x, j, 413, "the body is larger than allowed");
 		return;
 	}
