@@ -115,6 +115,14 @@ static void read_first(struct client *client)
 
 /* ---- the PROXY header ------------------------------------------------------------------------------------------ */
 
+static bool is_trusted(const struct settings *settings, const struct address *peer)
+{
+	for (size_t i = 0; i < settings->n_trusted_proxies; i++)
+		if (cidr_contains(&settings->trusted_proxies[i], peer))
+			return true;
+	return false;
+}
+
 /* Taken from the socket exactly, as what follows may be TLS. 0: it is there; -EAGAIN; or it is refused. */
 static int read_proxied(struct client *client)
 {
@@ -136,6 +144,8 @@ static int read_proxied(struct client *client)
 		client->peer = header.source;
 		client->peer_port = header.source_port;
 		client->local_port = header.target_port;
+		/* Who wrote the header is believed in that; the fields of HTTP are the client's. */
+		client->trusted = is_trusted(client->worker->settings, &client->peer);
 	}
 	client->proxied = false;
 	return 0;
@@ -210,14 +220,6 @@ static void on_timeout(void *arg)
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------------------------- */
-
-static bool is_trusted(const struct settings *settings, const struct address *peer)
-{
-	for (size_t i = 0; i < settings->n_trusted_proxies; i++)
-		if (cidr_contains(&settings->trusted_proxies[i], peer))
-			return true;
-	return false;
-}
 
 static uint64_t first_deadline(const struct client *client)
 {
