@@ -783,6 +783,38 @@ TEST(external_authentication)
 	world_done(&w);
 }
 
+TEST(fields_of_the_authentication_service_are_nobody_elses)
+{
+	struct world w = WORLD("d/i; auth-url: http://auth.test/; auth-response-headers: X-User;"
+			       " whitelist-source-range: 192.0.2.0/24; satisfy: any");
+	struct got g = ask(&w, (struct ask){ .fields = "X-User: forged\r\n" });
+
+	assert_int_equal(check(&g), GATE_PASS);
+	assert_string_equal(text_of(&g.result.request_set), "-X-User\n");
+	got_done(&w, &g);
+	world_done(&w);
+}
+
+TEST(the_authentication_service_hears_of_the_certificate_from_us)
+{
+	struct world w = WORLD("d/i; auth-url: http://auth.test/; auth-tls-secret: ca");
+	struct got g = ask(&w, (struct ask){ .tls = true,
+					     .cert = "CN=eve",
+					     .fields = "SSL-Client-Subject-DN: CN=ann\r\n"
+						       "ssl-client-verify: SUCCESS\r\n" });
+	struct buf out = { 0 };
+
+	assert_int_equal(check(&g), GATE_ASK);
+	assert_int_equal(gate_ask(&g.q, g.rule, &out), 0);
+	assert_null(strstr(buf_str(&out), "CN=ann"));
+	assert_non_null(strstr(buf_str(&out), "\r\nssl-client-verify: SUCCESS\r\n"
+					      "ssl-client-subject-dn: CN=eve\r\n"
+					      "ssl-client-issuer-dn: CN=ca\r\n"));
+	buf_done(&out);
+	got_done(&w, &g);
+	world_done(&w);
+}
+
 TEST(client_certificates)
 {
 	struct world w = WORLD(
@@ -1349,6 +1381,8 @@ RUN(cmocka_unit_test(to_https), cmocka_unit_test(hsts_goes_out_on_every_answer_o
     cmocka_unit_test(hashes_of_every_kind), cmocka_unit_test(basic_authentication),
     cmocka_unit_test(a_password_is_checked_elsewhere_and_remembered),
     cmocka_unit_test(either_address_or_password), cmocka_unit_test(external_authentication),
+    cmocka_unit_test(fields_of_the_authentication_service_are_nobody_elses),
+    cmocka_unit_test(the_authentication_service_hears_of_the_certificate_from_us),
     cmocka_unit_test(client_certificates), cmocka_unit_test(canaries),
     cmocka_unit_test(a_client_with_a_cookie_stays),
     cmocka_unit_test(a_failed_endpoint_keeps_its_client_unless_told_otherwise),

@@ -298,6 +298,13 @@ static enum gate_verdict pass(struct step *s)
 
 /* ---- the steps in their order --------------------------------------------------------------------------------------------- */
 
+/* Without authentication, so what only its service may say is not the client's to say either. */
+static enum gate_verdict pass_unasked(struct step *s)
+{
+	gate_ask_none(s);
+	return pass(s);
+}
+
 static enum gate_verdict ask_or_pass(struct step *s)
 {
 	return s->policy->has & POLICY_HAS_EXTERNAL ? GATE_ASK : pass(s);
@@ -309,7 +316,7 @@ static enum gate_verdict authenticate(struct step *s)
 
 	/* As ingress-nginx: what an issuer of certificates has to read is open. */
 	if (begins(s->rule->route->path, strlen(s->rule->route->path), ACME))
-		return pass(s);
+		return pass_unasked(s);
 	if (s->policy->has & POLICY_HAS_BASIC)
 		verdict = gate_basic(s);
 	return verdict == GATE_PASS ? ask_or_pass(s) : verdict;
@@ -336,7 +343,8 @@ static enum gate_verdict run_steps(struct step *s)
 		verdict = client_cert(s);
 	if (verdict != GATE_PASS)
 		return verdict;
-	return p->satisfy_any && allowed && p->has & POLICY_HAS_RANGES ? pass(s) : authenticate(s);
+	return p->satisfy_any && allowed && p->has & POLICY_HAS_RANGES ? pass_unasked(s)
+								       : authenticate(s);
 }
 
 static enum gate_verdict to_other_host(struct step *s)

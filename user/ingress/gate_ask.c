@@ -34,6 +34,21 @@ static void put_field(struct buf *out, const char *name, const char *value)
 	buf_printf(out, "%s: %s\r\n", name, value);
 }
 
+/* What we say of the client's certificate, where one is asked for. */
+static bool is_of_certificate(const struct gate_request *q, const struct http1_field *f)
+{
+	return f->name_len > 11 && strncasecmp("ssl-client-", q->bytes + f->name_at, 11) == 0;
+}
+
+static void put_certificate(const struct gate_request *q, struct buf *out)
+{
+	put_field(out, "ssl-client-verify", q->has_client_cert ? "SUCCESS" : "NONE");
+	if (q->client_cert_subject)
+		put_field(out, "ssl-client-subject-dn", q->client_cert_subject);
+	if (q->client_cert_issuer)
+		put_field(out, "ssl-client-issuer-dn", q->client_cert_issuer);
+}
+
 static void put_url(const struct gate_request *q, struct buf *out)
 {
 	buf_printf(out, "%s://%.*s", q->tls ? "https" : "http", (int)q->head->host.len,
@@ -59,6 +74,7 @@ static void put_host(const struct gate_request *q, const struct policy_url *url,
 int gate_ask(const struct gate_request *q, const struct rule *rule, struct buf *out)
 {
 	const struct policy *p = rule->policy;
+	bool certs = p->has & POLICY_HAS_CLIENT_CERT;
 	char addr[ADDRESS_TEXT_LEN];
 
 	buf_printf(out, "%s ", p->ask.method);
@@ -68,7 +84,7 @@ int gate_ask(const struct gate_request *q, const struct rule *rule, struct buf *
 	for (size_t i = 0; i < q->head->n_fields; i++) {
 		const struct http1_field *f = &q->head->fields[i];
 
-		if (!is_left_out(q, f))
+		if (!is_left_out(q, f) && !(certs && is_of_certificate(q, f)))
 			buf_printf(out, "%.*s: %.*s\r\n", f->name_len, q->bytes + f->name_at,
 				   f->value_len, q->bytes + f->value_at);
 	}
@@ -89,6 +105,8 @@ int gate_ask(const struct gate_request *q, const struct rule *rule, struct buf *
 	else
 		gate_put_uri(q, out);
 	buf_puts(out, "\r\n");
+	if (certs)
+		put_certificate(q, out);
 	if (strcmp(p->ask.method, "GET") != 0 && strcmp(p->ask.method, "HEAD") != 0)
 		put_field(out, "Content-Length", "0");
 	buf_puts(out, "\r\n");
@@ -124,6 +142,14 @@ static void pass_fields(struct step *s, const struct http1_head *answer, const c
 		gate_set(s, &s->result->request_set, names->item[i],
 			 f ? copy_value(s, bytes, f) : NULL);
 	}
+}
+
+void gate_ask_none(struct step *s)
+{
+	const struct policy_list *names = &s->policy->ask.response_headers;
+
+	for (size_t i = 0; i < names->n; i++)
+		gate_set(s, &s->result->request_set, names->item[i], NULL);
 }
 
 /* Where a 401 leads: the page for signing in, told where the client wanted to go unless the URL says it itself. */

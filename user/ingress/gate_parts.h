@@ -70,8 +70,12 @@ enum gate_verdict gate_cors(struct step *s);
 enum gate_verdict gate_limit(struct step *s);
 enum gate_verdict gate_basic(struct step *s);
 enum gate_verdict gate_basic_done(struct step *s, bool run); /* the job has been run */
-enum gate_verdict gate_ask_done(struct step *s, const struct http1_head *answer,
-				const char *bytes); /* NULL: none */
+enum gate_verdict gate_ask_done(
+	struct step *s, const struct http1_head *answer,
+	const char *
+		bytes); /* The service is not asked: the fields that it would have set are left out. */
+void gate_ask_none(struct step *s);
+/* NULL: none */
 void gate_canary(struct step *s);
 void gate_sticky(struct step *s);
 
