@@ -3,9 +3,9 @@
  * Changes in flow tables: entries come, go, and change their standing. Each is one step under the bucket's lock (slots.h).
  *
  * Who may be put out: a bucket keeps at most SL_BUCKET_KEEP slots for established flows. A new flow takes a free slot, or one
- * that is not kept: over, closed and quiet, or else the one that was quiet longest. So neither a flood of SYNs nor
- * single exchanges ever reach an established connection, and there is always a slot to be had. When one more is established,
- * the kept one that was quiet longest is kept no more (it goes on until somebody takes its slot).
+ * that is not kept: over, closed and quiet, or else the one that was quiet longest. Kept slots whose flows are over count as not
+ * kept. So neither a flood of SYNs nor single exchanges ever reach an established connection, and there is always a slot to be had.
+ * When one more is established, the kept one that was quiet longest is kept no more (it goes on until somebody takes its slot).
  */
 
 #ifndef BUCKET_ONCE
@@ -25,6 +25,20 @@ enum put_result {
 /* Closed flows that no late packet is to be expected of. */
 #define REST_TICKS ((__s32)(2 * NS_PER_S >> SL_TICK_SHIFT))
 #define FIN_BOTH   (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
+
+#define KEPT_TCP_TICKS ((__u64)SL_IDLE_TCP_S * NS_PER_S >> SL_TICK_SHIFT)
+#define KEPT_UDP_TICKS ((__u64)SL_IDLE_SCTP_S * NS_PER_S >> SL_TICK_SHIFT)
+
+/*
+ * Kept entries of proto's table that were quiet for so long are all over. By arithmetic on what is read anew, as the verifier would
+ * walk what follows once for each table.
+ */
+static __always_inline __u64 kept_ticks(const __u8 *proto)
+{
+	__u64 is = *(const volatile __u8 *)proto;
+
+	return KEPT_UDP_TICKS + is_zero(is ^ IPPROTO_TCP) * (KEPT_TCP_TICKS - KEPT_UDP_TICKS);
+}
 
 static __always_inline bool state_is_kept(__u32 state, __u32 flags)
 {
@@ -65,22 +79,26 @@ static __always_inline bool V(slot_rests)(struct V(flow_bucket) *b, __u64 at, bo
 
 /*
  * Under the lock: the slot for a new entry; SL_BUCKET_SLOTS: none. At home if that can be; else one that is free; else, of those that are
- * not kept, the one that was quiet longest, closed ones first.
+ * not kept or over, the one that was quiet longest, closed ones first.
  */
-static __always_inline __u64 V(slot_free)(struct V(flow_bucket) *b, __u64 home, bool tcp, __u32 now)
+static __always_inline __u64 V(slot_free)(struct V(flow_bucket) *b, __u64 home, const __u8 *proto, __u32 now)
 {
-	__u64 best = 0, at;
+	__u64 best = 0, at, kept;
 
-	if (V(slot_rests)(b, home, tcp, now))
+	if (V(slot_rests)(b, home, *proto == IPPROTO_TCP, now))
 		return home;
 	at = slot_empty(b->tags);
 	if (at < SL_BUCKET_SLOTS)
 		return at;
-		/* Under a flood many are as quiet as each other: who leaves then depends on the newcomer. */
+	kept = kept_ticks(proto);
+	/*
+	 * A kept one counts from when it is over; until then it is below 0, and so below them all. Under a flood many are as quiet
+	 * as each other: who leaves then depends on the newcomer.
+	 */
 #pragma unroll
 	for (int i = 0; i < SL_BUCKET_SLOTS; i++)
-		best = larger(best, (1 - is_kept(b->tags[i])) * (V(slot_rank)(&b->slots[i].flow, now) << RANK_SHIFT |
-								 ((i + home) & SLOT_BITS)));
+		best = larger(best, (V(slot_rank)(&b->slots[i].flow, now) - is_kept(b->tags[i]) * kept) << RANK_SHIFT |
+					    ((i + home) & SLOT_BITS));
 	at = (best - home) & SLOT_BITS;
 	return best >> RANK_SHIFT ? at : SL_BUCKET_SLOTS;
 }
@@ -141,7 +159,7 @@ __noinline int V(flow_put)(__u32 whose, __u32 over)
 			goto out;
 		}
 	} else {
-		at = V(slot_free)(b, sl_home(tag), key->proto == IPPROTO_TCP, now);
+		at = V(slot_free)(b, sl_home(tag), &key->proto, now);
 		if (at >= SL_BUCKET_SLOTS)
 			goto out;
 	}

@@ -194,6 +194,34 @@ static void what_is_over_needs_no_collection(void **state)
 	resets(POD_IN, TCP(family, nth(0), V, ACK, .ack = 5));
 }
 
+/* Nobody is established any more: what was kept leaves for flows that are not even answered yet, before any of these does. */
+static void what_was_kept_and_is_over_makes_room_for_new(void **state)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP };
+
+	begin(state);
+	for (uint32_t i = 0; i < FLOWS_KEPT; i++) {
+		tcp_opens(nth(i), V, B);
+		udp_opens(nth(i), V, B);
+		age_tcp(nth(i), SL_IDLE_TCP_S + 5);
+		flow_age(SL_FLOW_REQUEST, IPPROTO_UDP, nth(i), V, SL_IDLE_SCTP_S + 5);
+		flow_age(SL_FLOW_REPLY, IPPROTO_UDP, B, nth(i), SL_IDLE_SCTP_S + 5);
+	}
+	for (uint32_t i = 0; i < FLOWS_KEPT; i++) {
+		struct end next = nth(1000 + i);
+
+		forwards(POD_IN, TCP(family, next, V, SYN), NEW_FLOW, TCP(family, next, B, SYN));
+		forwards(POD_IN, UDP(family, next, V), NEW_FLOW, UDP(family, next, B));
+	}
+	for (uint32_t i = 0; i < FLOWS_KEPT; i++)
+		for (size_t j = 0; j < sizeof(protos); j++) {
+			struct end next = nth(1000 + i);
+
+			expect_flow(REQUEST, protos[j], next, V, IN_NEW, NEW, next, B);
+			expect_flow(REPLY, protos[j], B, next, IN_NEW, NEW, V, next);
+		}
+}
+
 /* TCP never takes a slot of UDP, nor the other way round. */
 static void each_its_own_table(void **state)
 {
@@ -238,6 +266,7 @@ int main(void)
 		FOR_ALL(who_talks_is_kept_again),
 		FOR_ALL(closed_flows_leave_first),
 		FOR_ALL(what_is_over_needs_no_collection),
+		FOR_ALL(what_was_kept_and_is_over_makes_room_for_new),
 		FOR_ALL(each_its_own_table),
 		FOR_ALL(questions_take_no_kept_slot),
 	};
