@@ -131,8 +131,11 @@ static __noinline int V(socket_put)(const struct V(socket_key) *key, const struc
 #define SOCKET_IDLE ((__s32)(SL_IDLE_UDP_S * NS_PER_S >> SL_TICK_SHIFT)) /* of unconnected sockets */
 #endif
 
-/* A copy of a key's entry; false where there is none. `touch`: the time, to be noted in it if it is not over; or 0. */
-static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 touch, struct V(socket) *ret_value)
+/*
+ * A copy of a key's entry; false where there is none. `now` is noted in it, as the oldest leaves first; not in a choice
+ * (REQUEST) that is over.
+ */
+static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 now, struct V(socket) *ret_value)
 {
 	__u64 mix = V(socket_mix)(key, sl_consts.seed);
 	struct V(socket_bucket) *b = V(socket_bucket)(mix);
@@ -155,8 +158,8 @@ static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 touch
 	barrier();
 	if (*(volatile __u32 *)word != tag)
 		return false;
-	if (touch && (__s32)(touch - ret_value->seen) < SOCKET_IDLE)
-		slot->socket.seen = touch;
+	if (key->kind == SL_FLOW_REPLY || (__s32)(now - ret_value->seen) < SOCKET_IDLE)
+		slot->socket.seen = now;
 	return true;
 }
 
@@ -177,21 +180,28 @@ static __noinline int V(socket_drop)(const struct V(socket_key) *key)
 	return 0;
 }
 
+static __always_inline void V(socket_value)(const void *to_addr, __u16 to_port, const struct V(flow) *choice, __u64 now,
+					    struct V(socket) *ret_value)
+{
+	__builtin_memset(ret_value, 0, sizeof(*ret_value));
+	V(addr_copy)(ret_value->addr, to_addr);
+	ret_value->port = to_port;
+	ret_value->service = choice->service;
+	ret_value->backend = choice->backend;
+	ret_value->backend_gen = choice->backend_gen;
+	ret_value->seen = sl_tick(now);
+}
+
 /* Remembers that this socket's peer `addr:port` stands for `to`. */
 static __always_inline void V(socket_remember)(struct bpf_sock_addr *ctx, const void *addr, __u16 port,
 					       enum sl_flow_kind kind, const void *to_addr, __u16 to_port,
 					       const struct V(flow) *choice, __u64 now)
 {
 	struct V(socket_key) key;
-	struct V(socket) value = {};
+	struct V(socket) value;
 
 	V(socket_key)(ctx, addr, port, kind, &key);
-	V(addr_copy)(value.addr, to_addr);
-	value.port = to_port;
-	value.service = choice->service;
-	value.backend = choice->backend;
-	value.backend_gen = choice->backend_gen;
-	value.seen = sl_tick(now);
+	V(socket_value)(to_addr, to_port, choice, now, &value);
 	V(socket_put)(&key, &value);
 }
 
@@ -210,6 +220,15 @@ static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const voi
 		return false;
 	V(addr_copy)(ret_choice->daddr, s.addr);
 	ret_choice->dport = s.port;
+	ret_choice->service = s.service;
+	ret_choice->backend = s.backend;
+	ret_choice->backend_gen = s.backend_gen;
+	/* Its answers need the other entry, which may have been put out on its own. */
+	V(socket_key)(ctx, s.addr, s.port, SL_FLOW_REPLY, &key);
+	if (!V(socket_get)(&key, sl_tick(now), &s)) {
+		V(socket_value)(vip, port, ret_choice, now, &s);
+		V(socket_put)(&key, &s);
+	}
 	return true;
 }
 
@@ -312,7 +331,7 @@ static __always_inline bool V(socket_peer)(struct bpf_sock_addr *ctx, const void
 	if (!V(filter_has)(addr, FILTER_BACKENDS))
 		return false;
 	V(socket_key)(ctx, addr, bpf_ntohs(ctx->user_port), SL_FLOW_REPLY, &key);
-	if (!V(socket_get)(&key, 0, &s))
+	if (!V(socket_get)(&key, sl_tick(now_ns()), &s))
 		return false;
 	V(addr_copy)(ret_vip, s.addr);
 	*ret_port = s.port;

@@ -350,7 +350,7 @@ struct sl4_socket {
 	__u32 service;
 	__u32 backend;
 	__u32 backend_gen;
-	__u32 seen; /* sl_tick: of the call */
+	__u32 seen; /* sl_tick: of the last call or answer that needed it */
 };
 
 struct sl4_socket_slot {
