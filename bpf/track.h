@@ -164,6 +164,8 @@ static __always_inline int V(track_tcp)(struct V(work) *w)
 			w->p.stale = 1;
 			return TRACK_NONE;
 		}
+		/* Sent again perhaps because the answer met no entry: it had been put out. */
+		V(twin_refresh)();
 		return TRACK_FOUND;
 	}
 	if ((seen & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && w->p.key.kind == SL_FLOW_REPLY &&

@@ -222,6 +222,21 @@ static void what_was_kept_and_is_over_makes_room_for_new(void **state)
 		}
 }
 
+/* The entry for the answer was put out: the client's next SYN makes it again. */
+static void a_syn_sent_again_makes_room_for_its_answer(void **state)
+{
+	struct end client = nth(0);
+
+	begin(state);
+	forwards(POD_IN, TCP(family, client, V, SYN), NEW_FLOW, TCP(family, client, B, SYN));
+	flow_remove(SL_FLOW_REPLY, IPPROTO_TCP, B, client);
+	passes(POD_OUT, TCP(family, B, client, SYN | ACK), NOT_SERVICE);
+	forwards(POD_IN, TCP(family, client, V, SYN), FLOW, TCP(family, client, B, SYN));
+	forwards(POD_OUT, TCP(family, B, client, SYN | ACK), REPLY,
+		 TCP(family, V, client, SYN | ACK));
+	expect_flow(REQUEST, IPPROTO_TCP, client, V, IN_NEW, REPLIED, client, B);
+}
+
 /* TCP never takes a slot of UDP, nor the other way round. */
 static void each_its_own_table(void **state)
 {
@@ -267,6 +282,7 @@ int main(void)
 		FOR_ALL(closed_flows_leave_first),
 		FOR_ALL(what_is_over_needs_no_collection),
 		FOR_ALL(what_was_kept_and_is_over_makes_room_for_new),
+		FOR_ALL(a_syn_sent_again_makes_room_for_its_answer),
 		FOR_ALL(each_its_own_table),
 		FOR_ALL(questions_take_no_kept_slot),
 	};
