@@ -111,6 +111,20 @@ teardown_file() { topology_end; }
 	assert_equal "$(grep -o 'name=[^ ]*' "$T_DIR/calls" | uniq | wc -l)" 2
 }
 
+@test "a socket that talks hears from the service, however many others call" {
+	local talker from
+	in_ns node "$CALL" udp $WEB4 80 --unconnected --count 400 --pause 10 >"$T_DIR/calls" &
+	talker=$!
+	wait_for 3 "the first answers" grep -q ok "$T_DIR/calls"
+	# each leaves two entries behind, in a table of 4,400 slots: everything quiet is put out
+	run in_ns node "$LOAD" $WEB4 80 --udp 6000 --unconnected --rate 5000
+	assert_success
+	kill -0 $talker || fail "it did not talk for long enough"
+	wait $talker || fail "$(grep error "$T_DIR/calls")"
+	from=$(grep -o 'from=[^ ]*' "$T_DIR/calls" | sort -u)
+	assert_equal "$from" "from=$WEB4:80"
+}
+
 @test "affinity holds for the node" {
 	service sticky 10.96.0.41 fd00:10:96::41 'sessionAffinity: ClientIP'
 	endpoints sticky 11 12 13
