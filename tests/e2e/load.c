@@ -8,6 +8,9 @@
  *     --tcp N        N short TCP connections, one request each; 0: without end
  *     --udp N        N UDP sockets with one datagram each; 0: without end
  *     --streams N    N UDP sockets that stay, each with a datagram every --think ms
+ *     --visits N     N flows that are always new, every other one UDP: each asks, stays, asks again, leaves, and the next
+ *                    one comes at once. Over half of --stay until all are there, so that they do not go in step
+ *     --stay MS      from a visit's first answer to its second request, half to one and a half times this (1000)
  *     --rate N       short ones started a second, of both protocols together (100)
  *     --think MS     (100)
  *     --unconnected  UDP by sendto() and recvfrom()
@@ -17,9 +20,11 @@
  *     --seconds S    ends after S seconds, whatever was asked for (30)
  *     --expect A,B   any other name is a wrong pod
  *     --log FILE     a line for each end of a request (of --long: if it failed): start_us kind outcome latency_us
- *                    (start_us: CLOCK_REALTIME; kind: tcp, udp, stream, long; outcome: name or error)
+ *                    (start_us: CLOCK_REALTIME; kind: tcp, udp, stream, long, visit_tcp, visit_udp; outcome: name or error)
  *
- * A UDP socket that was taken away (ECONNABORTED: its endpoint left) is counted as aborted and opened anew.
+ * A UDP socket that was taken away (ECONNABORTED: its endpoint left) is counted as aborted and opened anew. The next visit after
+ * one that failed comes --stay later. visits.open_mean and visits.open_least: how many had their first answer and were not over,
+ * from when nine tenths of them were there to the end.
  * Ends by itself when all short ones are done and no other was asked for, else at SIGTERM or after --seconds; then prints
  * lines of "key value". Exit status 0 when nothing failed and nobody wrong answered; refusals are counted apart.
  */
@@ -39,8 +44,10 @@
 #define PORT_LOW   10000
 #define PORTS      50000
 
-enum kind { LONG, TCP, UDP, STREAM, KINDS };
-static const char *const kind_names[] = { "long", "tcp", "udp", "stream" };
+enum kind { LONG, TCP, UDP, STREAM, VISIT_TCP, VISIT_UDP, KINDS };
+static const char *const kind_names[] = {
+	"long", "tcp", "udp", "stream", "visit_tcp", "visit_udp"
+};
 
 enum state { FREE, CONNECTING, WAITING, THINKING, DEAD };
 
@@ -52,7 +59,7 @@ struct actor {
 	uint32_t turn;
 	uint64_t start_us, due_us; /* CLOCK_MONOTONIC; due: answer or next request */
 	uint64_t start_wall_us;
-	char pod[NAME_LEN]; /* a long connection's: it must stay the same */
+	char pod[NAME_LEN]; /* who answered; of a long connection and a visit it must stay the same */
 	char in[512];
 	size_t in_len;
 };
@@ -64,7 +71,7 @@ struct tally {
 
 static struct load {
 	struct endpoint to;
-	unsigned int n_long, n_streams, rate, think_ms, timeout_ms, seconds;
+	unsigned int n_long, n_streams, n_visits, rate, think_ms, stay_ms, timeout_ms, seconds;
 	int64_t n[KINDS]; /* short ones asked for: -1 none, 0 without end */
 	bool unconnected, new_ports;
 	unsigned int next_port; /* from PORT_LOW on */
@@ -80,6 +87,13 @@ static struct load {
 	struct actor actors[ACTORS_MAX];
 	unsigned int n_actors; /* highest in use */
 	unsigned int busy;     /* short ones on their way */
+	struct {
+		unsigned int come;        /* of n_visits, so far */
+		unsigned int open;        /* had their first answer */
+		uint64_t open_us;         /* sum over time of those open */
+		uint64_t begin_us, at_us; /* of that sum; begin 0: not all are there yet */
+		unsigned int least;
+	} visits;
 	uint64_t now_us;
 	char first_error[128];
 } load;
@@ -130,6 +144,28 @@ static void count_pod(enum kind kind, const char *name)
 	load.pods[i].answers[kind]++;
 }
 
+static bool is_datagram(const struct actor *a)
+{
+	return a->kind == UDP || a->kind == STREAM || a->kind == VISIT_UDP;
+}
+
+static bool is_visit(const struct actor *a)
+{
+	return a->kind == VISIT_TCP || a->kind == VISIT_UDP;
+}
+
+/* The next one comes in its place when it is due. */
+static void visit_end(struct actor *a, uint64_t next_us)
+{
+	if (a->pod[0])
+		load.visits.open--;
+	a->pod[0] = 0;
+	close(a->fd);
+	a->fd = -1;
+	a->state = THINKING;
+	a->due_us = next_us;
+}
+
 static void actor_close(struct actor *a, enum state state)
 {
 	if (a->kind == TCP || a->kind == UDP)
@@ -139,15 +175,15 @@ static void actor_close(struct actor *a, enum state state)
 	a->state = state;
 }
 
-/* The request is over without an answer. A stream goes on, with a new socket if this one is of no use; others are over too. */
+/* No answer. A stream goes on, with a new socket if this one is of no use; after a visit the next comes; others are over too. */
 static void actor_fail(struct actor *a, int error)
 {
 	struct tally *t = &load.tally[a->kind];
 	uint64_t took_us = load.now_us - a->start_us;
 
-	if (error == EDESTADDRREQ && a->kind == STREAM)
+	if (error == EDESTADDRREQ && (a->kind == STREAM || a->kind == VISIT_UDP))
 		error = ECONNABORTED; /* taken away a moment before send() */
-	if (error == ECONNABORTED && (a->kind == STREAM || a->kind == UDP)) {
+	if (error == ECONNABORTED && is_datagram(a)) {
 		t->aborted++;
 		if (a->kind == STREAM) {
 			close(a->fd);
@@ -170,18 +206,23 @@ static void actor_fail(struct actor *a, int error)
 		a->due_us = load.now_us + load.think_ms * 1000ull;
 		return;
 	}
-	actor_close(a, a->kind == LONG ? DEAD : FREE);
+	if (is_visit(a))
+		visit_end(a, load.now_us + load.stay_ms * 1000ull);
+	else
+		actor_close(a, a->kind == LONG ? DEAD : FREE);
 }
 
 static void actor_answered(struct actor *a, const char *name)
 {
 	struct tally *t = &load.tally[a->kind];
 	uint64_t took_us = load.now_us - a->start_us;
+	bool again = a->pod[0];
 
 	t->answered++;
 	if (took_us > t->worst_us)
 		t->worst_us = took_us;
-	if (!is_expected(name) || (a->kind == LONG && a->pod[0] && strcmp(a->pod, name)))
+	if (!is_expected(name) ||
+	    ((a->kind == LONG || is_visit(a)) && again && strcmp(a->pod, name)))
 		t->wrong++;
 	count_pod(a->kind, name);
 	log_line(a, name);
@@ -191,16 +232,19 @@ static void actor_answered(struct actor *a, const char *name)
 		actor_close(a, FREE);
 		return;
 	}
+	if (is_visit(a) && again) {
+		visit_end(a, load.now_us);
+		return;
+	}
 	a->state = THINKING;
 	a->due_us = load.now_us + load.think_ms * 1000ull;
+	if (is_visit(a)) {
+		load.visits.open++;
+		a->due_us = load.now_us + load.stay_ms * (500ull + (unsigned int)rand() % 1000);
+	}
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------ */
-
-static bool is_datagram(const struct actor *a)
-{
-	return a->kind == UDP || a->kind == STREAM;
-}
 
 static void actor_send(struct actor *a)
 {
@@ -244,7 +288,7 @@ static void actor_start(enum kind kind)
 {
 	struct actor *a = load.actors;
 	struct epoll_event event = { .events = EPOLLIN };
-	bool datagram = kind == UDP || kind == STREAM;
+	bool datagram;
 
 	while (a < load.actors + ACTORS_MAX && a->state != FREE)
 		a++;
@@ -254,6 +298,7 @@ static void actor_start(enum kind kind)
 		load.n_actors = (unsigned int)(a - load.actors) + 1;
 	memset(a, 0, sizeof(*a));
 	a->kind = kind;
+	datagram = is_datagram(a);
 	a->fd = socket(load.to.addr.ss_family,
 		       (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (a->fd < 0) {
@@ -381,7 +426,7 @@ static void actor_tick(struct actor *a)
 		actor_close(a, FREE);
 	} else if (a->fd < 0) {
 		a->state = FREE;
-		actor_start(STREAM);
+		actor_start(a->kind);
 	} else {
 		actor_send(a);
 	}
@@ -404,10 +449,34 @@ static void start_short(uint64_t begin_us)
 		next = next == TCP ? UDP : TCP;
 		if (!wants(next))
 			continue;
-		if (load.busy >= ACTORS_MAX - load.n_long - load.n_streams)
+		if (load.busy >= ACTORS_MAX - load.n_long - load.n_streams - load.n_visits)
 			return;
 		actor_start(next);
 	}
+}
+
+static void start_visits(uint64_t begin_us)
+{
+	uint64_t should = (load.now_us - begin_us) * load.n_visits / (load.stay_ms * 500ull) + 1;
+
+	while (!stop && load.visits.come < load.n_visits && load.visits.come < should)
+		actor_start(load.visits.come++ % 2 ? VISIT_UDP : VISIT_TCP);
+}
+
+static void count_open_visits(void)
+{
+	if (!load.n_visits || stop)
+		return;
+	if (!load.visits.begin_us) {
+		if (load.visits.open < load.n_visits * 9 / 10)
+			return;
+		load.visits.begin_us = load.visits.at_us = load.now_us;
+		load.visits.least = load.visits.open;
+	}
+	load.visits.open_us += load.visits.open * (load.now_us - load.visits.at_us);
+	load.visits.at_us = load.now_us;
+	if (load.visits.open < load.visits.least)
+		load.visits.least = load.visits.open;
 }
 
 static bool is_done(void)
@@ -418,7 +487,8 @@ static bool is_done(void)
 		waiting += load.actors[i].state == CONNECTING || load.actors[i].state == WAITING;
 	if (waiting)
 		return false;
-	return stop || (!wants(TCP) && !wants(UDP) && !load.n_long && !load.n_streams);
+	return stop ||
+	       (!wants(TCP) && !wants(UDP) && !load.n_long && !load.n_streams && !load.n_visits);
 }
 
 static void run(void)
@@ -435,12 +505,14 @@ static void run(void)
 		int n;
 
 		start_short(begin_us);
+		start_visits(begin_us);
 		n = epoll_wait(load.epoll_fd, events, 256, 1);
 		load.now_us = clock_now_us(CLOCK_MONOTONIC);
 		for (int i = 0; i < n; i++)
 			actor_ready(events[i].data.ptr);
 		for (unsigned int i = 0; i < load.n_actors; i++)
 			actor_tick(&load.actors[i]);
+		count_open_visits();
 		if (load.now_us - begin_us > load.seconds * 1000000ull)
 			stop = 1;
 	}
@@ -463,7 +535,7 @@ static int report(void)
 		       (unsigned long long)t->answered, kind_names[k],
 		       (unsigned long long)t->failed, kind_names[k], (unsigned long long)t->refused,
 		       kind_names[k], (unsigned long long)t->wrong);
-		if (k == UDP || k == STREAM)
+		if (k == UDP || k == STREAM || k == VISIT_UDP)
 			printf("%s.foreign %llu\n%s.aborted %llu\n", kind_names[k],
 			       (unsigned long long)t->foreign, kind_names[k],
 			       (unsigned long long)t->aborted);
@@ -471,6 +543,13 @@ static int report(void)
 		       (double)t->worst_us / 1000, kind_names[k],
 		       (double)t->worst_refused_us / 1000);
 		bad += t->failed + t->wrong + t->foreign;
+	}
+	if (load.n_visits) {
+		uint64_t took_us = load.visits.at_us - load.visits.begin_us;
+
+		printf("visits.open_mean %llu\nvisits.open_least %u\n",
+		       (unsigned long long)(took_us ? load.visits.open_us / took_us : 0),
+		       load.visits.least);
 	}
 	for (unsigned int i = 0; i < load.n_pods; i++) {
 		uint64_t sum = 0;
@@ -492,6 +571,8 @@ static const struct option long_options[] = {
 	{ "tcp", required_argument, NULL, 't' },
 	{ "udp", required_argument, NULL, 'u' },
 	{ "streams", required_argument, NULL, 's' },
+	{ "visits", required_argument, NULL, 'v' },
+	{ "stay", required_argument, NULL, 'y' },
 	{ "rate", required_argument, NULL, 'r' },
 	{ "think", required_argument, NULL, 'k' },
 	{ "new-ports", no_argument, NULL, 'p' },
@@ -520,6 +601,12 @@ static bool parse(int argc, char *argv[])
 			break;
 		case 's':
 			load.n_streams = (unsigned int)atoi(optarg);
+			break;
+		case 'v':
+			load.n_visits = (unsigned int)atoi(optarg);
+			break;
+		case 'y':
+			load.stay_ms = (unsigned int)atoi(optarg);
 			break;
 		case 'r':
 			load.rate = (unsigned int)atoi(optarg);
@@ -553,7 +640,8 @@ static bool parse(int argc, char *argv[])
 			return false;
 		}
 	}
-	return argc - optind == 2 && load.n_long + load.n_streams < ACTORS_MAX / 2 &&
+	return argc - optind == 2 && load.stay_ms &&
+	       load.n_long + load.n_streams + load.n_visits < ACTORS_MAX / 2 &&
 	       endpoint_parse(argv[optind], (uint16_t)atoi(argv[optind + 1]), false, &load.to);
 }
 
@@ -564,6 +652,7 @@ int main(int argc, char *argv[])
 
 	load.rate = 100;
 	load.think_ms = 100;
+	load.stay_ms = 1000;
 	load.timeout_ms = 3000;
 	load.seconds = 30;
 	for (enum kind k = 0; k < KINDS; k++)
