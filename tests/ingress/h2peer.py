@@ -24,7 +24,7 @@ CONFIG = {"header_encoding": "utf-8", "validate_outbound_headers": False, "norma
 class Answer:
     def __init__(self):
         self.status, self.fields, self.interim = None, [], []
-        self.body = b""
+        self.body = bytearray()
         self.trailers = []
         self.ended = False
         self.reset = None
@@ -150,7 +150,7 @@ class Client:
     def until(self, fn, what):
         end = time.monotonic() + DEADLINE
         while not fn():
-            check(time.monotonic() < end and not self.ended, f"not in time, or ended: {what}", self.answers,
+            check(time.monotonic() < end and not self.ended, f"not in time, or ended: {what}", str(self.answers)[:2000],
                   self.goaways)
             try:
                 self.poll(max(0.01, end - time.monotonic()))
@@ -176,7 +176,7 @@ class Call:
     def __init__(self, stream, fields):
         self.stream, self.fields = stream, fields
         self.path = dict(fields)[":path"]
-        self.body = b""
+        self.body = bytearray()
         self.trailers = []
         self.ended = False
         self.reset = None

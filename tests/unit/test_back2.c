@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A connection of HTTP/2 to an endpoint, against a server and exchanges made for the test.
-/* link: user/ingress/back2.c user/ingress/back2_call.c user/ingress/http2_pipe.c user/ingress/http2_stream.c user/ingress/http2_head.c user/ingress/http1.c user/base/buf.c user/base/loop.c user/base/clock.c */
+/* link: user/ingress/back2.c user/ingress/back2_call.c user/ingress/http2_pipe.c user/ingress/http2_body.c user/ingress/http2_session.c user/ingress/http2_head.c user/ingress/http1.c user/base/buf.c user/base/loop.c user/base/clock.c */
 /* libs: nghttp2 */
 #include "unit/test.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "ingress/http2_session.h"
 #include "ingress/back2.h"
 #include "ingress/connect.h"
 #include "ingress/settings.h"
@@ -551,7 +552,7 @@ TEST(a_client_that_takes_nothing_holds_up_its_stream_only)
 	run();
 	respond(1, ":status: 200\n", &stalled);
 	run();
-	assert_true((10 << 20) - stalled.left <= BACK2_WINDOW);
+	assert_true((10 << 20) - stalled.left <= HTTP2_WINDOW);
 	respond(3, ":status: 200\n", &flows);
 	run();
 	assert_int_equal(y->body.len, 10 << 20);

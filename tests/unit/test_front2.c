@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A client's connection of HTTP/2 against an exchange and a socket made for the test.
-/* link: user/ingress/front2.c user/ingress/front2_stream.c user/ingress/http2_pipe.c user/ingress/http2_stream.c user/ingress/http2_head.c user/ingress/http1.c user/base/buf.c user/base/loop.c user/base/clock.c */
+/* link: user/ingress/front2.c user/ingress/front2_stream.c user/ingress/http2_pipe.c user/ingress/http2_body.c user/ingress/http2_session.c user/ingress/http2_head.c user/ingress/http1.c user/base/buf.c user/base/loop.c user/base/clock.c */
 /* libs: nghttp2 */
 #include "unit/test.h"
 
 #include <stdio.h>
 
+#include "ingress/http2_session.h"
 #include "ingress/answer.h"
 #include "ingress/client.h"
 #include "ingress/exchange.h"
@@ -459,7 +460,7 @@ TEST(a_stalled_upload_keeps_a_window_and_no_more)
 	request(POST, &stalled);
 	run();
 	kept = (10 << 20) - stalled.left;
-	assert_true(kept <= FRONT2_WINDOW);
+	assert_true(kept <= HTTP2_WINDOW);
 	takes_at_first = SIZE_MAX;
 	request(POST, &flows); /* its sibling does not notice */
 	run();
@@ -487,12 +488,12 @@ TEST(a_wide_window_is_a_limit_too)
 	request(POST, &body);
 	run();
 	assert_int_equal(exchanges[0].body.len, 1 << 20);
-	assert_true((10 << 20) - body.left - (1 << 20) <= FRONT2_WINDOW_MAX);
+	assert_true((10 << 20) - body.left - (1 << 20) <= HTTP2_WINDOW_MAX);
 	for (int i = 0; i < 200; i++) {
 		exchanges[0].takes = 1000;
 		exchanges[0].front->ops->resume(exchanges[0].front);
 		run();
-		assert_true((10 << 20) - body.left - exchanges[0].body.len <= FRONT2_WINDOW_MAX);
+		assert_true((10 << 20) - body.left - exchanges[0].body.len <= HTTP2_WINDOW_MAX);
 	}
 }
 

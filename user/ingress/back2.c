@@ -4,7 +4,6 @@
 #include "ingress/back2.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,14 +26,18 @@ static struct back2 *of(struct pool_entry *entry)
 	return (struct back2 *)((char *)entry - offsetof(struct back2, entry));
 }
 
+static struct back2 *of_session(struct http2_session *h2)
+{
+	return (struct back2 *)((char *)h2 - offsetof(struct back2, h2));
+}
+
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
 
 static void back2_free(void *arg)
 {
 	struct back2 *b = arg;
 
-	nghttp2_session_del(b->pipe.session);
-	http2_block_done(&b->block);
+	http2_session_done(&b->h2);
 	tls_origin_drop(b->entry.tls);
 	origin_drop(b->origin);
 	free(b);
@@ -51,18 +54,18 @@ static void leave_pool(struct back2 *b)
 /* Whatever is not complete fails like this; what only waits for its client to take it stays. */
 static void fail_calls(struct back2 *b, enum ending why, bool safe)
 {
-	struct call *c, *next;
+	struct http2_stream *h2, *next;
 
-	for (c = TAILQ_FIRST(&b->calls); c; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (c->id)
-			nghttp2_session_set_stream_user_data(b->pipe.session, c->id, NULL);
-		if (c->is_gone)
-			STAILQ_REMOVE(&b->gone, c, call, gone);
-		c->is_gone = false;
-		c->is_closed = c->send.stopped = c->take.stopped = true;
-		if (!c->back.exchange || !c->got_all || !c->got_head)
-			call_bury(c, why, safe || !c->id);
+	for (h2 = TAILQ_FIRST(&b->h2.streams); h2; h2 = next) {
+		struct call *c = call_of(h2);
+
+		next = TAILQ_NEXT(h2, link);
+		if (h2->id)
+			nghttp2_session_set_stream_user_data(b->h2.pipe.session, h2->id, NULL);
+		http2_stream_recall(h2);
+		h2->is_closed = h2->send.stopped = h2->take.stopped = true;
+		if (!c->back.exchange || !h2->got_all || !c->got_head)
+			call_bury(c, why, safe || !h2->id);
 	}
 }
 
@@ -71,24 +74,24 @@ static void close_now(struct back2 *b, enum ending why, bool safe, bool reset)
 {
 	struct worker *worker = b->worker;
 
-	if (b->dead)
+	if (b->h2.dead)
 		return;
-	b->dead = true;
+	b->h2.dead = true;
 	leave_pool(b);
 	worker_clear_timer(worker, &b->timer);
 	sock_close(&b->sock, reset);
 	stats_gauge(worker->stats, GAUGE_ORIGINS, -1);
 	fail_calls(b, why, safe);
 	b->grave = (struct worker_grave){ .free = back2_free, .arg = b };
-	if (b->n_calls)
+	if (b->h2.n_streams)
 		return;
-	http2_pipe_done(&b->pipe);
+	http2_session_stop(&b->h2);
 	worker_bury(worker, &b->grave);
 }
 
 static void fail(struct back2 *b, int rc)
 {
-	if (b->pipe.ended)
+	if (b->h2.pipe.ended)
 		close_now(b, rc == -ENODATA ? ENDING_ORIGIN_CLOSED : ENDING_ORIGIN_RESET, false,
 			  false);
 	else if (rc == -ENOMEM)
@@ -101,134 +104,47 @@ static void fail(struct back2 *b, int rc)
 
 /* ---- what nghttp2 tells ------------------------------------------------------------------------------------------- */
 
-static struct call *call_of(nghttp2_session *session, int32_t id)
+static enum http1_kind on_block(struct http2_session *h2, const nghttp2_frame *frame,
+				struct http2_stream *s, const struct http1_limits **ret_limits)
 {
-	return nghttp2_session_get_stream_user_data(session, id);
-}
+	bool trailer = s && call_of(s)->got_head;
 
-static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
-{
-	struct back2 *b = arg;
-	const struct call *c = call_of(session, frame->hd.stream_id);
-	bool trailer = c && c->got_head;
-
-	if (!b->block.text.data)
-		b->block.text = worker_take_buf(b->worker);
-	if (!b->block.pseudo.data)
-		b->block.pseudo = worker_take_buf(b->worker);
-	http2_block_begin(&b->block, trailer ? HTTP1_TRAILER : HTTP1_RESPONSE,
-			  trailer ? &http1_limits_trailer : &http1_limits_response);
-	return 0;
-}
-
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-		     void *arg)
-{
-	struct back2 *b = arg;
-	int rc = http2_block_add(&b->block, (const char *)name, name_len, (const char *)value,
-				 value_len);
-
+	(void)h2;
 	(void)frame;
-	(void)flags;
-	if (rc == -E2BIG)
-		nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
-	return rc < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+	*ret_limits = trailer ? &http1_limits_trailer : &http1_limits_response;
+	return trailer ? HTTP1_TRAILER : HTTP1_RESPONSE;
 }
 
-/* What nghttp2 would leave out makes the whole malformed. */
-static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
-			     const uint8_t *name, size_t name_len, const uint8_t *value,
-			     size_t value_len, uint8_t flags, void *arg)
+static int on_frame(struct http2_session *h2, const nghttp2_frame *frame, struct http2_stream *s)
 {
-	struct back2 *b = arg;
-
-	(void)session;
-	(void)frame;
-	(void)name;
-	(void)name_len;
-	(void)value;
-	(void)value_len;
-	(void)flags;
-	if (!b->block.fault)
-		b->block.fault = HTTP1_BAD_BYTE;
-	return 0;
-}
-
-/* Memory for a block is only kept while one is received. */
-static void drop_block(struct back2 *b)
-{
-	worker_give_buf(b->worker, &b->block.text);
-	worker_give_buf(b->worker, &b->block.pseudo);
-}
-
-static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
-{
-	struct back2 *b = arg;
-	struct call *c = call_of(session, frame->hd.stream_id);
 	bool ended = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
 	if (frame->hd.type == NGHTTP2_GOAWAY) {
-		leave_pool(b);
-		loop_post(b->pipe.turn);
+		leave_pool(of_session(h2));
+		loop_post(h2->pipe.turn);
 		return 0;
 	}
-	if (!c || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
+	if (!s || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS) {
-		c->got_all = ended;
-		call_headers(c);
-		drop_block(b);
+		s->got_all = ended;
+		call_headers(call_of(s));
+		http2_session_drop_block(h2);
 	}
 	if (ended)
-		call_data_end(c);
+		call_data_end(call_of(s));
 	return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
-		   size_t len, void *arg)
+static void on_data(struct http2_stream *s, const char *bytes, size_t len)
 {
-	struct back2 *b = arg;
-	struct call *c = call_of(session, id);
-
-	(void)flags;
-	nghttp2_session_consume_connection(session, len);
-	loop_post(b->pipe.turn);
-	if (c)
-		call_data(c, (const char *)data, len);
-	else
-		nghttp2_session_consume_stream(session, id, len);
-	return 0;
+	call_data(call_of(s), bytes, len);
 }
 
-static int on_closed(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
+static void on_room(struct http2_stream *s)
 {
-	struct call *c = call_of(session, id);
-
-	(void)arg;
-	if (!c)
-		return 0;
-	c->error = code;
-	call_leave(c);
-	return 0;
-}
-
-static nghttp2_session_callbacks *callbacks;
-
-static void make_callbacks(void)
-{
-	nghttp2_session_callbacks *c;
-
-	if (nghttp2_session_callbacks_new(&c))
-		return;
-	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
-	nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
-	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_closed);
-	nghttp2_session_callbacks_set_send_data_callback(c, http2_send_frame);
-	callbacks = c;
+	if (call_of(s)->back.exchange)
+		exchange_back_room(call_of(s)->back.exchange);
 }
 
 /* ---- a turn ------------------------------------------------------------------------------------------------------- */
@@ -236,116 +152,81 @@ static void make_callbacks(void)
 /* A stream that nghttp2 has closed, whose answer may not be complete. */
 static void settle_one(struct call *c)
 {
-	if (c->got_all && c->got_head && !c->error && !c->is_broken && c->back.exchange)
+	uint32_t error = c->h2.error;
+
+	if (c->h2.got_all && c->got_head && !error && !c->is_broken && c->back.exchange)
 		return; /* what came waits for the client, and is all there */
-	if (c->error !=
+	if (error !=
 	    NGHTTP2_REFUSED_STREAM) /* the endpoint had the request, so it was not too late */
 		c->back.reused = false;
-	if (c->is_broken || c->error == NGHTTP2_PROTOCOL_ERROR ||
-	    c->error == NGHTTP2_FLOW_CONTROL_ERROR || c->error == NGHTTP2_STREAM_CLOSED)
+	if (c->is_broken || error == NGHTTP2_PROTOCOL_ERROR ||
+	    error == NGHTTP2_FLOW_CONTROL_ERROR || error == NGHTTP2_STREAM_CLOSED)
 		call_bury(c, ENDING_ORIGIN_FAULT, false);
 	else
-		call_bury(c, ENDING_ORIGIN_RESET,
-			  c->error == NGHTTP2_REFUSED_STREAM && !c->got_head);
+		call_bury(c, ENDING_ORIGIN_RESET, error == NGHTTP2_REFUSED_STREAM && !c->got_head);
 }
 
 static void settle(struct back2 *b)
 {
-	struct call *c;
+	struct http2_stream *s;
 
-	while ((c = STAILQ_FIRST(&b->gone))) {
-		STAILQ_REMOVE_HEAD(&b->gone, gone);
-		c->is_gone = false;
-		settle_one(c);
-	}
-}
-
-static void give_room(struct back2 *b)
-{
-	for (unsigned n = b->n_calls; n && !b->dead && http2_pipe_has_room(&b->pipe); n--) {
-		struct call *c = TAILQ_FIRST(&b->waiting);
-
-		if (!c)
-			break;
-		TAILQ_REMOVE(&b->waiting, c, waiting);
-		if (!http2_send_has_room(&c->send)) {
-			TAILQ_INSERT_TAIL(&b->waiting, c, waiting);
-			continue;
-		}
-		c->is_waiting = false;
-		if (c->back.exchange)
-			exchange_back_room(c->back.exchange);
-	}
+	while ((s = http2_session_next_gone(&b->h2)))
+		settle_one(call_of(s));
 }
 
 static void resume_all(struct back2 *b)
 {
-	struct call *c, *next;
+	struct http2_stream *s, *next;
 
-	for (c = TAILQ_FIRST(&b->calls); c; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (!http2_take_waits(&c->take))
+	for (s = TAILQ_FIRST(&b->h2.streams); s; s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (!http2_take_waits(&s->take))
 			continue;
-		call_resume(c);
-		if (c->is_closed && !http2_take_waits(&c->take))
-			call_leave(c);
+		call_resume(call_of(s));
+		if (s->is_closed && !http2_take_waits(&s->take))
+			http2_stream_leave(s);
 	}
-}
-
-static void release(struct back2 *b)
-{
-	struct call *c;
-
-	b->pipe.held = false;
-	for (c = TAILQ_FIRST(&b->calls); c; c = TAILQ_NEXT(c, link))
-		http2_send_release(&c->send);
 }
 
 static void write_frames(struct back2 *b)
 {
-	int rc;
+	int rc = http2_session_write(&b->h2);
 
-	do {
-		if (b->pipe.held && http2_pipe_has_room(&b->pipe))
-			release(b);
-		rc = http2_pipe_flush(&b->pipe);
-	} while (rc == 0 && b->pipe.held && http2_pipe_has_room(&b->pipe));
 	if (rc < 0)
 		fail(b, rc);
 }
 
 static void read_frames(struct back2 *b)
 {
-	int rc = http2_pipe_read(&b->pipe);
+	int rc = http2_pipe_read(&b->h2.pipe);
 
 	if (rc < 0) {
 		/* An answer that came before the end of the connection counts; streams that GOAWAY named are safe. */
 		settle(b);
 		fail(b, rc);
 	} else {
-		loop_post(b->pipe.turn);
+		loop_post(b->h2.pipe.turn);
 	}
 }
 
 /* The connection is gone, answers that are all there are not. */
 static void outlive(struct back2 *b)
 {
-	bool some = b->n_calls > 0;
+	bool some = b->h2.n_streams > 0;
 
 	resume_all(b);
 	settle(b);
-	if (some && !b->n_calls) {
-		http2_pipe_done(&b->pipe);
+	if (some && !b->h2.n_streams) {
+		http2_session_stop(&b->h2);
 		worker_bury(b->worker, &b->grave);
 	}
 }
 
-static void on_turn(void *arg)
+static void on_turn(struct http2_session *h2)
 {
-	struct back2 *b = arg;
-	nghttp2_session *session = b->pipe.session;
+	struct back2 *b = of_session(h2);
 
-	if (b->dead) {
+	if (b->h2.dead) {
 		outlive(b);
 		return;
 	}
@@ -353,71 +234,67 @@ static void on_turn(void *arg)
 		return;
 	resume_all(b);
 	write_frames(b);
-	give_room(b);
-	if (!b->dead)
+	http2_session_give_room(h2);
+	if (!b->h2.dead)
 		write_frames(b);
 	settle(b);
-	if (b->dead)
+	if (b->h2.dead)
 		return;
-	if (!nghttp2_session_want_read(session) && !nghttp2_session_want_write(session))
+	if (http2_session_is_over(h2))
 		leave_pool(b);
-	if (!b->n_calls && !b->is_shared) {
-		if (http2_pipe_is_empty(&b->pipe))
+	if (!b->h2.n_streams && !b->is_shared) {
+		if (http2_pipe_is_empty(&b->h2.pipe))
 			close_now(b, ENDING_ORIGIN_CLOSED, false, false);
 		return;
 	}
-	if (!nghttp2_session_want_read(session) && !nghttp2_session_want_write(session)) {
+	if (http2_session_is_over(h2)) {
 		close_now(b, ENDING_ORIGIN_FAULT, false, false);
 		return;
 	}
-	if (b->n_calls)
+	if (b->h2.n_streams)
 		worker_clear_timer(b->worker, &b->timer);
 	else
 		worker_set_timer(b->worker, &b->timer,
 				 now(b) + b->worker->settings->origin_idle_ns);
-	if (b->pipe.readable)
+	if (b->h2.pipe.readable)
 		read_frames(b);
 }
 
+static const nghttp2_settings_entry our_settings[] = {
+	{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+	{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_WINDOW },
+	{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 64 * 1024 },
+};
+
+static const struct http2_session_ops session_ops = {
+	.is_client = true,
+	.settings = our_settings,
+	.n_settings = sizeof(our_settings) / sizeof(our_settings[0]),
+	.block = on_block,
+	.frame = on_frame,
+	.data = on_data,
+	.room = on_room,
+	.turn = on_turn,
+};
+
 /* ---- connecting ------------------------------------------------------------------------------------------------------ */
-
-static int begin_session(struct back2 *b)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	static const nghttp2_settings_entry ours[] = {
-		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, BACK2_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 64 * 1024 },
-	};
-	nghttp2_session *session;
-
-	pthread_once(&once, make_callbacks);
-	if (!callbacks || !http2_options(true) ||
-	    nghttp2_session_client_new3(&b->pipe.session, callbacks, b, http2_options(true),
-					http2_mem()))
-		return -ENOMEM;
-	session = b->pipe.session;
-	if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, ours,
-				    sizeof(ours) / sizeof(ours[0])) ||
-	    nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, BACK2_WINDOW_ALL))
-		return -ENOMEM;
-	return 0;
-}
 
 /* Everybody who waited for the connection. */
 static void open_now(struct back2 *b)
 {
-	struct call *c, *next;
+	struct http2_stream *s, *next;
 
 	b->state = BACK2_OPEN;
 	worker_clear_timer(b->worker, &b->timer);
-	for (c = TAILQ_FIRST(&b->calls); c && !b->dead; c = next) {
-		next = TAILQ_NEXT(c, link);
+	for (s = TAILQ_FIRST(&b->h2.streams); s && !b->h2.dead; s = next) {
+		struct call *c = call_of(s);
+
+		next = TAILQ_NEXT(s, link);
 		if (c->back.exchange)
 			exchange_back_ready(c->back.exchange, &c->back);
 	}
-	if (!b->dead)
-		loop_post(b->pipe.turn);
+	if (!b->h2.dead)
+		loop_post(b->h2.pipe.turn);
 }
 
 static void shake(struct back2 *b)
@@ -455,29 +332,22 @@ static void on_connecting(struct back2 *b, uint32_t events)
 static void on_events(void *arg, uint32_t events)
 {
 	struct back2 *b = arg;
+	int rc;
 
-	if (b->dead)
+	if (b->h2.dead)
 		return;
 	if (b->state == BACK2_CONNECTING)
 		on_connecting(b, events);
 	else if (b->state == BACK2_SHAKING)
 		shake(b);
-	if (b->dead || b->state != BACK2_OPEN)
+	if (b->h2.dead || b->state != BACK2_OPEN)
 		return;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) || b->tls)
-		b->pipe.readable = true;
-	if (events & (EPOLLRDHUP | EPOLLERR))
-		b->pipe.fin = true;
-	if (b->pipe.full && (events & EPOLLOUT || b->tls)) {
-		int rc = http2_pipe_writable(&b->pipe);
-
-		if (rc < 0) {
-			fail(b, rc);
-			return;
-		}
-		loop_post(b->pipe.turn);
+	rc = http2_session_events(&b->h2, events);
+	if (rc < 0) {
+		fail(b, rc);
+		return;
 	}
-	if (b->pipe.readable)
+	if (b->h2.pipe.readable)
 		read_frames(b);
 }
 
@@ -490,11 +360,10 @@ static void on_timeout(void *arg)
 			  true, false);
 		return;
 	}
-	if (b->n_calls)
+	if (b->h2.n_streams)
 		return;
 	leave_pool(b);
-	nghttp2_session_terminate_session(b->pipe.session, NGHTTP2_NO_ERROR);
-	loop_post(b->pipe.turn);
+	http2_session_terminate(&b->h2, NGHTTP2_NO_ERROR);
 }
 
 static int start_tls(struct back2 *b, const struct back_want *want)
@@ -526,13 +395,10 @@ int back2_connect(struct worker *worker, const struct back_want *want, struct ex
 	b->worker = worker;
 	b->origin = origin_hold(want->origin);
 	b->timer = (struct wheel_timer){ .fn = on_timeout, .arg = b };
-	TAILQ_INIT(&b->calls);
-	TAILQ_INIT(&b->waiting);
-	STAILQ_INIT(&b->gone);
 	stats_gauge(worker->stats, GAUGE_ORIGINS, 1);
 	/* Also when it is connected: its first event is on its way, and tells. */
 	b->state = BACK2_CONNECTING;
-	if (http2_pipe_init(&b->pipe, worker, &b->sock, on_turn, b) < 0 || begin_session(b) < 0 ||
+	if (http2_session_init(&b->h2, &session_ops, worker, &b->sock) < 0 ||
 	    start_tls(b, want) < 0 || !(c = call_new(b, x))) {
 		close_now(b, ENDING_NO_MEMORY, true, false);
 		return -ENOMEM;
@@ -550,13 +416,13 @@ static bool has_room(const struct back2 *b)
 {
 	uint32_t limit;
 
-	if (b->n_calls >= BACK2_STREAMS || !b->is_shared)
+	if (b->h2.n_streams >= BACK2_STREAMS || !b->is_shared)
 		return false;
 	if (b->state != BACK2_OPEN)
 		return true;
-	limit = nghttp2_session_get_remote_settings(b->pipe.session,
+	limit = nghttp2_session_get_remote_settings(b->h2.pipe.session,
 						    NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-	return b->n_calls < limit && nghttp2_session_check_request_allowed(b->pipe.session);
+	return b->h2.n_streams < limit && nghttp2_session_check_request_allowed(b->h2.pipe.session);
 }
 
 int back2_join(struct pool_entry *entry, struct exchange *x, struct back **ret_back)
@@ -579,7 +445,7 @@ void back2_retire(struct pool_entry *entry)
 
 	b->is_shared = false;
 	if (b->state == BACK2_OPEN)
-		loop_post(b->pipe.turn);
+		loop_post(b->h2.pipe.turn);
 }
 
 void back2_cut(struct pool_entry *entry)

@@ -10,10 +10,7 @@
  */
 #include "ingress/pool.h"
 
-#define BACK2_STREAMS    100          /* until the endpoint says how many it takes, and at most */
-#define BACK2_WINDOW     (64 * 1024)  /* of a stream, at first */
-#define BACK2_WINDOW_MAX (255 * 1024) /* of a stream whose client keeps up */
-#define BACK2_WINDOW_ALL (1024 * 1024)
+#define BACK2_STREAMS 100 /* until the endpoint says how many it takes, and at most */
 
 /* A new connection, which is shared by the pool from now on, and a stream on it: as pool_open(). */
 int back2_connect(struct worker *worker, const struct back_want *want, struct exchange *x,

@@ -19,12 +19,12 @@ static struct call *of(struct back *back)
 
 static nghttp2_session *session_of(const struct call *c)
 {
-	return c->b->pipe.session;
+	return c->b->h2.pipe.session;
 }
 
 static void later(const struct call *c)
 {
-	loop_post(c->b->pipe.turn);
+	loop_post(c->b->h2.pipe.turn);
 }
 
 struct call *call_new(struct back2 *b, struct exchange *x)
@@ -37,12 +37,9 @@ struct call *call_new(struct back2 *b, struct exchange *x)
 				 .worker = b->worker,
 				 .origin = b->origin,
 				 .exchange = x,
-				 .reused = b->was_used && !b->n_calls };
+				 .reused = b->was_used && !b->h2.n_streams };
 	c->b = b;
-	http2_send_init(&c->send, &b->pipe);
-	http2_take_init(&c->take, &b->pipe, BACK2_WINDOW_MAX);
-	TAILQ_INSERT_TAIL(&b->calls, c, link);
-	b->n_calls++;
+	http2_stream_init(&c->h2, &b->h2);
 	return c;
 }
 
@@ -53,9 +50,9 @@ static int submit(struct call *c, const struct http2_nv *nv, enum http1_body bod
 	nghttp2_data_provider data;
 
 	if (body == HTTP1_NO_BODY)
-		return nghttp2_submit_request(session_of(c), NULL, nv->nv, nv->n, NULL, c);
-	data = http2_send_begin(&c->send, UINT64_MAX);
-	return nghttp2_submit_request(session_of(c), NULL, nv->nv, nv->n, &data, c);
+		return nghttp2_submit_request(session_of(c), NULL, nv->nv, nv->n, NULL, &c->h2);
+	data = http2_send_begin(&c->h2.send, UINT64_MAX);
+	return nghttp2_submit_request(session_of(c), NULL, nv->nv, nv->n, &data, &c->h2);
 }
 
 static int back_head(struct back *back, const char *text, size_t len, enum http1_body body)
@@ -72,49 +69,34 @@ static int back_head(struct back *back, const char *text, size_t len, enum http1
 	rc = submit(c, &nv, body);
 	if (rc < 0)
 		return rc == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPIPE;
-	c->id = c->send.id = c->take.id = rc;
+	http2_stream_number(&c->h2, rc);
 	c->b->was_used = true;
 	later(c);
 	return 0;
 }
 
-static void unwait(struct call *c)
-{
-	if (c->is_waiting)
-		TAILQ_REMOVE(&c->b->waiting, c, waiting);
-	c->is_waiting = false;
-}
-
 static size_t back_body(struct back *back, const char *data, size_t len)
 {
-	struct call *c = of(back);
-	size_t n = http2_send_body(&c->send, data, len);
-
-	if (n < len && !c->is_waiting) {
-		c->is_waiting = true;
-		TAILQ_INSERT_TAIL(&c->b->waiting, c, waiting);
-	}
-	return n;
+	return http2_stream_body(&of(back)->h2, data, len);
 }
 
 /* RST_STREAM, if there is a stream. */
 static void reset(struct call *c, uint32_t code)
 {
-	c->send.stopped = true;
-	if (c->is_closed)
+	c->h2.send.stopped = true;
+	if (c->h2.is_closed)
 		return;
-	if (c->id)
-		nghttp2_submit_rst_stream(session_of(c), NGHTTP2_FLAG_NONE, c->id, code);
+	if (c->h2.id)
+		http2_stream_reset(&c->h2, code);
 	else
-		call_leave(c);
-	later(c);
+		http2_stream_leave(&c->h2);
 }
 
 static void back_end(struct back *back, const struct http1_head *trailer, const char *bytes)
 {
 	struct call *c = of(back);
 
-	if (http2_send_end(&c->send, trailer, bytes) < 0)
+	if (http2_send_end(&c->h2.send, trailer, bytes) < 0)
 		reset(c, NGHTTP2_INTERNAL_ERROR);
 }
 
@@ -124,9 +106,9 @@ static void back_abort(struct back *back, enum ending why)
 
 	(void)why;
 	back->exchange = NULL;
-	unwait(c);
-	if (c->is_closed)
-		call_leave(c);
+	http2_stream_unwait(&c->h2);
+	if (c->h2.is_closed)
+		http2_stream_leave(&c->h2);
 	else
 		reset(c, NGHTTP2_CANCEL);
 }
@@ -159,17 +141,16 @@ static void finish(struct call *c)
 	struct exchange *x = c->back.exchange;
 	struct http1_head trailer;
 
-	if (!x || !c->got_all || !c->got_head || http2_take_waits(&c->take))
+	if (!x || !c->h2.got_all || !c->got_head || http2_take_waits(&c->h2.take))
 		return;
 	c->back.exchange = NULL;
-	unwait(c);
-	http1_head_init(&trailer, HTTP1_TRAILER, &http1_limits_trailer);
-	if (c->trailer.len && http1_head_read(&trailer, c->trailer.data, c->trailer.len) > 0)
-		exchange_response_end(x, &trailer, c->trailer.data);
+	http2_stream_unwait(&c->h2);
+	if (http2_stream_trailer(&c->h2, &trailer))
+		exchange_response_end(x, &trailer, c->h2.trailer.data);
 	else
 		exchange_response_end(x, NULL, NULL);
 	/* Nobody reads the rest of a request that was answered. */
-	if (!c->is_closed && (!c->send.ended || http2_send_waits(&c->send)))
+	if (!c->h2.is_closed && (!c->h2.send.ended || http2_send_waits(&c->h2.send)))
 		reset(c, NGHTTP2_CANCEL);
 }
 
@@ -180,8 +161,8 @@ static void take_head(struct call *c)
 
 	http1_head_init(&head, HTTP1_RESPONSE, &http1_limits_response);
 	http1_head_answers(&head, c->back.is_head, false);
-	n = http2_block_end(&c->b->block, c->got_all, &head);
-	if (n < 0 || (head.status < 200 && (c->got_all || ++c->interim > INTERIM_MAX))) {
+	n = http2_block_end(&c->b->h2.block, c->h2.got_all, &head);
+	if (n < 0 || (head.status < 200 && (c->h2.got_all || ++c->interim > INTERIM_MAX))) {
 		spoil(c);
 		return;
 	}
@@ -189,28 +170,17 @@ static void take_head(struct call *c)
 		c->got_head = true;
 		c->has_body = head.body != HTTP1_NO_BODY;
 	}
-	exchange_response(c->back.exchange, &head, c->b->block.text.data);
-}
-
-static void take_trailer(struct call *c)
-{
-	struct http1_head head;
-	int n;
-
-	http1_head_init(&head, HTTP1_TRAILER, &http1_limits_trailer);
-	n = http2_block_end(&c->b->block, true, &head);
-	if (n < 0 || buf_put(&c->trailer, c->b->block.text.data, (size_t)n) < 0)
-		spoil(c);
+	exchange_response(c->back.exchange, &head, c->b->h2.block.text.data);
 }
 
 void call_headers(struct call *c)
 {
 	if (!c->back.exchange)
 		return;
-	if (c->got_head)
-		take_trailer(c);
-	else
+	if (!c->got_head)
 		take_head(c);
+	else if (http2_stream_take_trailer(&c->h2) < 0)
+		spoil(c);
 }
 
 static size_t offer(void *arg, const char *data, size_t len)
@@ -224,46 +194,29 @@ void call_data(struct call *c, const char *data, size_t len)
 {
 	if (len && c->back.exchange && !c->has_body)
 		spoil(c);
-	else if (http2_take_data(&c->take, data, len, offer, c) < 0)
+	else if (http2_take_data(&c->h2.take, data, len, offer, c) < 0)
 		spoil(c);
 }
 
 void call_data_end(struct call *c)
 {
-	c->got_all = true;
+	c->h2.got_all = true;
 	finish(c);
 }
 
 void call_resume(struct call *c)
 {
-	http2_take_resume(&c->take, offer, c);
+	http2_take_resume(&c->h2.take, offer, c);
 	finish(c);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------ */
 
-static void close_call(struct call *c)
-{
-	c->is_closed = c->send.stopped = c->take.stopped = true;
-	unwait(c);
-}
-
-void call_leave(struct call *c)
-{
-	close_call(c);
-	if (!c->is_gone)
-		STAILQ_INSERT_TAIL(&c->b->gone, c, gone);
-	c->is_gone = true;
-	later(c);
-}
-
 static void call_free(void *arg)
 {
 	struct call *c = arg;
 
-	http2_send_done(&c->send);
-	http2_take_done(&c->take);
-	buf_done(&c->trailer);
+	http2_stream_done(&c->h2);
 	free(c);
 }
 
@@ -271,10 +224,8 @@ void call_bury(struct call *c, enum ending why, bool safe)
 {
 	struct exchange *x = c->back.exchange;
 
-	close_call(c);
+	http2_stream_remove(&c->h2);
 	c->back.exchange = NULL;
-	TAILQ_REMOVE(&c->b->calls, c, link);
-	c->b->n_calls--;
 	c->grave = (struct worker_grave){ .free = call_free, .arg = c };
 	worker_bury(c->back.worker, &c->grave);
 	if (x)

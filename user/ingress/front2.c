@@ -4,7 +4,6 @@
 #include "ingress/front2.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +17,11 @@
 #define DRAIN_NS  CLOCK_NS_PER_S       /* between the two GOAWAYs: longer than any round trip */
 #define LINGER_NS (2 * CLOCK_NS_PER_S) /* for what is on its way when we close */
 
+static struct front2 *of(struct http2_session *h2)
+{
+	return (struct front2 *)((char *)h2 - offsetof(struct front2, h2));
+}
+
 static uint64_t now(const struct front2 *f)
 {
 	return worker_now_ns(f->client->worker);
@@ -29,36 +33,26 @@ static void front2_free(void *arg)
 {
 	struct front2 *f = arg;
 
-	/* Not before: nghttp2 may have been on the stack, and what it calls at its end finds no stream any more. */
-	nghttp2_session_del(f->pipe.session);
-	http2_block_done(&f->block);
+	http2_session_done(&f->h2);
 	free(f);
 }
 
 static void close_now(struct front2 *f, enum ending why, bool reset)
 {
-	struct stream *s, *next;
+	struct http2_stream *s, *next;
 	struct worker *worker = f->client->worker;
 
-	if (f->dead)
+	if (f->h2.dead)
 		return;
-	f->dead = true;
-	for (s = TAILQ_FIRST(&f->streams); s; s = next) {
+	f->h2.dead = true;
+	for (s = TAILQ_FIRST(&f->h2.streams); s; s = next) {
 		next = TAILQ_NEXT(s, link);
-		nghttp2_session_set_stream_user_data(f->pipe.session, s->id, NULL);
-		stream_bury(s, why);
+		stream_bury(stream_of(s), why);
 	}
-	http2_pipe_done(&f->pipe);
+	http2_session_stop(&f->h2);
 	client_close(f->client, reset);
 	f->grave = (struct worker_grave){ .free = front2_free, .arg = f };
 	worker_bury(worker, &f->grave);
-}
-
-/* GOAWAY with this code, once it is written the connection ends. */
-static void terminate(struct front2 *f, uint32_t code)
-{
-	nghttp2_session_terminate_session(f->pipe.session, code);
-	loop_post(f->pipe.turn);
 }
 
 static void fail(struct front2 *f, int rc)
@@ -68,14 +62,14 @@ static void fail(struct front2 *f, int rc)
 		close_now(f, ENDING_CLIENT_CLOSED, false);
 		return;
 	case -ECANCELED: /* on_header, on_frame: the code was said */
-		http2_pipe_flush(&f->pipe);
+		http2_pipe_flush(&f->h2.pipe);
 		close_now(f, ENDING_CLIENT_FAULT, false);
 		return;
 	case -ENOMEM:
 		close_now(f, ENDING_NO_MEMORY, true);
 		return;
 	case -EPROTO:
-		http2_pipe_flush(&f->pipe);
+		http2_pipe_flush(&f->h2.pipe);
 		close_now(f, ENDING_CLIENT_FAULT, false);
 		return;
 	default:
@@ -121,7 +115,7 @@ static bool may_idle(struct front2 *f)
 
 static int calm(struct front2 *f)
 {
-	terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+	http2_session_terminate(&f->h2, NGHTTP2_ENHANCE_YOUR_CALM);
 	return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -129,9 +123,9 @@ static int calm(struct front2 *f)
  * A stream whose number was passed over is closed (RFC 9113 5.1.1). nghttp2 cannot tell it from one that was there and ended, where
  * frames may still be on their way, and lets it be; the last numbers that were passed over are easy to know.
  */
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
+static int on_begin_frame(struct http2_session *h2, const nghttp2_frame_hd *hd)
 {
-	struct front2 *f = arg;
+	struct front2 *f = of(h2);
 
 	if (hd->type != NGHTTP2_HEADERS)
 		return 0;
@@ -142,100 +136,48 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 		}
 		f->last_id = hd->stream_id;
 	} else if (hd->stream_id >= f->skipped_from && hd->stream_id <= f->skipped_to) {
-		nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
-		loop_post(f->pipe.turn);
+		http2_session_terminate(&f->h2, NGHTTP2_PROTOCOL_ERROR);
 	}
 	return 0;
 }
 
-static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+static enum http1_kind on_block(struct http2_session *h2, const nghttp2_frame *frame,
+				struct http2_stream *s, const struct http1_limits **ret_limits)
 {
-	struct front2 *f = arg;
+	struct front2 *f = of(h2);
 	bool opens = frame->headers.cat == NGHTTP2_HCAT_REQUEST;
 
-	(void)session;
-	if (frame->hd.type != NGHTTP2_HEADERS)
-		return 0;
-	if (!f->block.text.data)
-		f->block.text = worker_take_buf(f->client->worker);
-	if (!f->block.pseudo.data)
-		f->block.pseudo = worker_take_buf(f->client->worker);
-	http2_block_begin(&f->block, opens ? HTTP1_REQUEST : HTTP1_TRAILER,
-			  opens ? &f->client->worker->settings->request_limits
-				: &http1_limits_trailer);
+	(void)s;
 	f->block_since_ns = now(f);
-	return 0;
+	*ret_limits = opens ? &f->client->worker->settings->request_limits : &http1_limits_trailer;
+	return opens ? HTTP1_REQUEST : HTTP1_TRAILER;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-		     void *arg)
-{
-	struct front2 *f = arg;
-	int rc;
-
-	(void)session;
-	(void)flags;
-	if (frame->hd.type != NGHTTP2_HEADERS)
-		return 0;
-	rc = http2_block_add(&f->block, (const char *)name, name_len, (const char *)value,
-			     value_len);
-	if (rc == -E2BIG)
-		return calm(f);
-	return rc < 0 ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
-}
-
-/* What nghttp2 would leave out makes the whole malformed. */
-static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,
-			     const uint8_t *name, size_t name_len, const uint8_t *value,
-			     size_t value_len, uint8_t flags, void *arg)
-{
-	struct front2 *f = arg;
-
-	(void)session;
-	(void)name;
-	(void)name_len;
-	(void)value;
-	(void)value_len;
-	(void)flags;
-	if (frame->hd.type == NGHTTP2_HEADERS && !f->block.fault)
-		f->block.fault = HTTP1_BAD_BYTE;
-	return 0;
-}
-
-static struct stream *stream_of(nghttp2_session *session, int32_t id)
-{
-	return nghttp2_session_get_stream_user_data(session, id);
-}
-
-static int on_headers(struct front2 *f, const nghttp2_frame *frame)
+static int on_headers(struct front2 *f, const nghttp2_frame *frame, struct http2_stream *s)
 {
 	bool ended = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-	struct stream *s = stream_of(f->pipe.session, frame->hd.stream_id);
 
 	f->block_since_ns = 0;
 	if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
 		return stream_open(f, frame->hd.stream_id, ended);
 	if (s)
-		stream_trailer(s);
+		stream_trailer(stream_of(s));
 	if (s && ended)
-		stream_data_end(s);
+		stream_data_end(stream_of(s));
 	return 0;
 }
 
-static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+static int on_frame(struct http2_session *h2, const nghttp2_frame *frame, struct http2_stream *s)
 {
-	struct front2 *f = arg;
-	struct stream *s;
+	struct front2 *f = of(h2);
 
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
-		return on_headers(f, frame);
+		return on_headers(f, frame, s);
 	case NGHTTP2_DATA:
-		s = stream_of(session, frame->hd.stream_id);
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 			if (s)
-				stream_data_end(s);
+				stream_data_end(stream_of(s));
 			return 0;
 		}
 		return frame->hd.length || may_idle(f) ? 0 : calm(f);
@@ -252,133 +194,63 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	}
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
-		   size_t len, void *arg)
+static void on_data(struct http2_stream *s, const char *bytes, size_t len)
 {
-	struct front2 *f = arg;
-	struct stream *s = stream_of(session, id);
-
-	(void)flags;
-	nghttp2_session_consume_connection(session, len);
-	loop_post(f->pipe.turn);
-	if (s)
-		stream_data(s, (const char *)data, len);
-	else
-		nghttp2_session_consume_stream(session, id, len);
-	return 0;
+	stream_data(stream_of(s), bytes, len);
 }
 
 /* The answer is out; whatever else the client would send of its request is for nobody (RFC 9113 8.1). */
-static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+static int on_sent(struct http2_session *h2, const nghttp2_frame *frame, struct http2_stream *s)
 {
-	struct front2 *f = arg;
-	struct stream *s = stream_of(session, frame->hd.stream_id);
+	struct front2 *f = of(h2);
+	bool is_reset = s && stream_of(s)->is_reset;
 
 	if (frame->hd.type == NGHTTP2_RST_STREAM) {
 		/* Ours, for what came of the origin or is over: not the client's doing. */
-		if ((s && s->is_reset) || frame->rst_stream.error_code == NGHTTP2_NO_ERROR)
+		if (is_reset || frame->rst_stream.error_code == NGHTTP2_NO_ERROR)
 			return 0;
 		if (!may_reset(f))
-			terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+			http2_session_terminate(&f->h2, NGHTTP2_ENHANCE_YOUR_CALM);
 		return 0;
 	}
 	if (!s || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
 	    (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS))
 		return 0;
 	earn(&f->resets, FRONT2_RESETS);
-	if (!s->got_all && !s->is_reset)
-		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+	if (!s->got_all && !is_reset)
+		nghttp2_submit_rst_stream(h2->pipe.session, NGHTTP2_FLAG_NONE, s->id,
+					  NGHTTP2_NO_ERROR);
 	return 0;
-}
-
-static int on_closed(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
-{
-	struct stream *s = stream_of(session, id);
-
-	(void)arg;
-	if (!s)
-		return 0;
-	s->error = code;
-	stream_leave(s);
-	return 0;
-}
-
-static nghttp2_session_callbacks *callbacks;
-
-static void make_callbacks(void)
-{
-	nghttp2_session_callbacks *c;
-
-	if (nghttp2_session_callbacks_new(&c))
-		return;
-	nghttp2_session_callbacks_set_on_begin_frame_callback(c, on_begin_frame);
-	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
-	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
-	nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
-	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
-	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_closed);
-	nghttp2_session_callbacks_set_send_data_callback(c, http2_send_frame);
-	callbacks = c;
 }
 
 /* ---- a turn ------------------------------------------------------------------------------------------------------- */
 
+static void on_room(struct http2_stream *s)
+{
+	if (stream_of(s)->front.exchange)
+		exchange_front_room(stream_of(s)->front.exchange);
+}
+
 /* Streams that nghttp2 has closed: their exchanges are told, unless all that is missing is their own last word. */
 static void settle(struct front2 *f)
 {
-	struct stream *s;
+	struct http2_stream *h2;
 
-	while ((s = STAILQ_FIRST(&f->gone)) && !f->dead) {
-		STAILQ_REMOVE_HEAD(&f->gone, gone);
-		s->is_gone = false;
-		if (s->front.exchange && s->error == NGHTTP2_NO_ERROR && s->answered &&
-		    !s->send.left)
+	while (!f->h2.dead && (h2 = http2_session_next_gone(&f->h2))) {
+		struct stream *s = stream_of(h2);
+
+		if (s->front.exchange && h2->error == NGHTTP2_NO_ERROR && s->answered &&
+		    !h2->send.left)
 			continue;
 		stream_bury(s, ENDING_COMPLETE);
 	}
 }
 
-/* Asks whoever waits whether there is more, each once; who still waits goes to the end of the queue. */
-static void give_room(struct front2 *f)
-{
-	for (unsigned n = f->n_streams; n && !f->dead && http2_pipe_has_room(&f->pipe); n--) {
-		struct stream *s = TAILQ_FIRST(&f->waiting);
-
-		if (!s)
-			break;
-		TAILQ_REMOVE(&f->waiting, s, waiting);
-		if (!http2_send_has_room(&s->send)) {
-			TAILQ_INSERT_TAIL(&f->waiting, s, waiting);
-			continue;
-		}
-		s->is_waiting = false;
-		if (s->front.exchange)
-			exchange_front_room(s->front.exchange);
-	}
-}
-
-/* Data that was held back for want of room. */
-static void release(struct front2 *f)
-{
-	struct stream *s;
-
-	f->pipe.held = false;
-	for (s = TAILQ_FIRST(&f->streams); s; s = TAILQ_NEXT(s, link))
-		http2_send_release(&s->send);
-}
-
 static void write_frames(struct front2 *f)
 {
-	int rc;
+	int rc = http2_session_write(&f->h2);
 
-	do {
-		if (f->pipe.held && http2_pipe_has_room(&f->pipe))
-			release(f);
-		rc = http2_pipe_flush(&f->pipe);
-	} while (rc == 0 && f->pipe.held && http2_pipe_has_room(&f->pipe));
-	if (http2_pipe_is_empty(&f->pipe))
+	if (http2_pipe_is_empty(&f->h2.pipe))
 		f->stuck_since_ns = 0;
 	else if (!f->stuck_since_ns)
 		f->stuck_since_ns = now(f);
@@ -390,15 +262,15 @@ static void write_frames(struct front2 *f)
 static void linger(struct front2 *f)
 {
 	f->lingers = true;
-	sock_end_write(f->pipe.sock);
+	sock_end_write(f->h2.pipe.sock);
 	client_deadline(f->client, now(f) + LINGER_NS);
 }
 
 static void read_frames(struct front2 *f)
 {
-	int rc = http2_pipe_read(&f->pipe);
+	int rc = http2_pipe_read(&f->h2.pipe);
 
-	if (rc < 0 && f->pipe.ended) /* many close without a word, in TLS too */
+	if (rc < 0 && f->h2.pipe.ended) /* many close without a word, in TLS too */
 		close_now(f,
 			  rc == -ENODATA || rc == -EPROTO ? ENDING_CLIENT_CLOSED
 							  : ENDING_CLIENT_RESET,
@@ -406,7 +278,7 @@ static void read_frames(struct front2 *f)
 	else if (rc < 0)
 		fail(f, rc);
 	else
-		loop_post(f->pipe.turn);
+		loop_post(f->h2.pipe.turn);
 }
 
 static uint64_t after(uint64_t since_ns, uint64_t limit_ns)
@@ -426,8 +298,9 @@ static uint64_t head_due(const struct front2 *f)
 
 static uint64_t stream_due(const struct front2 *f)
 {
-	return f->n_streams ? UINT64_MAX
-			    : after(f->idle_since_ns, f->client->worker->settings->keep_alive_ns);
+	return f->h2.n_streams
+		       ? UINT64_MAX
+		       : after(f->idle_since_ns, f->client->worker->settings->keep_alive_ns);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -438,31 +311,32 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 /* When the client has held it up for too long, with a body that does not come or by not taking what waits. UINT64_MAX: it does not. */
 static uint64_t stall_due(const struct stream *s, uint64_t limit)
 {
-	uint64_t since = s->send.moved_ns;
+	const struct http2_stream *h2 = &s->h2;
+	uint64_t since = h2->send.moved_ns;
 
-	if (s->is_closed || s->is_reset)
+	if (h2->is_closed || s->is_reset)
 		return UINT64_MAX;
-	if (s->is_waiting || http2_send_waits(&s->send)) {
-		if (s->is_waiting && s->waits_since_ns > since)
-			since = s->waits_since_ns;
+	if (h2->is_waiting || http2_send_waits(&h2->send)) {
+		if (h2->is_waiting && h2->waits_since_ns > since)
+			since = h2->waits_since_ns;
 		return after(since, limit);
 	}
-	if (s->got_all || !s->has_body || s->may_be_quiet || !s->front.exchange ||
-	    http2_take_waits(&s->take))
+	if (h2->got_all || !s->has_body || s->may_be_quiet || !s->front.exchange ||
+	    http2_take_waits(&h2->take))
 		return UINT64_MAX;
-	return after(s->take.moved_ns, limit);
+	return after(h2->take.moved_ns, limit);
 }
 
 /* When somebody may have held something up for too long. What begins to do so later is due later. */
 static uint64_t next_look(const struct front2 *f, uint64_t limit)
 {
 	uint64_t at = after(now(f), limit);
-	const struct stream *s;
+	struct http2_stream *s;
 
 	if (f->stuck_since_ns)
 		at = sooner(at, after(f->stuck_since_ns, limit));
-	for (s = TAILQ_FIRST(&f->streams); s; s = TAILQ_NEXT(s, link))
-		at = sooner(at, stall_due(s, limit));
+	TAILQ_FOREACH(s, &f->h2.streams, link)
+	at = sooner(at, stall_due(stream_of(s), limit));
 	return at;
 }
 
@@ -472,7 +346,7 @@ static void set_deadline(struct front2 *f)
 	uint64_t limit = f->client->worker->settings->client_ns;
 	uint64_t at = sooner(head_due(f), stream_due(f));
 
-	if (!f->n_streams && !f->stuck_since_ns)
+	if (!f->h2.n_streams && !f->stuck_since_ns)
 		f->look_ns = 0;
 	else if (!f->look_ns) /* and then stays: turns do not put it off */
 		f->look_ns = next_look(f, limit);
@@ -484,42 +358,39 @@ static void set_deadline(struct front2 *f)
 }
 
 /* Everything that a turn left to be done. */
-static void on_turn(void *arg)
+static void on_turn(struct http2_session *h2)
 {
-	struct front2 *f = arg;
-	unsigned before = f->n_streams;
-	struct stream *s;
+	struct front2 *f = of(h2);
+	unsigned before = h2->n_streams;
+	struct http2_stream *s;
 
-	if (f->dead || f->lingers)
+	if (h2->dead || f->lingers)
 		return;
-	for (s = TAILQ_FIRST(&f->streams); s; s = TAILQ_NEXT(s, link))
-		if (http2_take_waits(&s->take))
-			stream_resume(s);
+	TAILQ_FOREACH(s, &h2->streams, link)
+	if (http2_take_waits(&s->take))
+		stream_resume(stream_of(s));
 	write_frames(f);
-	give_room(f);
-	if (f->dead)
+	http2_session_give_room(h2);
+	if (f->h2.dead)
 		return;
 	write_frames(f);
 	settle(f);
-	if (f->dead)
+	if (f->h2.dead)
 		return;
-	if (before && !f->n_streams)
+	if (before && !f->h2.n_streams)
 		f->idle_since_ns = now(f);
-	if (http2_pipe_is_empty(&f->pipe) &&
-	    ((!f->n_streams && f->draining) || (!nghttp2_session_want_read(f->pipe.session) &&
-						!nghttp2_session_want_write(f->pipe.session)))) {
+	if (http2_pipe_is_empty(&h2->pipe) &&
+	    ((!h2->n_streams && f->draining) || http2_session_is_over(h2))) {
 		linger(f);
 		return;
 	}
-	if (f->pipe.readable) {
+	if (f->h2.pipe.readable) {
 		read_frames(f);
-		if (f->dead)
+		if (f->h2.dead)
 			return;
 	}
-	if (!f->block_since_ns) {
-		worker_give_buf(f->client->worker, &f->block.text);
-		worker_give_buf(f->client->worker, &f->block.pseudo);
-	}
+	if (!f->block_since_ns)
+		http2_session_drop_block(h2);
 	set_deadline(f);
 }
 
@@ -531,7 +402,7 @@ static void drop_bytes(struct front2 *f)
 	ssize_t n;
 
 	do
-		n = sock_read(f->pipe.sock, f->client->worker->scratch, WORKER_SCRATCH);
+		n = sock_read(f->h2.pipe.sock, f->client->worker->scratch, WORKER_SCRATCH);
 	while (n > 0);
 	if (n != -EAGAIN)
 		close_now(f, ENDING_CLIENT_CLOSED, false);
@@ -540,8 +411,9 @@ static void drop_bytes(struct front2 *f)
 static void on_events(void *state, uint32_t events)
 {
 	struct front2 *f = state;
+	int rc;
 
-	if (f->dead)
+	if (f->h2.dead)
 		return;
 	if (events & EPOLLERR) {
 		close_now(f, ENDING_CLIENT_RESET, true);
@@ -551,21 +423,14 @@ static void on_events(void *state, uint32_t events)
 		drop_bytes(f);
 		return;
 	}
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP) || f->pipe.sock->ssl)
-		f->pipe.readable = true;
-	if (events & EPOLLRDHUP)
-		f->pipe.fin = true;
-	if (f->pipe.full && (events & EPOLLOUT || f->pipe.sock->ssl)) {
-		int rc = http2_pipe_writable(&f->pipe);
-
-		if (rc < 0) {
-			fail(f, rc);
-			return;
-		}
-		f->stuck_since_ns = 0;
-		loop_post(f->pipe.turn);
+	rc = http2_session_events(&f->h2, events);
+	if (rc < 0) {
+		fail(f, rc);
+		return;
 	}
-	if (f->pipe.readable)
+	if (rc > 0)
+		f->stuck_since_ns = 0;
+	if (f->h2.pipe.readable)
 		read_frames(f);
 }
 
@@ -573,9 +438,11 @@ static void on_events(void *state, uint32_t events)
 
 static void reset_stalled(struct front2 *f, uint64_t limit)
 {
-	struct stream *s;
+	struct http2_stream *h2;
 
-	for (s = TAILQ_FIRST(&f->streams); s; s = TAILQ_NEXT(s, link)) {
+	TAILQ_FOREACH(h2, &f->h2.streams, link)
+	{
+		struct stream *s = stream_of(h2);
 		struct exchange *x = s->front.exchange;
 
 		if (now(f) < stall_due(s, limit))
@@ -589,7 +456,7 @@ static void reset_stalled(struct front2 *f, uint64_t limit)
 
 static void second_goaway(struct front2 *f)
 {
-	nghttp2_session *session = f->pipe.session;
+	nghttp2_session *session = f->h2.pipe.session;
 
 	f->drain_ns = 0;
 	f->draining = true;
@@ -603,23 +470,23 @@ static void on_timeout(void *state)
 	struct front2 *f = state;
 	uint64_t limit = f->client->worker->settings->client_ns;
 
-	if (f->dead)
+	if (f->h2.dead)
 		return;
 	if (f->lingers || (limit && f->stuck_since_ns && now(f) >= f->stuck_since_ns + limit)) {
 		close_now(f, ENDING_CLIENT_TIMEOUT, !f->lingers);
 		return;
 	}
 	if (now(f) >= head_due(f))
-		terminate(f, NGHTTP2_ENHANCE_YOUR_CALM);
+		http2_session_terminate(&f->h2, NGHTTP2_ENHANCE_YOUR_CALM);
 	else if (now(f) >= stream_due(f))
-		terminate(f, NGHTTP2_NO_ERROR);
+		http2_session_terminate(&f->h2, NGHTTP2_NO_ERROR);
 	if (f->drain_ns && now(f) >= f->drain_ns)
 		second_goaway(f);
 	if (limit)
 		reset_stalled(f, limit);
 	if (now(f) >= f->look_ns)
 		f->look_ns = 0;
-	loop_post(f->pipe.turn);
+	loop_post(f->h2.pipe.turn);
 }
 
 /* The first GOAWAY names no stream yet, so that requests that are on their way are still served. */
@@ -627,21 +494,21 @@ static void on_drain(void *state)
 {
 	struct front2 *f = state;
 
-	if (f->dead || f->drain_ns || f->draining)
+	if (f->h2.dead || f->drain_ns || f->draining)
 		return;
-	nghttp2_submit_shutdown_notice(f->pipe.session);
+	nghttp2_submit_shutdown_notice(f->h2.pipe.session);
 	f->drain_ns = now(f) + DRAIN_NS;
-	loop_post(f->pipe.turn);
+	loop_post(f->h2.pipe.turn);
 }
 
 static void on_cut(void *state, enum ending why)
 {
 	struct front2 *f = state;
 
-	if (f->dead)
+	if (f->h2.dead)
 		return;
-	terminate(f, NGHTTP2_NO_ERROR);
-	http2_pipe_flush(&f->pipe);
+	http2_session_terminate(&f->h2, NGHTTP2_NO_ERROR);
+	http2_pipe_flush(&f->h2.pipe);
 	close_now(f, why, true);
 }
 
@@ -654,28 +521,23 @@ static const struct client_ops client_ops = {
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------ */
 
-static int begin_session(struct front2 *f)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	static const nghttp2_settings_entry ours[] = {
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, FRONT2_STREAMS },
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, FRONT2_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 64 * 1024 },
-	};
-	nghttp2_session *session;
+static const nghttp2_settings_entry our_settings[] = {
+	{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, FRONT2_STREAMS },
+	{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_WINDOW },
+	{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 64 * 1024 },
+};
 
-	pthread_once(&once, make_callbacks);
-	if (!callbacks || !http2_options(false) ||
-	    nghttp2_session_server_new3(&f->pipe.session, callbacks, f, http2_options(false),
-					http2_mem()))
-		return -ENOMEM;
-	session = f->pipe.session;
-	if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, ours,
-				    sizeof(ours) / sizeof(ours[0])) ||
-	    nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, FRONT2_WINDOW_ALL))
-		return -ENOMEM;
-	return 0;
-}
+static const struct http2_session_ops session_ops = {
+	.settings = our_settings,
+	.n_settings = sizeof(our_settings) / sizeof(our_settings[0]),
+	.begin_frame = on_begin_frame,
+	.block = on_block,
+	.frame = on_frame,
+	.data = on_data,
+	.sent = on_sent,
+	.room = on_room,
+	.turn = on_turn,
+};
 
 int front2_new(struct client *client, const char *bytes, size_t len)
 {
@@ -685,24 +547,19 @@ int front2_new(struct client *client, const char *bytes, size_t len)
 	if (!f)
 		return -ENOMEM;
 	f->client = client;
-	TAILQ_INIT(&f->streams);
-	TAILQ_INIT(&f->waiting);
-	STAILQ_INIT(&f->gone);
 	f->idle_since_ns = now(f);
 	f->last_id = -1; /* the first is 1 */
 	f->resets = (struct front2_budget){ FRONT2_RESETS, now(f) };
 	f->idle_frames = (struct front2_budget){ FRONT2_IDLE_FRAMES, now(f) };
-	rc = http2_pipe_init(&f->pipe, client->worker, &client->sock, on_turn, f);
-	if (rc == 0)
-		rc = begin_session(f);
+	rc = http2_session_init(&f->h2, &session_ops, client->worker, &client->sock);
 	if (rc < 0) {
-		http2_pipe_done(&f->pipe);
+		http2_session_stop(&f->h2);
 		front2_free(f);
 		return -ENOMEM;
 	}
 	client->ops = &client_ops;
 	client->state = f;
-	rc = len ? http2_pipe_feed(&f->pipe, bytes, len) : 0;
+	rc = len ? http2_pipe_feed(&f->h2.pipe, bytes, len) : 0;
 	if (rc < 0)
 		fail(f, rc);
 	else

@@ -15,11 +15,7 @@
 
 struct client;
 
-#define FRONT2_STREAMS 128         /* at once, on one connection */
-#define FRONT2_WINDOW  (64 * 1024) /* of a stream, at first */
-#define FRONT2_WINDOW_MAX \
-	(255 * 1024) /* of a stream whose origin keeps up; fits a buffer of 256 KiB */
-#define FRONT2_WINDOW_ALL (1024 * 1024)
+#define FRONT2_STREAMS 128 /* at once, on one connection */
 
 /* Resets that a client may cause: so many at once, and then one for each stream that ends well, or a few a second. */
 #define FRONT2_RESETS               200

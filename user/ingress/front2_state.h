@@ -6,13 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
-#include "base/buf.h"
 #include "ingress/exchange.h"
-#include "ingress/http2_head.h"
-#include "ingress/http2_pipe.h"
-#include "ingress/http2_stream.h"
+#include "ingress/http2_session.h"
 #include "ingress/worker.h"
 
 /* So many, and some more with time. */
@@ -22,40 +18,23 @@ struct front2_budget {
 };
 
 struct stream {
+	struct http2_stream h2;
 	struct front front;
 	struct front2 *f;
-	TAILQ_ENTRY(stream) link;    /* in f->streams */
-	TAILQ_ENTRY(stream) waiting; /* in f->waiting, with is_waiting */
-	STAILQ_ENTRY(stream) gone;   /* in f->gone, with is_gone */
 	struct worker_grave grave;
-	int32_t id;
-	uint32_t error;          /* is_closed: nghttp2's code */
-	uint64_t waits_since_ns; /* is_waiting */
-	struct http2_take take;  /* the request's body */
-	struct http2_send send;  /* the answer's */
-	struct buf trailer;      /* of the request, as text; empty: none */
-	bool has_body;           /* the exchange was told of one */
+	bool has_body;     /* the exchange was told of one */
 	bool may_be_quiet; /* a call of gRPC, or a body that waits for 100: no bytes for long is fine */
-	bool got_all;      /* END_STREAM has come */
-	bool told_all;     /* and the exchange knows */
+	bool told_all;     /* the exchange knows that END_STREAM has come */
 	bool answered;     /* the final head is with nghttp2 */
-	bool is_waiting; /* the exchange waits for room */
-	bool is_reset;   /* by us, of our own will */
-	bool is_closed;  /* nghttp2 is done with it */
-	bool is_gone;    /* and somebody is to be told */
+	bool is_reset;     /* by us, of our own will */
 };
 
 struct front2 {
+	struct http2_session h2;
 	struct client *client;
-	struct http2_pipe pipe;
-	struct http2_block block; /* that is being received */
-	TAILQ_HEAD(, stream) streams;
-	TAILQ_HEAD(, stream) waiting; /* whoever waited longest is asked first */
-	STAILQ_HEAD(, stream) gone;   /* closed, to be told and freed */
 	struct worker_grave grave;
 	int32_t last_id;                  /* of a stream, that the client opened */
 	int32_t skipped_from, skipped_to; /* numbers it passed over last */
-	unsigned n_streams;               /* in streams */
 	struct front2_budget resets, idle_frames;
 	uint64_t block_since_ns; /* when a field block began that is not complete; 0: none is */
 	uint64_t idle_since_ns;  /* without a stream */
@@ -65,8 +44,12 @@ struct front2 {
 	bool draining;     /* that was sent */
 	bool lingers;      /* our half is closed, what still comes is dropped */
 	bool settings_came;
-	bool dead;
 };
+
+static inline struct stream *stream_of(struct http2_stream *h2)
+{
+	return (struct stream *)((char *)h2 - offsetof(struct stream, h2));
+}
 
 extern const struct front_ops front2_ops;
 
@@ -85,7 +68,5 @@ void stream_resume(struct stream *s);
 void stream_reset(struct stream *s, uint32_t code);
 /* It is over: tells the exchange, if there still is one, and lets go of it. ENDING_COMPLETE: why is found out. */
 void stream_bury(struct stream *s, enum ending why);
-/* nghttp2 is done with it: at the end of the turn. */
-void stream_leave(struct stream *s);
 
 #endif

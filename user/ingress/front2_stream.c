@@ -20,13 +20,13 @@ static struct stream *of(struct front *front)
 
 static nghttp2_session *session_of(const struct stream *s)
 {
-	return s->f->pipe.session;
+	return s->h2.h2->pipe.session;
 }
 
 /* Whatever nghttp2 was told leaves at the end of the turn. */
 static void later(const struct stream *s)
 {
-	loop_post(s->f->pipe.turn);
+	loop_post(s->h2.h2->pipe.turn);
 }
 
 /* ---- beginning ---------------------------------------------------------------------------------------------------- */
@@ -41,12 +41,9 @@ static struct stream *stream_new(struct front2 *f, int32_t id)
 				   .worker = f->client->worker,
 				   .client = f->client };
 	s->f = f;
-	s->id = id;
-	http2_take_init(&s->take, &f->pipe, FRONT2_WINDOW_MAX);
-	http2_send_init(&s->send, &f->pipe);
-	s->take.id = s->send.id = id;
-	TAILQ_INSERT_TAIL(&f->streams, s, link);
-	f->n_streams++;
+	http2_stream_init(&s->h2, &f->h2);
+	http2_stream_number(&s->h2, id);
+	nghttp2_session_set_stream_user_data(f->h2.pipe.session, id, &s->h2);
 	return s;
 }
 
@@ -80,10 +77,9 @@ int stream_open(struct front2 *f, int32_t id, bool ended)
 
 	if (!s)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	nghttp2_session_set_stream_user_data(f->pipe.session, id, s);
 	http1_head_init(&head, HTTP1_REQUEST, &f->client->worker->settings->request_limits);
-	n = http2_block_end(&f->block, ended, &head);
-	s->got_all = s->told_all = ended;
+	n = http2_block_end(&f->h2.block, ended, &head);
+	s->h2.got_all = s->told_all = ended;
 	if (n == HTTP2_NO_MEMORY) {
 		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 		return 0;
@@ -93,8 +89,8 @@ int stream_open(struct front2 *f, int32_t id, bool ended)
 		return 0;
 	}
 	s->has_body = head.body != HTTP1_NO_BODY;
-	s->may_be_quiet = head.expects_continue || is_grpc(&head, f->block.text.data);
-	if (exchange_start(&s->front, &head, f->block.text.data) < 0)
+	s->may_be_quiet = head.expects_continue || is_grpc(&head, f->h2.block.text.data);
+	if (exchange_start(&s->front, &head, f->h2.block.text.data) < 0)
 		stream_reset(s, NGHTTP2_REFUSED_STREAM);
 	return 0;
 }
@@ -115,46 +111,38 @@ static void tell_end(struct stream *s)
 	struct exchange *x = s->front.exchange;
 	struct http1_head trailer;
 
-	if (s->told_all || !s->got_all || http2_take_waits(&s->take))
+	if (s->told_all || !s->h2.got_all || http2_take_waits(&s->h2.take))
 		return;
 	s->told_all = true;
 	if (!x || !s->has_body)
 		return;
-	http1_head_init(&trailer, HTTP1_TRAILER, &http1_limits_trailer);
-	if (s->trailer.len && http1_head_read(&trailer, s->trailer.data, s->trailer.len) > 0)
-		exchange_request_end(x, &trailer, s->trailer.data);
+	if (http2_stream_trailer(&s->h2, &trailer))
+		exchange_request_end(x, &trailer, s->h2.trailer.data);
 	else
 		exchange_request_end(x, NULL, NULL);
 }
 
 void stream_data(struct stream *s, const char *data, size_t len)
 {
-	if (http2_take_data(&s->take, data, len, offer, s) < 0)
+	if (http2_take_data(&s->h2.take, data, len, offer, s) < 0)
 		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 void stream_data_end(struct stream *s)
 {
-	s->got_all = true;
+	s->h2.got_all = true;
 	tell_end(s);
 }
 
 void stream_trailer(struct stream *s)
 {
-	struct http1_head head;
-	int n;
-
-	http1_head_init(&head, HTTP1_TRAILER, &http1_limits_trailer);
-	n = http2_block_end(&s->f->block, true, &head);
-	if (n > 0)
-		n = buf_put(&s->trailer, s->f->block.text.data, (size_t)n);
-	if (n < 0)
+	if (http2_stream_take_trailer(&s->h2) < 0)
 		stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
 }
 
 void stream_resume(struct stream *s)
 {
-	http2_take_resume(&s->take, offer, s);
+	http2_take_resume(&s->h2.take, offer, s);
 	tell_end(s);
 }
 
@@ -166,11 +154,11 @@ static int submit_final(struct stream *s, const struct http2_nv *nv, const struc
 	nghttp2_data_provider body;
 
 	if (out->body == HTTP1_NO_BODY || (known && !out->body_len)) {
-		s->send.left = 0;
-		return nghttp2_submit_response(session_of(s), s->id, nv->nv, nv->n, NULL);
+		s->h2.send.left = 0;
+		return nghttp2_submit_response(session_of(s), s->h2.id, nv->nv, nv->n, NULL);
 	}
-	body = http2_send_begin(&s->send, known ? out->body_len : UINT64_MAX);
-	return nghttp2_submit_response(session_of(s), s->id, nv->nv, nv->n, &body);
+	body = http2_send_begin(&s->h2.send, known ? out->body_len : UINT64_MAX);
+	return nghttp2_submit_response(session_of(s), s->h2.id, nv->nv, nv->n, &body);
 }
 
 static int front_head(struct front *front, const struct http1_head *head, const char *bytes,
@@ -182,10 +170,10 @@ static int front_head(struct front *front, const struct http1_head *head, const 
 
 	if (rc < 0)
 		return rc;
-	if (s->is_closed || s->is_reset)
+	if (s->h2.is_closed || s->is_reset)
 		return 0;
 	if (head->status < 200) {
-		rc = nghttp2_submit_headers(session_of(s), NGHTTP2_FLAG_NONE, s->id, NULL, nv.nv,
+		rc = nghttp2_submit_headers(session_of(s), NGHTTP2_FLAG_NONE, s->h2.id, NULL, nv.nv,
 					    nv.n, NULL);
 	} else {
 		rc = submit_final(s, &nv, out);
@@ -195,24 +183,9 @@ static int front_head(struct front *front, const struct http1_head *head, const 
 	return rc >= 0 ? 0 : rc == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
 }
 
-static void unwait(struct stream *s)
-{
-	if (s->is_waiting)
-		TAILQ_REMOVE(&s->f->waiting, s, waiting);
-	s->is_waiting = false;
-}
-
 static size_t front_body(struct front *front, const char *data, size_t len)
 {
-	struct stream *s = of(front);
-	size_t n = http2_send_body(&s->send, data, len);
-
-	if (n < len && !s->is_waiting) {
-		s->is_waiting = true;
-		s->waits_since_ns = worker_now_ns(front->worker);
-		TAILQ_INSERT_TAIL(&s->f->waiting, s, waiting);
-	}
-	return n;
+	return http2_stream_body(&of(front)->h2, data, len);
 }
 
 static void front_end(struct front *front, const struct http1_head *trailer, const char *bytes)
@@ -220,13 +193,13 @@ static void front_end(struct front *front, const struct http1_head *trailer, con
 	struct stream *s = of(front);
 
 	s->front.exchange = NULL;
-	unwait(s);
-	if (s->is_closed)
-		stream_leave(s);
-	else if (http2_send_end(&s->send, trailer, bytes) < 0)
+	http2_stream_unwait(&s->h2);
+	if (s->h2.is_closed)
+		http2_stream_leave(&s->h2);
+	else if (http2_send_end(&s->h2.send, trailer, bytes) < 0)
 		stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 	/* What the origin left of the request is for nobody. */
-	if (http2_take_waits(&s->take))
+	if (http2_take_waits(&s->h2.take))
 		stream_resume(s);
 	later(s);
 }
@@ -250,13 +223,13 @@ static void front_abort(struct front *front, enum ending why)
 	struct stream *s = of(front);
 
 	s->front.exchange = NULL;
-	unwait(s);
-	if (s->is_closed) {
-		stream_leave(s);
+	http2_stream_unwait(&s->h2);
+	if (s->h2.is_closed) {
+		http2_stream_leave(&s->h2);
 		return;
 	}
-	if (http2_send_waits(&s->send)) /* what was given should arrive */
-		http2_pipe_fill(&s->f->pipe);
+	if (http2_send_waits(&s->h2.send)) /* what was given should arrive */
+		http2_pipe_fill(&s->f->h2.pipe);
 	stream_reset(s, code_of(s, why));
 }
 
@@ -279,28 +252,24 @@ const struct front_ops front2_ops = {
 
 void stream_reset(struct stream *s, uint32_t code)
 {
-	if (s->is_closed || s->is_reset)
+	if (s->h2.is_closed || s->is_reset)
 		return;
 	s->is_reset = true;
-	s->send.stopped = true;
-	nghttp2_submit_rst_stream(session_of(s), NGHTTP2_FLAG_NONE, s->id, code);
-	later(s);
+	http2_stream_reset(&s->h2, code);
 }
 
 static void stream_free(void *arg)
 {
 	struct stream *s = arg;
 
-	http2_take_done(&s->take);
-	http2_send_done(&s->send);
-	buf_done(&s->trailer);
+	http2_stream_done(&s->h2);
 	free(s);
 }
 
 /* As the log has it. */
 static enum ending ending_of(const struct stream *s)
 {
-	switch (s->error) {
+	switch (s->h2.error) {
 	case NGHTTP2_NO_ERROR:
 	case NGHTTP2_CANCEL:
 	case NGHTTP2_REFUSED_STREAM:
@@ -311,29 +280,12 @@ static enum ending ending_of(const struct stream *s)
 	}
 }
 
-static void close_stream(struct stream *s)
-{
-	s->is_closed = s->send.stopped = s->take.stopped = true;
-	unwait(s);
-}
-
-void stream_leave(struct stream *s)
-{
-	close_stream(s);
-	if (!s->is_gone)
-		STAILQ_INSERT_TAIL(&s->f->gone, s, gone);
-	s->is_gone = true;
-	later(s);
-}
-
 void stream_bury(struct stream *s, enum ending why)
 {
 	struct exchange *x = s->front.exchange;
 
-	close_stream(s);
+	http2_stream_remove(&s->h2);
 	s->front.exchange = NULL;
-	TAILQ_REMOVE(&s->f->streams, s, link);
-	s->f->n_streams--;
 	if (x)
 		exchange_client_gone(x, why == ENDING_COMPLETE ? ending_of(s) : why);
 	s->grave = (struct worker_grave){ .free = stream_free, .arg = s };

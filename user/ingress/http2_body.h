@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef INGRESS_HTTP2_STREAM_H
-#define INGRESS_HTTP2_STREAM_H
+#ifndef INGRESS_HTTP2_BODY_H
+#define INGRESS_HTTP2_BODY_H
 
 /*
  * Bodies of one stream of HTTP/2, either side's: the one that is sent, made into frames as far as windows and socket let it, and

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Bodies of a stream: into frames, and out of them with a window that follows who takes them. */
 /* Must not know heads, exchanges or which side it is. */
-#include "ingress/http2_stream.h"
+#include "ingress/http2_body.h"
 
 #include <errno.h>
 #include <stdlib.h>
