@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The options of sluiced: defaults, conversions, and refusals that name the option and the remedy.
-/* link: user/agent/options.c user/serve/listen_addr.c user/base/options.c user/base/options_value.c user/base/arena.c user/base/buf.c user/core/address.c */
+/* link: user/agent/options.c user/serve/convert.c user/serve/listen_addr.c user/base/options.c user/base/options_value.c user/base/arena.c user/base/buf.c user/core/address.c */
 #include "unit/test.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The options of sluice-proxy: defaults, conversions, and what is refused with which words.
-/* link: user/ingress/options.c user/base/options.c user/base/options_value.c user/base/arena.c user/base/buf.c user/core/address.c user/serve/listen_addr.c */
+/* link: user/ingress/options.c user/base/options.c user/base/options_value.c user/base/arena.c user/base/buf.c user/core/address.c user/serve/convert.c user/serve/listen_addr.c */
 #include "unit/test.h"
 
 #include <arpa/inet.h>

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/options.h"
+#include "serve/convert.h"
 
 CLEANUP_DEFINE(struct options *, options_free);
 
@@ -134,47 +135,6 @@ int config_write_help(struct buf *buf)
 
 /* ---- conversions --------------------------------------------------------------------------------- */
 
-static int convert_listen(const char *option, const char *text, struct listen_addr *ret_addr,
-			  struct err *err)
-{
-	if (listen_addr_parse(text, ret_addr) == 0)
-		return 0;
-	return err_set(err, -EINVAL, "--%s %s: must be ADDRESS:PORT, [ADDRESS]:PORT, :PORT or off",
-		       option, text);
-}
-
-static int convert_addresses(const char *option, const struct option_list *list,
-			     struct address **ret, size_t *ret_n, struct err *err)
-{
-	struct address *out = list->len ? calloc(list->len, sizeof(*out)) : NULL;
-
-	if (list->len && !out)
-		return err_set(err, -ENOMEM, "no memory");
-	*ret = out;
-	for (size_t i = 0; i < list->len; i++)
-		if (address_parse(list->item[i], &out[i]) < 0)
-			return err_set(err, -EINVAL, "--%s %s: not an IPv4 or IPv6 address", option,
-				       list->item[i]);
-	*ret_n = list->len;
-	return 0;
-}
-
-static int convert_cidrs(const char *option, const struct option_list *list, struct cidr **ret,
-			 size_t *ret_n, struct err *err)
-{
-	struct cidr *out = list->len ? calloc(list->len, sizeof(*out)) : NULL;
-
-	if (list->len && !out)
-		return err_set(err, -ENOMEM, "no memory");
-	*ret = out;
-	for (size_t i = 0; i < list->len; i++)
-		if (cidr_parse(list->item[i], &out[i]) < 0)
-			return err_set(err, -EINVAL, "--%s %s: not a CIDR such as 10.96.0.0/12",
-				       option, list->item[i]);
-	*ret_n = list->len;
-	return 0;
-}
-
 static int join(const struct option_list *list, char **ret_text, struct err *err)
 {
 	struct buf buf = { 0 };
@@ -185,17 +145,6 @@ static int join(const struct option_list *list, char **ret_text, struct err *err
 		buf_puts(&buf, "auto");
 	*ret_text = buf_take(&buf);
 	return *ret_text ? 0 : err_set(err, -ENOMEM, "no memory");
-}
-
-static int convert_source(const char *source, struct config *config, struct err *err)
-{
-	if (strncmp(source, "dir:", 4) == 0 && source[4]) {
-		config->source_dir = source + 4;
-		return 0;
-	}
-	if (strcmp(source, "kube") == 0)
-		return 0;
-	return err_set(err, -EINVAL, "--source %s: must be kube or dir:PATH", source);
 }
 
 static int convert_node_name(const char *given, struct config *config, struct err *err)
@@ -301,7 +250,7 @@ static int convert(const struct values *v, struct config *config, struct err *er
 		return err_set(
 			err, -EINVAL,
 			"--forwarding fast is not in this release yet; use --forwarding stack");
-	rc = convert_source(v->source, config, err);
+	rc = convert_source(v->source, &config->source_dir, err);
 	if (rc == 0)
 		rc = convert_node_name(v->node_name, config, err);
 	if (rc == 0)

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/options.h"
 #include "ingress/settings.h"
+#include "serve/convert.h"
 #include "source/kube/auth.h"
 
 /* As said, before conversion. */
@@ -196,53 +197,6 @@ int settings_write_help(struct buf *out)
 
 /* ---- conversions --------------------------------------------------------------------------------- */
 
-static int convert_listen(const char *option, const char *text, struct listen_addr *ret_addr,
-			  struct err *err)
-{
-	if (listen_addr_parse(text, ret_addr) == 0)
-		return 0;
-	return err_set(err, -EINVAL, "--%s %s: must be ADDRESS:PORT, [ADDRESS]:PORT, :PORT or off",
-		       option, text);
-}
-
-static int convert_source(const struct values *v, struct settings *s, struct err *err)
-{
-	s->source = v->source;
-	if (strncmp(v->source, "dir:", 4) == 0 && v->source[4])
-		s->source_dir = v->source + 4;
-	else if (strcmp(v->source, "kube") != 0)
-		return err_set(err, -EINVAL, "--source %s: must be kube or dir:PATH", v->source);
-	return 0;
-}
-
-static int convert_trusted(const struct option_list *list, struct settings *s, struct err *err)
-{
-	s->trusted_proxies = list->len ? calloc(list->len, sizeof(*s->trusted_proxies)) : NULL;
-	if (list->len && !s->trusted_proxies)
-		return err_set(err, -ENOMEM, "no memory");
-	for (size_t i = 0; i < list->len; i++)
-		if (cidr_parse(list->item[i], &s->trusted_proxies[i]) < 0)
-			return err_set(err, -EINVAL,
-				       "--trusted-proxies %s: not a CIDR such as 10.0.0.0/8",
-				       list->item[i]);
-	s->n_trusted_proxies = list->len;
-	return 0;
-}
-
-static int convert_status(const struct option_list *list, struct settings *s, struct err *err)
-{
-	s->status_addresses = list->len ? calloc(list->len, sizeof(*s->status_addresses)) : NULL;
-	if (list->len && !s->status_addresses)
-		return err_set(err, -ENOMEM, "no memory");
-	for (size_t i = 0; i < list->len; i++)
-		if (address_parse(list->item[i], &s->status_addresses[i]) < 0)
-			return err_set(err, -EINVAL,
-				       "--status-address %s: not an IPv4 or IPv6 address",
-				       list->item[i]);
-	s->n_status_addresses = list->len;
-	return 0;
-}
-
 /* "namespace/name", both there. */
 static int check_named(const char *option, const char *text, struct err *err)
 {
@@ -310,6 +264,7 @@ static int convert_pod(const struct values *v, struct settings *s, struct err *e
 
 static void convert_plain(const struct values *v, struct settings *s)
 {
+	s->source = v->source;
 	s->kubeconfig = v->kubeconfig;
 	s->api_servers = (const char *const *)v->api_server.item;
 	s->n_api_servers = v->api_server.len;
@@ -351,7 +306,7 @@ static int convert(const struct values *v, struct settings *s, struct err *err)
 
 	convert_plain(v, s);
 	convert_times(v, s);
-	rc = convert_source(v, s, err);
+	rc = convert_source(v->source, &s->source_dir, err);
 	if (rc == 0)
 		rc = convert_listen("http-addr", v->http_addr, &s->http, err);
 	if (rc == 0)
@@ -363,9 +318,11 @@ static int convert(const struct values *v, struct settings *s, struct err *err)
 	if (rc == 0)
 		rc = check_named("publish-service", v->publish_service, err);
 	if (rc == 0)
-		rc = convert_trusted(&v->trusted_proxies, s, err);
+		rc = convert_cidrs("trusted-proxies", &v->trusted_proxies, &s->trusted_proxies,
+				   &s->n_trusted_proxies, err);
 	if (rc == 0)
-		rc = convert_status(&v->status_address, s, err);
+		rc = convert_addresses("status-address", &v->status_address, &s->status_addresses,
+				       &s->n_status_addresses, err);
 	if (rc == 0)
 		rc = convert_pod(v, s, err);
 	return rc;
