@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/digit.h"
 #include "core/address.h"
 
 /*
@@ -46,26 +47,15 @@ static int parse4(const char *text, const char *end, uint8_t bytes[4])
 	return text == end ? 0 : -EINVAL;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* One group of one to four hexadecimal digits; -1 if there is none. */
 static int parse_group(const char **text)
 {
 	const char *p = *text;
 	int value = 0;
 
-	while (hex_digit(*p) >= 0 && p - *text < 4)
-		value = value * 16 + hex_digit(*p++);
-	if (p == *text || hex_digit(*p) >= 0)
+	while (digit_hex(*p) >= 0 && p - *text < 4)
+		value = value * 16 + digit_hex(*p++);
+	if (p == *text || digit_hex(*p) >= 0)
 		return -1;
 	*text = p;
 	return value;

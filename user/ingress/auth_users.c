@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digit.h"
 #include "base/table.h"
 
 struct auth_users {
@@ -159,17 +160,6 @@ uint64_t auth_users_id(const struct auth_users *users)
 
 /* ---- what clients send ------------------------------------------------------------------------------------------ */
 
-static int digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* Strict: whole groups, padding at the end alone, no bits left over. */
 static bool decode(const char *text, size_t len, char *out, size_t *ret_len)
 {
@@ -184,7 +174,7 @@ static bool decode(const char *text, size_t len, char *out, size_t *ret_len)
 		if (pad == 1 && text[i + 3] != '=')
 			return false;
 		for (int j = 0; j < 4; j++) {
-			int d = j >= 4 - pad ? 0 : digit(text[i + (size_t)j]);
+			int d = j >= 4 - pad ? 0 : digit_base64(text[i + (size_t)j]);
 
 			if (d < 0)
 				return false;

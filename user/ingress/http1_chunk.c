@@ -3,6 +3,8 @@
 /* Must not know heads or where the data goes. */
 #include "ingress/http1.h"
 
+#include "base/digit.h"
+
 enum {
 	SIZE,      /* digits of a size */
 	EXTENSION, /* behind ';', up to CR */
@@ -12,15 +14,6 @@ enum {
 	DATA_LF,
 	LAST,
 };
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
 
 static enum http1_fault take_digit(struct http1_chunks *c, int digit)
 {
@@ -36,8 +29,8 @@ static enum http1_fault take(struct http1_chunks *c, char byte)
 {
 	switch (c->state) {
 	case SIZE:
-		if (hex(byte) >= 0)
-			return take_digit(c, hex(byte));
+		if (digit_hex(byte) >= 0)
+			return take_digit(c, digit_hex(byte));
 		if (c->digits == 0 || (byte != ';' && byte != '\r'))
 			return HTTP1_BAD_CHUNK;
 		c->state = byte == ';' ? EXTENSION : SIZE_LF;

@@ -7,14 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
+#include "base/digit.h"
 
 static int decode(const char *raw, size_t len, char *out, size_t *ret_len)
 {
@@ -27,9 +20,9 @@ static int decode(const char *raw, size_t len, char *out, size_t *ret_len)
 				return -EINVAL;
 			continue;
 		}
-		if (len - i < 3 || hex(raw[i + 1]) < 0 || hex(raw[i + 2]) < 0)
+		if (len - i < 3 || digit_hex(raw[i + 1]) < 0 || digit_hex(raw[i + 2]) < 0)
 			return -EINVAL;
-		out[n] = (char)(hex(raw[i + 1]) << 4 | hex(raw[i + 2]));
+		out[n] = (char)(digit_hex(raw[i + 1]) << 4 | digit_hex(raw[i + 2]));
 		if (!out[n++])
 			return -EINVAL;
 		i += 2;

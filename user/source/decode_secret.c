@@ -6,19 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digit.h"
 #include "core/model_ingress.h"
-
-/* The six bits of a character of base64 (RFC 4648, section 4); -1: it is none. */
-static int sextet(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
 
 static bool is_break(char c)
 {
@@ -32,7 +21,7 @@ static ssize_t decode_base64(const char *text, unsigned char *out)
 	size_t n = 0, sextets = 0, pads = 0;
 
 	for (; *text; text++) {
-		int value = sextet(*text);
+		int value = digit_base64(*text);
 
 		if (is_break(*text))
 			continue;

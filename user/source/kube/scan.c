@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/digit.h"
+
 void scan_init(struct scan *scan, enum scan_kind kind, scan_fn *fn, void *ctx)
 {
 	memset(scan, 0, sizeof(*scan));
@@ -92,14 +94,6 @@ static int utf8_begin(struct scan *s, uint8_t c)
 	return -1;
 }
 
-static int hex_of(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Checks a byte above ASCII, or one where such a byte must come. What is to be kept in its place. */
 static char check_utf8(struct scan *s, uint8_t c)
 {
@@ -129,7 +123,7 @@ static char check_utf8(struct scan *s, uint8_t c)
 /* \uXXXX with four zeros would end the string early for whoever parses it. */
 static void check_hex(struct scan *s, uint8_t c)
 {
-	int digit = hex_of(c);
+	int digit = digit_hex(c);
 
 	if (digit < 0) { /* the parser will refuse it */
 		s->hex_left = 0;
