@@ -13,61 +13,25 @@
 /* libs: cjson */
 #include "unit/test.h"
 
-#include <cjson/cJSON.h>
 #include <limits.h>
 
 #include "core/decide.h"
 #include "core/policy.h"
 #include "source/decode.h"
 #include "source/value_json.h"
+#include "unit/cases.h"
 #include "unit/world.h"
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-static cJSON *load(const char *name)
-{
-	const char *root = getenv("TEST_DATA");
-	char path[512], *text;
-	FILE *f;
-	cJSON *json;
-	long len;
-
-	snprintf(path, sizeof(path), "%s/%s", root ? root : "tests/data", name);
-	f = fopen(path, "r");
-	if (!f)
-		fail_msg("%s: cannot be read; run from the top folder", path);
-	fseek(f, 0, SEEK_END);
-	len = ftell(f);
-	rewind(f);
-	text = calloc(1, (size_t)len + 1);
-	assert_int_equal(fread(text, 1, (size_t)len, f), len);
-	fclose(f);
-	json = cJSON_Parse(text);
-	assert_non_null(json);
-	free(text);
-	return json;
-}
-
-static cJSON *get(const cJSON *j, const char *name)
-{
-	return j ? cJSON_GetObjectItemCaseSensitive(j, name) : NULL;
-}
-
-static char *text_of(const cJSON *j, const char *name)
-{
-	const cJSON *item = get(j, name);
-
-	return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
 static bool is_true(const cJSON *j, const char *name)
 {
-	return cJSON_IsTrue(get(j, name));
+	return cJSON_IsTrue(cases_get(j, name));
 }
 
 static int number_of(const cJSON *j, const char *name)
 {
-	const cJSON *item = get(j, name);
+	const cJSON *item = cases_get(j, name);
 
 	return cJSON_IsNumber(item) ? item->valueint : 0;
 }
@@ -121,19 +85,19 @@ static void fill_case(const cJSON *json, struct topology_case *c)
 	const cJSON *item;
 
 	memset(c, 0, sizeof(*c));
-	cJSON_ArrayForEach(item, get(json, "endpoints"))
+	cJSON_ArrayForEach(item, cases_get(json, "endpoints"))
 	{
 		struct endpoint *source = &c->sources[c->n];
 		struct policy_endpoint *e = &c->endpoints[c->n];
 
-		parse_place(text_of(item, "endpoint"), &e->addr, &e->port);
+		parse_place(cases_text(item, "endpoint"), &e->addr, &e->port);
 		e->ready = is_true(item, "ready");
 		e->serving = is_true(item, "serving");
 		e->terminating = is_true(item, "terminating");
 		e->local = is_true(item, "isLocal");
 		e->source = source;
 		source->zone_hints = c->zones[c->n];
-		source->n_zone_hints = fill_texts(get(item, "zoneHints"), source->zone_hints);
+		source->n_zone_hints = fill_texts(cases_get(item, "zoneHints"), source->zone_hints);
 		source->node_hints = c->nodes[c->n];
 		/*
 		 * With the feature off (up to Kubernetes 1.34) node hints are as if they were not
@@ -141,7 +105,7 @@ static void fill_case(const cJSON *json, struct topology_case *c)
 		 */
 		if (is_true(json, "preferSameNodeEnabled"))
 			source->n_node_hints =
-				fill_texts(get(item, "nodeHints"), source->node_hints);
+				fill_texts(cases_get(item, "nodeHints"), source->node_hints);
 		c->n++;
 	}
 }
@@ -175,30 +139,33 @@ static void assert_list(const char *name, const cJSON *expected, const struct to
 
 TEST(topology_cases)
 {
-	cJSON *cases = load("topology-cases.json");
+	cJSON *cases = cases_load("topology-cases.json");
 	const cJSON *json;
 	int n = 0;
 
 	cJSON_ArrayForEach(json, cases)
 	{
-		const cJSON *service = get(json, "service"), *expect = get(json, "expect");
-		struct policy_node node = { text_of(get(json, "node"), "name"),
-					    text_of(get(json, "node"), "zone") };
+		const cJSON *service = cases_get(json, "service"),
+			    *expect = cases_get(json, "expect");
+		struct policy_node node = { cases_text(cases_get(json, "node"), "name"),
+					    cases_text(cases_get(json, "node"), "zone") };
 		struct policy_needs needs = { is_true(service, "internalPolicyLocal"),
 					      is_true(service, "externalPolicyLocal"),
 					      is_true(service, "externallyAccessible") };
-		const char *name = text_of(json, "name");
+		const char *name = cases_text(json, "name");
 		struct policy_summary sum;
 		struct topology_case c;
 
 		fill_case(json, &c);
 		policy_categorize(c.endpoints, c.n, &needs, &node, &sum);
-		assert_int_equal(sum.uses_cluster, !cJSON_IsNull(get(expect, "clusterEndpoints")));
-		assert_int_equal(sum.uses_local, !cJSON_IsNull(get(expect, "localEndpoints")));
+		assert_int_equal(sum.uses_cluster,
+				 !cJSON_IsNull(cases_get(expect, "clusterEndpoints")));
+		assert_int_equal(sum.uses_local,
+				 !cJSON_IsNull(cases_get(expect, "localEndpoints")));
 		assert_int_equal(sum.any, is_true(expect, "hasAnyEndpoints"));
-		assert_list(name, get(expect, "clusterEndpoints"), &c, 1);
-		assert_list(name, get(expect, "localEndpoints"), &c, 2);
-		assert_list(name, get(expect, "allReachableEndpoints"), &c, 3);
+		assert_list(name, cases_get(expect, "clusterEndpoints"), &c, 1);
+		assert_list(name, cases_get(expect, "localEndpoints"), &c, 2);
+		assert_list(name, cases_get(expect, "allReachableEndpoints"), &c, 3);
 		n++;
 	}
 	print_message("# %d topology cases\n", n);
@@ -259,11 +226,11 @@ static const char *const excluded_because[N_EXCLUDED] = {
 
 static enum excluded why_not(const cJSON *scenario, const cJSON *flow)
 {
-	const char *mode = text_of(get(scenario, "config"), "mode");
+	const char *mode = cases_text(cases_get(scenario, "config"), "mode");
 
 	/* what it leaves alone is left alone in either mode */
-	return strcmp(mode, "iptables") == 0 && strncmp(text_of(flow, "dst"), "127.", 4) == 0 &&
-			       cJSON_IsArray(get(get(flow, "expect"), "backends"))
+	return strcmp(mode, "iptables") == 0 && strncmp(cases_text(flow, "dst"), "127.", 4) == 0 &&
+			       cJSON_IsArray(cases_get(cases_get(flow, "expect"), "backends"))
 		       ? LOOPBACK
 		       : RUN_IT;
 }
@@ -315,13 +282,13 @@ static void check_masquerade(const char *what, const struct decide_verdict *v,
 {
 	for (size_t i = 0; i < v->n_endpoints; i++) {
 		const struct view_endpoint *e = &v->endpoints[i];
-		const cJSON *expected = get(get(flow, "expect"), "masq");
+		const cJSON *expected = cases_get(cases_get(flow, "expect"), "masq");
 		char text[ADDRESS_TEXT_LEN], place[ADDRESS_TEXT_LEN + 10];
 
 		snprintf(place, sizeof(place), e->addr.family == 4 ? "%s:%u" : "[%s]:%u",
 			 address_format(&e->addr, text), e->port);
-		if (get(flow, "masq_by_backend"))
-			expected = get(get(flow, "masq_by_backend"), place);
+		if (cases_get(flow, "masq_by_backend"))
+			expected = cases_get(cases_get(flow, "masq_by_backend"), place);
 		assert_true(cJSON_IsBool(expected));
 		if (decide_masquerades(v, f, e) != cJSON_IsTrue(expected))
 			fail_msg("%s: to %s the source is%s replaced, and should%s be", what, place,
@@ -342,16 +309,16 @@ struct scenario {
 
 static enum excluded run_flow(const struct scenario *s, const cJSON *flow)
 {
-	const cJSON *expected = get(get(flow, "expect"), "backends");
-	const struct decide_flow f = { addr(text_of(flow, "src")), addr(text_of(flow, "dst")),
+	const cJSON *expected = cases_get(cases_get(flow, "expect"), "backends");
+	const struct decide_flow f = { addr(cases_text(flow, "src")), addr(cases_text(flow, "dst")),
 				       (uint16_t)number_of(flow, "dport"),
-				       proto_of(text_of(flow, "proto")) };
+				       proto_of(cases_text(flow, "proto")) };
 	struct decide_verdict v = decide(&s->view, &s->node, &f);
 	char what[400];
 
 	if (v.reason == SL_REASON_SCTP_PORT)
 		return SCTP_PORTS;
-	snprintf(what, sizeof(what), "%s / %s", s->name, text_of(flow, "name"));
+	snprintf(what, sizeof(what), "%s / %s", s->name, cases_text(flow, "name"));
 	if (cJSON_IsArray(expected)) {
 		if (v.reason != SL_REASON_NEW_FLOW)
 			fail_msg("%s: %s, and should be forwarded", what, outcome_of(&v));
@@ -376,19 +343,19 @@ static bool is_allowed(void *ctx, const struct view_service *service, const stru
 /* nodeIP, and the first address of the other family. */
 static void fill_node(struct scenario *s, const cJSON *json)
 {
-	const cJSON *config = get(json, "config");
-	const char *pods = text_of(config, "detectLocalCIDR");
+	const cJSON *config = cases_get(json, "config");
+	const char *pods = cases_text(config, "detectLocalCIDR");
 
 	s->node.own = s->own;
-	s->node.n_own = fill_addresses(get(get(json, "node"), "ips"), s->own);
+	s->node.n_own = fill_addresses(cases_get(cases_get(json, "node"), "ips"), s->own);
 	for (size_t i = s->node.n_own; i-- > 0;)
 		s->primary[s->own[i].family == 6] = s->own[i];
-	s->primary[s->own[0].family == 6] = addr(text_of(config, "nodeIP"));
+	s->primary[s->own[0].family == 6] = addr(cases_text(config, "nodeIP"));
 	s->node.pods = s->pods;
 	if (pods && cidr_parse(pods, s->pods) == 0)
 		s->node.n_pods = 1;
 	s->node.node_ports = s->node_ports;
-	s->node.n_node_ports = fill_cidrs(get(config, "nodePortAddresses"), s->node_ports);
+	s->node.n_node_ports = fill_cidrs(cases_get(config, "nodePortAddresses"), s->node_ports);
 	s->node.masquerade_all = is_true(config, "masqueradeAll");
 	s->own[s->node.n_own++] = addr("127.0.0.1"); /* as every node has them */
 	s->own[s->node.n_own++] = addr("::1");
@@ -398,23 +365,24 @@ static void fill_node(struct scenario *s, const cJSON *json)
 
 static void scenario_init(struct scenario *s, const cJSON *json, unsigned kinds)
 {
-	const cJSON *config = get(json, "config"), *node = get(json, "node"), *item;
-	struct node object = { .meta.name = text_of(node, "name"), .zone = text_of(node, "zone") };
+	const cJSON *config = cases_get(json, "config"), *node = cases_get(json, "node"), *item;
+	struct node object = { .meta.name = cases_text(node, "name"),
+			       .zone = cases_text(node, "zone") };
 	struct cidr cidrs[SL_CIDRS];
 	struct row_reader reader;
 
 	memset(s, 0, sizeof(*s));
-	s->name = text_of(json, "name");
+	s->name = cases_text(json, "name");
 	world_init_kinds(&s->w, kinds);
 	fill_node(s, json);
 	s->w.config.node_name = object.meta.name;
 	s->w.config.service_cidrs = cidrs;
-	s->w.config.n_service_cidrs = fill_cidrs(get(config, "serviceCIDRs"), cidrs);
+	s->w.config.n_service_cidrs = fill_cidrs(cases_get(config, "serviceCIDRs"), cidrs);
 	assert_int_equal(plan_configure(s->w.plan, &s->w.config), 0);
 	object.internal_ips = s->own;
 	object.n_internal_ips = s->node.n_own - 2; /* but loopback */
 	s->w.sink.put_node(s->w.sink.ctx, &object);
-	cJSON_ArrayForEach(item, get(json, "objects")) put_json(&s->w, item);
+	cJSON_ArrayForEach(item, cases_get(json, "objects")) put_json(&s->w, item);
 	world_settle(&s->w);
 	reader = kernel_reader(&s->w.kernel);
 	assert_int_equal(view_from_rows(&reader, &s->view), 0);
@@ -429,8 +397,8 @@ static void scenario_done(struct scenario *s)
 static void check_metrics(const struct scenario *s, const cJSON *json)
 {
 	const cJSON *expected =
-		get(get(json, "metrics"), "sync_proxy_rules_no_local_endpoints_total");
-	bool v6 = strcmp(text_of(get(json, "config"), "ipFamily"), "IPv6") == 0;
+		cases_get(cases_get(json, "metrics"), "sync_proxy_rules_no_local_endpoints_total");
+	bool v6 = strcmp(cases_text(cases_get(json, "config"), "ipFamily"), "IPv6") == 0;
 	const struct plan_family_stats *f;
 	struct plan_stats stats;
 
@@ -444,7 +412,7 @@ static void check_metrics(const struct scenario *s, const cJSON *json)
 
 TEST(flows)
 {
-	cJSON *scenarios = load("kube-proxy-flows.json");
+	cJSON *scenarios = cases_load("kube-proxy-flows.json");
 	unsigned counts[N_EXCLUDED] = { 0 };
 	const cJSON *json, *flow;
 
@@ -454,7 +422,7 @@ TEST(flows)
 
 		scenario_init(&s, json, PLAN_KINDS_ALL);
 		check_metrics(&s, json);
-		cJSON_ArrayForEach(flow, get(json, "flows"))
+		cJSON_ArrayForEach(flow, cases_get(json, "flows"))
 		{
 			enum excluded why = why_not(json, flow);
 
@@ -477,7 +445,7 @@ TEST(the_gate_keeps_back_what_programs_cannot_do)
 {
 	static const enum sl_kind kept[] = { SL_KIND_EXTERNAL_IP, SL_KIND_LOAD_BALANCER,
 					     SL_KIND_NODE_PORT };
-	cJSON *scenarios = load("kube-proxy-flows.json");
+	cJSON *scenarios = cases_load("kube-proxy-flows.json");
 	uint32_t unserved[3] = { 0 }, published[3] = { 0 };
 	const cJSON *json;
 

@@ -16,7 +16,6 @@
 /* libs: cjson pcre2-8 crypt crypto */
 #include "unit/test.h"
 
-#include <cjson/cJSON.h>
 #include <crypt.h>
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +31,7 @@
 #include "ingress/path.h"
 #include "source/decode.h"
 #include "source/value_json.h"
+#include "unit/cases.h"
 #include "unit/failmalloc.h"
 
 #define S   CLOCK_NS_PER_S
@@ -1110,42 +1110,6 @@ TEST(every_allocation_may_fail)
 
 /* ---- cases as data --------------------------------------------------------------------------------------------------------------- */
 
-static cJSON *load(const char *name)
-{
-	const char *root = getenv("TEST_DATA");
-	char path[512], *text;
-	cJSON *json;
-	long len;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root ? root : "tests/data", name);
-	f = fopen(path, "r");
-	if (!f)
-		fail_msg("%s: cannot be read; run from the top folder", path);
-	fseek(f, 0, SEEK_END);
-	len = ftell(f);
-	rewind(f);
-	text = calloc(1, (size_t)len + 1);
-	assert_int_equal(fread(text, 1, (size_t)len, f), len);
-	fclose(f);
-	json = cJSON_Parse(text);
-	assert_non_null(json);
-	free(text);
-	return json;
-}
-
-static const cJSON *get(const cJSON *j, const char *name)
-{
-	return j ? cJSON_GetObjectItemCaseSensitive(j, name) : NULL;
-}
-
-static const char *words_of(const cJSON *j, const char *name)
-{
-	const cJSON *item = get(j, name);
-
-	return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
 /* What only sockets can show, and where it is shown instead. */
 static const struct {
 	const char *name, *reason;
@@ -1165,7 +1129,7 @@ static unsigned left_out, fields_left_out;
 static void count_left_out(const cJSON *e)
 {
 	for (size_t i = 0; i < sizeof(elsewhere) / sizeof(elsewhere[0]); i++)
-		left_out += get(e, elsewhere[i].name) != NULL;
+		left_out += cases_get(e, elsewhere[i].name) != NULL;
 }
 
 static void check_upstream_fields(const char *name, const struct got *g, const cJSON *fields)
@@ -1192,15 +1156,15 @@ static void check_upstream_fields(const char *name, const struct got *g, const c
 
 static void check_location(const char *name, const struct got *g, const cJSON *e)
 {
-	const char *location = NULL, *host = words_of(e, "location_host"),
-		   *path = words_of(e, "location_path");
+	const char *location = NULL, *host = cases_text(e, "location_host"),
+		   *path = cases_text(e, "location_path");
 	char want[256];
 
 	for (size_t i = 0; i < g->result.answer_set.n; i++)
 		if (strcmp(g->result.answer_set.set[i].name, "Location") == 0)
 			location = g->result.answer_set.set[i].value;
-	if (words_of(e, "location") &&
-	    (!location || strcmp(location, words_of(e, "location")) != 0))
+	if (cases_text(e, "location") &&
+	    (!location || strcmp(location, cases_text(e, "location")) != 0))
 		fail_msg("%s: Location %s", name, location ? location : "is not there");
 	if (!host)
 		return;
@@ -1227,17 +1191,17 @@ static void check_answer_fields(const char *name, const struct got *g, const cJS
 static void check_pass(struct world *w, const char *name, struct got *g, const cJSON *e)
 {
 	const struct route *r = g->result.rule->route;
-	const cJSON *port = get(e, "port");
+	const cJSON *port = cases_get(e, "port");
 	struct buf target = { 0 };
 
-	if (!r->service || strcmp(r->service, words_of(e, "service")) != 0)
+	if (!r->service || strcmp(r->service, cases_text(e, "service")) != 0)
 		fail_msg("%s: %s goes to %s", name, g->path, r->service);
 	if (cJSON_IsString(port))
 		assert_string_equal(r->port_name, port->valuestring);
 	else
 		assert_int_equal(r->port, port->valueint);
-	if (words_of(e, "namespace"))
-		assert_string_equal(r->namespace, words_of(e, "namespace"));
+	if (cases_text(e, "namespace"))
+		assert_string_equal(r->namespace, cases_text(e, "namespace"));
 	assert_int_equal(
 		route_target(r, w->work,
 			     &(struct route_request){ .path = g->path,
@@ -1249,22 +1213,22 @@ static void check_pass(struct world *w, const char *name, struct got *g, const c
 						      .has_query = g->head.has_query },
 			     &target),
 		0);
-	if (words_of(e, "upstream_path") &&
-	    strcmp(buf_str(&target), words_of(e, "upstream_path")) != 0)
+	if (cases_text(e, "upstream_path") &&
+	    strcmp(buf_str(&target), cases_text(e, "upstream_path")) != 0)
 		fail_msg("%s: %s arrives as %s", name, g->path, buf_str(&target));
-	if (words_of(e, "upstream_method"))
-		assert_true(strncmp(g->raw.data, words_of(e, "upstream_method"),
+	if (cases_text(e, "upstream_method"))
+		assert_true(strncmp(g->raw.data, cases_text(e, "upstream_method"),
 				    g->head.method.len) == 0);
-	check_upstream_fields(name, g, get(e, "upstream_headers"));
+	check_upstream_fields(name, g, cases_get(e, "upstream_headers"));
 	buf_done(&target);
 }
 
 static void check_spread(struct got *g, const cJSON *q, const cJSON *e)
 {
-	int repeat = get(q, "repeat") ? get(q, "repeat")->valueint : 0, pods = 0;
+	int repeat = cases_get(q, "repeat") ? cases_get(q, "repeat")->valueint : 0, pods = 0;
 	bool met[16] = { false };
 
-	if (!get(e, "distinct_pods"))
+	if (!cases_get(e, "distinct_pods"))
 		return;
 	for (int i = 0; i < repeat; i++) {
 		struct origin *o;
@@ -1275,28 +1239,28 @@ static void check_spread(struct got *g, const cJSON *q, const cJSON *e)
 		met[o->addr.b[3]] = true;
 		upstream_release(g->result.rule->upstream, o, UPSTREAM_OK, NOW);
 	}
-	assert_int_equal(pods, get(e, "distinct_pods")->valueint);
+	assert_int_equal(pods, cases_get(e, "distinct_pods")->valueint);
 }
 
 static void check_case(struct world *w, const char *name, const cJSON *q, const cJSON *e)
 {
-	int status = get(e, "status")->valueint;
-	const cJSON *body = get(q, "body_bytes"), *f;
+	int status = cases_get(e, "status")->valueint;
+	const cJSON *body = cases_get(q, "body_bytes"), *f;
 	struct buf fields = { 0 };
 	struct got g;
 
-	cJSON_ArrayForEach(f, get(q, "headers"))
+	cJSON_ArrayForEach(f, cases_get(q, "headers"))
 		buf_printf(&fields, "%s: %s\r\n", f->string, f->valuestring);
-	if (get(q, "chunked"))
+	if (cases_get(q, "chunked"))
 		buf_puts(&fields, "Transfer-Encoding: chunked\r\n");
 	else if (body)
 		buf_printf(&fields, "Content-Length: %d\r\n", body->valueint);
-	g = ask(w, (struct ask){ .method = words_of(q, "method"),
-				 .path = words_of(q, "path"),
-				 .host = words_of(q, "host"),
+	g = ask(w, (struct ask){ .method = cases_text(q, "method"),
+				 .path = cases_text(q, "path"),
+				 .host = cases_text(q, "host"),
 				 .fields = buf_str(&fields),
-				 .from = words_of(q, "source_ip"),
-				 .tls = get(q, "tls") != NULL });
+				 .from = cases_text(q, "source_ip"),
+				 .tls = cases_get(q, "tls") != NULL });
 	if (g.rc == 0 && check(&g) == GATE_PASS && body &&
 	    (uint64_t)body->valueint > g.result.body_max)
 		g.result.status = 413; /* the exchange counts what comes in chunks against it */
@@ -1305,14 +1269,14 @@ static void check_case(struct world *w, const char *name, const cJSON *q, const 
 	else if (g.rc == -ENOENT)
 		g.result.status = 404;
 	if (g.result.status != (unsigned)status)
-		fail_msg("%s: %s is answered %u (%s)", name, words_of(q, "path"), g.result.status,
+		fail_msg("%s: %s is answered %u (%s)", name, cases_text(q, "path"), g.result.status,
 			 g.result.reason ? g.result.reason : "");
 	if (status == 200) {
 		check_pass(w, name, &g, e);
 		check_spread(&g, q, e);
 	}
 	check_location(name, &g, e);
-	check_answer_fields(name, &g, get(e, "headers"));
+	check_answer_fields(name, &g, cases_get(e, "headers"));
 	count_left_out(e);
 	if (g.rc == 0)
 		got_done(w, &g);
@@ -1326,36 +1290,36 @@ static void give_secret(struct world *w, const cJSON *secret, struct buf *file)
 {
 	const cJSON *user;
 
-	if (!get(secret, "htpasswd"))
+	if (!cases_get(secret, "htpasswd"))
 		return;
-	cJSON_ArrayForEach(user, get(secret, "htpasswd"))
+	cJSON_ArrayForEach(user, cases_get(secret, "htpasswd"))
 		buf_printf(file, "%s:{PLAIN}%s\n", user->string, user->valuestring);
 	give_users(w, buf_str(file));
-	w->secret.meta.name = get(secret, "name")->valuestring;
+	w->secret.meta.name = cases_get(secret, "name")->valuestring;
 }
 
 TEST(imported_cases)
 {
-	cJSON *json = load("ingress-cases.json");
+	cJSON *json = cases_load("ingress-cases.json");
 	unsigned run = 0, cases = 0;
 	const cJSON *c, *i, *q;
 
-	cJSON_ArrayForEach(c, get(json, "cases"))
+	cJSON_ArrayForEach(c, cases_get(json, "cases"))
 	{
-		const cJSON *e = get(c, "expect")->child;
-		const cJSON *endpoints = get(c, "endpoints");
+		const cJSON *e = cases_get(c, "expect")->child;
+		const cJSON *endpoints = cases_get(c, "endpoints");
 		struct world w = { 0 };
 		struct buf file = { 0 };
 
 		w.class.meta.name = strdup("test");
 		w.class.controller = strdup(controllers);
 		w.endpoints = endpoints ? (unsigned)endpoints->child->valueint : 0;
-		cJSON_ArrayForEach(i, get(c, "ingresses")) add_json(&w, i);
-		cJSON_ArrayForEach(i, get(c, "secrets")) give_secret(&w, i, &file);
+		cJSON_ArrayForEach(i, cases_get(c, "ingresses")) add_json(&w, i);
+		cJSON_ArrayForEach(i, cases_get(c, "secrets")) give_secret(&w, i, &file);
 		build(&w);
-		cJSON_ArrayForEach(q, get(c, "requests"))
+		cJSON_ArrayForEach(q, cases_get(c, "requests"))
 		{
-			check_case(&w, words_of(c, "name"), q, e);
+			check_case(&w, cases_text(c, "name"), q, e);
 			e = e->next;
 			run++;
 		}

@@ -4,7 +4,6 @@
 /* libs: cjson */
 #include "unit/test.h"
 
-#include <cjson/cJSON.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "ingress/http1.h"
+#include "unit/cases.h"
 #include "unit/guard.h"
 
 static const struct http1_limits *limits_of(enum http1_kind kind)
@@ -760,37 +760,6 @@ TEST(the_last_chunk_carries_the_trailers_that_were_kept)
 
 /* ---- hostile requests as data --------------------------------------------------------------------------------- */
 
-static cJSON *load(const char *name)
-{
-	const char *root = getenv("TEST_DATA");
-	char path[512], *text;
-	cJSON *json;
-	long len;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root ? root : "tests/data", name);
-	f = fopen(path, "r");
-	if (!f)
-		fail_msg("%s: cannot be read; run from the top folder", path);
-	fseek(f, 0, SEEK_END);
-	len = ftell(f);
-	rewind(f);
-	text = calloc(1, (size_t)len + 1);
-	assert_int_equal(fread(text, 1, (size_t)len, f), len);
-	fclose(f);
-	json = cJSON_Parse(text);
-	assert_non_null(json);
-	free(text);
-	return json;
-}
-
-static const char *text_of(const cJSON *j, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(j, name);
-
-	return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
 /* The bytes of an escaped string (see the file's "encoding"). */
 static void unescape(const char *text, struct buf *out)
 {
@@ -887,7 +856,7 @@ static void check_forwarded(const char *name, const cJSON *expect, struct served
 {
 	const cJSON *list = cJSON_GetObjectItemCaseSensitive(expect, "upstream_must_not_have"),
 		    *item;
-	const char *unseen = text_of(expect, "origin_must_not_see");
+	const char *unseen = cases_text(expect, "origin_must_not_see");
 
 	if (unseen && strstr(buf_str(&served->out), unseen))
 		fail_msg("%s: the origin sees %s", name, unseen);
@@ -900,14 +869,14 @@ static void check_forwarded(const char *name, const cJSON *expect, struct served
 static void check_request(const cJSON *c)
 {
 	const cJSON *expect = cJSON_GetObjectItemCaseSensitive(c, "expect");
-	const char *name = text_of(c, "name"), *outcome = text_of(expect, "outcome");
+	const char *name = cases_text(c, "name"), *outcome = cases_text(expect, "outcome");
 	const cJSON *statuses = cJSON_GetObjectItemCaseSensitive(expect, "status");
 	bool may_refuse = strstr(outcome, "reject") || lists(statuses, 400);
 	bool must_refuse = strcmp(outcome, "reject") == 0;
 	struct served served = { 0 };
 	struct buf raw = { 0 };
 
-	unescape(text_of(c, "raw"), &raw);
+	unescape(cases_text(c, "raw"), &raw);
 	serve(raw.data, raw.len, &served);
 	if (served.partial)
 		fail_msg("%s: the bytes are taken for the beginning of something", name);
@@ -951,7 +920,7 @@ static void check_answer(const cJSON *c, size_t i)
 	struct http1_head head;
 	int n;
 
-	unescape(text_of(c, "origin_raw"), &raw);
+	unescape(cases_text(c, "origin_raw"), &raw);
 	http1_head_init(&head, HTTP1_RESPONSE, &http1_limits_response);
 	http1_head_answers(&head, origin[i].for_head, false);
 	n = http1_head_read(&head, raw.data, raw.len);
@@ -971,16 +940,16 @@ static void check_answer(const cJSON *c, size_t i)
 
 TEST(hostile_cases)
 {
-	cJSON *json = load("http-abuse.json");
+	cJSON *json = cases_load("http-abuse.json");
 	unsigned requests_run = 0, answers_run = 0, timing = 0, http2 = 0, process = 0;
 	const cJSON *c;
 
 	cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(json, "cases"))
 	{
-		const char *name = text_of(c, "name");
+		const char *name = cases_text(c, "name");
 		size_t i;
 
-		if (text_of(c, "raw")) {
+		if (cases_text(c, "raw")) {
 			check_request(c);
 			requests_run++;
 			continue;
@@ -992,9 +961,9 @@ TEST(hostile_cases)
 		if (i < sizeof(origin) / sizeof(origin[0])) {
 			check_answer(c, i);
 			answers_run++;
-		} else if (text_of(c, "frames")) {
+		} else if (cases_text(c, "frames")) {
 			http2++;
-		} else if (text_of(c, "steps")) {
+		} else if (cases_text(c, "steps")) {
 			timing++;
 		} else {
 			print_message("# needs the running proxy: %s\n", name);

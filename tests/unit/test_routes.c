@@ -12,7 +12,6 @@
 /* libs: cjson pcre2-8 */
 #include "unit/test.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include "ingress/path.h"
 #include "ingress/routes.h"
 #include "source/value_json.h"
+#include "unit/cases.h"
 #include "unit/failmalloc.h"
 
 #define CONTROLLER "sluice.dev/ingress"
@@ -897,40 +897,11 @@ TEST(every_allocation_may_fail)
 
 /* ---- cases as data ---------------------------------------------------------------------------------------------- */
 
-static cJSON *load(const char *name)
-{
-	const char *root = getenv("TEST_DATA");
-	char path[512], *text;
-	cJSON *json;
-	long len;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", root ? root : "tests/data", name);
-	f = fopen(path, "r");
-	if (!f)
-		fail_msg("%s: cannot be read; run from the top folder", path);
-	fseek(f, 0, SEEK_END);
-	len = ftell(f);
-	rewind(f);
-	text = calloc(1, (size_t)len + 1);
-	assert_int_equal(fread(text, 1, (size_t)len, f), len);
-	fclose(f);
-	json = cJSON_Parse(text);
-	assert_non_null(json);
-	free(text);
-	return json;
-}
-
-static const cJSON *get(const cJSON *j, const char *name)
-{
-	return j ? cJSON_GetObjectItemCaseSensitive(j, name) : NULL;
-}
-
 static const char *text_of(const cJSON *j, const char *name)
 {
-	const cJSON *item = get(j, name);
+	const char *text = cases_text(j, name);
 
-	return cJSON_IsString(item) ? item->valuestring : "";
+	return text ? text : "";
 }
 
 /* What the wire would carry, through the parser, to a route and a target. */
@@ -967,7 +938,7 @@ static int run_request(struct world *w, const cJSON *q, const struct route **ret
 static void check_route(const char *name, const cJSON *q, const cJSON *e, const struct route *r,
 			struct buf *target)
 {
-	const cJSON *port = get(e, "port");
+	const cJSON *port = cases_get(e, "port");
 
 	if (strcmp(r->service, text_of(e, "service")) != 0)
 		fail_msg("%s: %s goes to %s", name, text_of(q, "path"), r->service);
@@ -975,9 +946,10 @@ static void check_route(const char *name, const cJSON *q, const cJSON *e, const 
 		assert_string_equal(r->port_name, port->valuestring);
 	else
 		assert_int_equal(r->port, port->valueint);
-	if (get(e, "namespace"))
+	if (cases_get(e, "namespace"))
 		assert_string_equal(r->namespace, text_of(e, "namespace"));
-	if (get(e, "upstream_path") && strcmp(buf_str(target), text_of(e, "upstream_path")) != 0)
+	if (cases_get(e, "upstream_path") &&
+	    strcmp(buf_str(target), text_of(e, "upstream_path")) != 0)
 		fail_msg("%s: %s arrives as %s", name, text_of(q, "path"), buf_str(target));
 }
 
@@ -987,7 +959,7 @@ static void check_case_request(struct world *w, const char *name, const cJSON *q
 	struct buf target = { 0 };
 	int rc = run_request(w, q, &route, &target);
 
-	if (get(e, "status")->valueint == 404) {
+	if (cases_get(e, "status")->valueint == 404) {
 		if (rc != -ENOENT && !(rc == 0 && !route->service))
 			fail_msg("%s: %s is found", name, text_of(q, "path"));
 	} else if (rc) {
@@ -1000,23 +972,23 @@ static void check_case_request(struct world *w, const char *name, const cJSON *q
 
 TEST(imported_cases)
 {
-	cJSON *json = load("ingress-cases.json");
+	cJSON *json = cases_load("ingress-cases.json");
 	unsigned run = 0, redirects = 0, policy = 0, canary = 0, whole = 0;
 	const cJSON *c, *i, *q;
 
-	cJSON_ArrayForEach(c, get(json, "cases"))
+	cJSON_ArrayForEach(c, cases_get(json, "cases"))
 	{
-		const cJSON *e = get(c, "expect")->child;
+		const cJSON *e = cases_get(c, "expect")->child;
 		struct world w = { 0 };
 		unsigned before = redirects + policy + canary;
 
 		add_class(&w, "test", CONTROLLER, false, 0);
-		cJSON_ArrayForEach(i, get(c, "ingresses")) add_json(&w, i);
+		cJSON_ArrayForEach(i, cases_get(c, "ingresses")) add_json(&w, i);
 		build(&w);
 		drop_models(&w);
-		cJSON_ArrayForEach(q, get(c, "requests"))
+		cJSON_ArrayForEach(q, cases_get(c, "requests"))
 		{
-			int status = get(e, "status")->valueint;
+			int status = cases_get(e, "status")->valueint;
 
 			if (status >= 300 && status < 400) {
 				redirects++;
