@@ -512,6 +512,15 @@ TEST(external_authentication)
 	assert_string_equal(p->ask.signin_param, "back");
 	assert_int_equal(p->has, POLICY_HAS_EXTERNAL);
 	policy_drop(p);
+	p = POLICY("auth-url=http://a", "auth-method=CONNECT");
+	expect_note(
+		"refused: annotation nginx.ingress.kubernetes.io/auth-method is \"CONNECT\": write a method");
+	assert_string_equal(p->ask.method, "GET");
+	policy_drop(p);
+	p = POLICY("auth-url=http://a", "auth-method=post");
+	expect_note(
+		"refused: annotation nginx.ingress.kubernetes.io/auth-method is \"post\": write a method");
+	policy_drop(p);
 	p = POLICY("auth-url=https://$host/oauth2/auth");
 	expect_quiet();
 	assert_string_equal(p->ask.url.host, "");

@@ -736,6 +736,8 @@ TEST(external_authentication)
 		.fields =
 			"X-User: forged\r\nCookie: c=1\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n"
 			"X-Original-URL: forged\r\nConnection: x-hop\r\nX-Hop: 1\r\n"
+			"Forwarded: for=10.0.0.9\r\nX-Forwarded-For: 10.0.0.9\r\nx-forwarded-port: 1\r\n"
+			"X-Forwarded-Prefix: /x\r\nX-Original-Forwarded-For: 10.0.0.9\r\nX-Scheme: https\r\n"
 	};
 	struct buf out = { 0 };
 	struct got g = ask(&w, a);

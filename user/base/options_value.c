@@ -24,16 +24,18 @@ static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
 	return least < c ? least : c;
 }
 
-/* Edits that turn a into b: insert, delete, replace, swap two neighbours (optimal string alignment). */
-static unsigned int edit_distance(const char *a, const char *b)
+/* Edits that turn a into b: insert, delete, replace, swap two neighbours (optimal string alignment). From limit on it only says
+ * that there are not fewer. */
+static unsigned int edit_distance(const char *a, const char *b, unsigned int limit)
 {
 	unsigned int rows[3][WORD_MAX + 1];
 	size_t a_len = strlen(a), b_len = strlen(b);
 	unsigned int *before = rows[0], *last = rows[1], *row = rows[2], *spare;
+	unsigned int least = 0, least_last;
 
-	if (a_len > WORD_MAX || b_len > WORD_MAX)
-		return UINT32_MAX;
-	memset(rows, 0, sizeof(rows));
+	if (a_len > WORD_MAX || b_len > WORD_MAX ||
+	    (a_len > b_len ? a_len - b_len : b_len - a_len) >= limit)
+		return limit;
 	for (size_t j = 0; j <= b_len; j++)
 		row[j] = (unsigned int)j;
 	for (size_t i = 1; i <= a_len; i++) {
@@ -42,12 +44,18 @@ static unsigned int edit_distance(const char *a, const char *b)
 		last = row;
 		row = spare;
 		row[0] = (unsigned int)i;
+		least_last = least;
+		least = row[0];
 		for (size_t j = 1; j <= b_len; j++) {
 			row[j] = min3(row[j - 1] + 1, last[j] + 1,
 				      last[j - 1] + (a[i - 1] != b[j - 1]));
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				row[j] = min3(row[j], before[j - 2] + 1, row[j]);
+			least = row[j] < least ? row[j] : least;
 		}
+		/* A row is made of the two above it, one edit behind the upper. */
+		if (least >= limit && least_last + 1 >= limit)
+			return limit;
 	}
 	return row[b_len];
 }
@@ -59,10 +67,12 @@ const char *options_nearest(const char *word, const char *const *words)
 	const char *nearest = NULL;
 
 	for (; *words; words++) {
-		unsigned int distance = edit_distance(word, *words);
+		unsigned int distance;
 
-		if (len >= 3 && strncmp(word, *words, len) == 0 && distance > 1)
-			distance = 1; /* a beginning is as good as one slip */
+		if (len >= 3 && strncmp(word, *words, len) == 0)
+			distance = (*words)[len] ? 1 : 0; /* a beginning is as good as one slip */
+		else
+			distance = edit_distance(word, *words, best);
 		if (distance < best) {
 			best = distance;
 			nearest = *words;

@@ -9,24 +9,30 @@
 
 /* ---- the question ---------------------------------------------------------------------------------------------------- */
 
-/* Fields that speak of the request's body, or that are set here. */
+static bool begins_with(const struct gate_request *q, const struct http1_field *f,
+			const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return f->name_len >= len && strncasecmp(prefix, q->bytes + f->name_at, len) == 0;
+}
+
+/* Fields that speak of the request's body, and those that speak for the client: what is to be believed of it is set here. */
 static bool is_left_out(const struct gate_request *q, const struct http1_field *f)
 {
-	static const char *const names[] = { "x-original-url",    "x-original-method",
-					     "x-sent-from",       "x-real-ip",
-					     "x-forwarded-for",   "x-auth-request-redirect",
-					     "x-forwarded-proto", "x-forwarded-host",
-					     "content-encoding",  "content-type" };
+	static const char *const names[] = { "forwarded",   "x-sent-from",
+					     "x-real-ip",   "x-auth-request-redirect",
+					     "x-scheme",    "content-encoding",
+					     "content-type" };
 
 	if (f->connection || f->name == HTTP1_HOST || f->name == HTTP1_CONTENT_LENGTH ||
 	    f->name == HTTP1_TRANSFER_ENCODING || f->name == HTTP1_EXPECT ||
 	    f->name == HTTP1_UPGRADE)
 		return true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strlen(names[i]) == f->name_len &&
-		    strncasecmp(names[i], q->bytes + f->name_at, f->name_len) == 0)
+		if (strlen(names[i]) == f->name_len && begins_with(q, f, names[i]))
 			return true;
-	return false;
+	return begins_with(q, f, "x-forwarded-") || begins_with(q, f, "x-original-");
 }
 
 static void put_field(struct buf *out, const char *name, const char *value)
@@ -37,7 +43,7 @@ static void put_field(struct buf *out, const char *name, const char *value)
 /* What we say of the client's certificate, where one is asked for. */
 static bool is_of_certificate(const struct gate_request *q, const struct http1_field *f)
 {
-	return f->name_len > 11 && strncasecmp("ssl-client-", q->bytes + f->name_at, 11) == 0;
+	return begins_with(q, f, "ssl-client-");
 }
 
 static void put_certificate(const struct gate_request *q, struct buf *out)

@@ -90,7 +90,7 @@ const struct annotation policy_table[] = {
 	  .help = "default `Authentication Required`" },
 	{ "auth-url", .read = read_auth_url, .guard = true, .values = "URL with variables",
 	  .help = "asked before each request: 2xx lets it pass, 401 and 403 are the answer, anything else is 503; a Service by its DNS name, any other host, or `https://$host/path`: the rule for that path here" },
-	{ "auth-method", TEXT(read_token, ask.method, "method"),
+	{ "auth-method", TEXT(read_method, ask.method, "method"),
 	  .help = "of that question; default `GET`" },
 	{ "auth-signin", .read = read_template, AT(ask.signin, struct policy_text),
 	  .values = "URL with variables",

@@ -114,6 +114,7 @@ bool read_field_list(struct reader *r, const char *value); /* const char *: toke
 bool read_seconds_text(struct reader *r, const char *value);
 bool read_auth_type(struct reader *r, const char *value);
 bool read_auth_secret_type(struct reader *r, const char *value);
+bool read_method(struct reader *r, const char *value);
 bool read_realm(struct reader *r, const char *value);
 bool read_auth_url(struct reader *r, const char *value);
 bool read_verify_client(struct reader *r, const char *value);

@@ -253,6 +253,18 @@ bool read_auth_secret_type(struct reader *r, const char *value)
 	return true;
 }
 
+/* Of a question about a path: CONNECT is none, and methods are written in capitals (RFC 9110 9.1). */
+bool read_method(struct reader *r, const char *value)
+{
+	static const char *const words[] = { "GET",    "HEAD",    "POST",  "PUT", "PATCH",
+					     "DELETE", "OPTIONS", "TRACE", NULL };
+	int i = word(value, words);
+
+	if (i < 0 || strcmp(words[i], value) != 0)
+		return policy_bad(r, value, "write a method in capitals (\"GET\", \"POST\")");
+	return read_text(r, value);
+}
+
 bool read_realm(struct reader *r, const char *value)
 {
 	if (!policy_is_text(value) || strpbrk(value, "\"\\"))
