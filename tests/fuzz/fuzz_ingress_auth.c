@@ -37,7 +37,7 @@ static void read_users(const uint8_t *data, size_t size, bool map)
 		const char *hash = auth_users_find(users, "user", 4);
 
 		must(!hash || strchr("${./", *hash) || strlen(hash) == 13);
-		auth_users_drop(users);
+		auth_users_free(users);
 	}
 	free(copy);
 }

@@ -18,7 +18,7 @@
 
 static struct origin origins[4];
 static size_t n_taken;
-static int jobs_dropped, verifies_left;
+static int jobs_dropped, verifies_left, gaps;
 static unsigned answered; /* a status of ours; 0: none */
 
 struct origin *upstream_take(struct upstream *upstream, const struct upstream_pick *pick)
@@ -118,6 +118,7 @@ void stats_gap(struct stats *stats, unsigned slot, uint64_t gap_ns)
 	(void)stats;
 	(void)slot;
 	(void)gap_ns;
+	gaps++;
 }
 
 void worker_set_timer(struct worker *worker, struct wheel_timer *timer, uint64_t deadline_ns)
@@ -254,7 +255,7 @@ static int set_up(void **state)
 	memset(&end, 0, sizeof(end));
 	end.takes = SIZE_MAX;
 	n_taken = 0;
-	jobs_dropped = verifies_left = 0;
+	jobs_dropped = verifies_left = gaps = 0;
 	answered = 0;
 	front = (struct front){ .ops = &front_ops, .worker = &mock.worker };
 	x = calloc(1, sizeof(*x));
@@ -357,9 +358,49 @@ TEST(who_leaves_while_a_password_is_checked_leaves_nothing)
 	assert_int_equal(jobs_dropped, 1);
 }
 
+/* The one that refused had a deadline for its answer; who makes a connection times that by itself. */
+TEST(a_deadline_ends_with_its_endpoint)
+{
+	x->next |= POLICY_NEXT_503 | POLICY_NEXT_NON_IDEMPOTENT;
+	x->first_byte_limit_ns = CLOCK_NS_PER_S;
+	exchange_pick(x);
+	exchange_request_end(x, NULL, NULL);
+	exchange_back_ready(x, &end.back);
+	assert_int_equal(x->timer.deadline_ns, mock.now_ns + CLOCK_NS_PER_S);
+	respond(503);
+	assert_int_equal(x->phase, PHASE_CONNECT);
+	assert_int_equal(n_taken, 2);
+	assert_int_equal(x->timer.deadline_ns, 0);
+}
+
+static void answer_in_two(void)
+{
+	exchange_pick(x);
+	exchange_request_end(x, NULL, NULL);
+	exchange_back_ready(x, &end.back);
+	respond(200);
+	assert_int_equal(exchange_response_body(x, "a", 1), 1);
+	mock.now_ns += CLOCK_NS_PER_S;
+	assert_int_equal(exchange_response_body(x, "b", 1), 1);
+}
+
+TEST(gaps_of_answers_are_counted)
+{
+	answer_in_two();
+	assert_int_equal(gaps, 1);
+}
+
+TEST(but_not_those_of_the_authentication_service)
+{
+	x->is_ask = true;
+	answer_in_two();
+	assert_int_equal(gaps, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 RUN(T(an_early_answer_leaves_no_hole_in_the_request),
     T(an_early_answer_does_not_take_the_requests_end_away),
     T(a_post_is_sent_again_if_its_old_connection_ended), T(and_not_if_an_interim_answer_had_come),
-    T(who_leaves_while_a_password_is_checked_leaves_nothing))
+    T(who_leaves_while_a_password_is_checked_leaves_nothing), T(a_deadline_ends_with_its_endpoint),
+    T(gaps_of_answers_are_counted), T(but_not_those_of_the_authentication_service))

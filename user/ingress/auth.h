@@ -3,7 +3,7 @@
 #define INGRESS_AUTH_H
 
 /*
- * Names and passwords of basic authentication, as htpasswd writes them. A list is immutable and counted. Reading is pure
+ * Names and passwords of basic authentication, as htpasswd writes them. A list is immutable and belongs to one policy. Reading is pure
  * (auth_users.c); only checking a password needs libcrypt and OpenSSL (auth_check.c), and may take a tenth of a second (bcrypt).
  */
 #include <stdbool.h>
@@ -23,8 +23,7 @@ typedef void auth_note_fn(void *ctx, const char *reason);
  */
 int auth_users_new(const struct secret *secret, bool map, auth_note_fn *note, void *ctx,
 		   struct auth_users **ret_users);
-struct auth_users *auth_users_hold(struct auth_users *users);
-void auth_users_drop(struct auth_users *users); /* NULL is fine */
+void auth_users_free(struct auth_users *users); /* NULL is fine */
 
 /* The user's hash, or NULL. */
 const char *auth_users_find(const struct auth_users *users, const char *name, size_t len);

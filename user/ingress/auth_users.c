@@ -5,7 +5,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include "base/table.h"
 
 struct auth_users {
-	_Atomic unsigned refs;
 	uint64_t id;
 	struct table hashes; /* name -> hash, a string of its own */
 };
@@ -117,7 +115,6 @@ int auth_users_new(const struct secret *secret, bool map, auth_note_fn *note, vo
 
 	if (!r.users)
 		return -ENOMEM;
-	r.users->refs = 1;
 	r.users->id = next++;
 	table_init(&r.users->hashes, r.users->id);
 	if (!map && file)
@@ -128,21 +125,15 @@ int auth_users_new(const struct secret *secret, bool map, auth_note_fn *note, vo
 	if (!rc && !r.users->hashes.len)
 		rc = -ENOENT;
 	if (rc)
-		auth_users_drop(r.users);
+		auth_users_free(r.users);
 	else
 		*ret_users = r.users;
 	return rc;
 }
 
-struct auth_users *auth_users_hold(struct auth_users *users)
+void auth_users_free(struct auth_users *users)
 {
-	atomic_fetch_add_explicit(&users->refs, 1, memory_order_relaxed);
-	return users;
-}
-
-void auth_users_drop(struct auth_users *users)
-{
-	if (!users || atomic_fetch_sub(&users->refs, 1) != 1)
+	if (!users)
 		return;
 	table_done(&users->hashes, free);
 	free(users);

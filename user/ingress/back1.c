@@ -24,8 +24,7 @@
 #define READ_FIRST       (16 * 1024)
 #define READ_LEAST       (4 * 1024)
 #define READ_KEPT        (4 * 1024)
-#define INTERIM_MAX      32                     /* answers of 1xx before the final one */
-#define UNSEEN_NS        (50 * CLOCK_NS_PER_MS) /* idle for longer: looked at before it is used again */
+#define INTERIM_MAX      32 /* answers of 1xx before the final one */
 #define KEEP_ALIVE_MAX_S 60
 #define ONE_SHOT_NS      (500 * CLOCK_NS_PER_MS)
 
@@ -51,7 +50,6 @@ struct back1 {
 	struct buf in;           /* bytes that wait */
 	struct http1_head *head; /* one that is not complete; else NULL */
 	uint64_t idle_ns;        /* how long the connection may be idle */
-	uint64_t idle_since_ns;
 	uint32_t read_size;
 	enum state state;
 	uint8_t interim; /* answers of 1xx */
@@ -277,8 +275,7 @@ static void settle(struct back1 *b)
 		return;
 	}
 	b->state = IDLE;
-	b->idle_since_ns = now(b);
-	worker_set_timer(worker, &b->timer, b->idle_since_ns + b->idle_ns);
+	worker_set_timer(worker, &b->timer, now(b) + b->idle_ns);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------------------- */
@@ -590,21 +587,20 @@ static struct back1 *of_entry(struct pool_entry *entry)
 	return (struct back1 *)((char *)entry - offsetof(struct back1, entry));
 }
 
-/* A FIN that has come in this turn was not told of yet. */
-static bool is_at_its_end(struct back1 *b, bool careful)
+/* An end, or bytes that nobody asked for, of which nothing was told yet: they came in this turn, or with the last answer. They
+ * would be taken for the next one. */
+static bool is_at_its_end(struct back1 *b)
 {
 	char byte;
 
-	if (!careful && now(b) - b->idle_since_ns < UNSEEN_NS)
-		return false;
-	return recv(b->sock.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+	return sock_read(&b->sock, &byte, 1) != -EAGAIN;
 }
 
-struct back *back1_reuse(struct pool_entry *entry, const struct back_want *want, struct exchange *x)
+struct back *back1_reuse(struct pool_entry *entry, struct exchange *x)
 {
 	struct back1 *b = of_entry(entry);
 
-	if (is_at_its_end(b, want->careful)) {
+	if (is_at_its_end(b)) {
 		close_now(b);
 		return NULL;
 	}

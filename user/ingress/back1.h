@@ -9,9 +9,8 @@
 int back1_connect(struct worker *worker, const struct back_want *want, struct exchange *x,
 		  struct back **ret_back);
 
-/* An idle connection is put to use again: NULL if it turns out to be at its end (it is gone then). */
-struct back *back1_reuse(struct pool_entry *entry, const struct back_want *want,
-			 struct exchange *x);
+/* An idle connection is put to use again: NULL if its end has come, or bytes that nobody asked for (it is gone then). */
+struct back *back1_reuse(struct pool_entry *entry, struct exchange *x);
 
 /* An idle connection is closed; it has left the pool already. */
 void back1_close_idle(struct pool_entry *entry);

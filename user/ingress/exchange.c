@@ -380,11 +380,12 @@ static int open_back(struct exchange *x)
 		.http2 = x->http2,
 		.tls = x->tls,
 		.fresh = x->fresh,
-		.careful = x->body != HTTP1_NO_BODY || !x->is_idempotent,
 		.connect_ns = x->connect_limit_ns,
 	};
 	int rc;
 
+	worker_clear_timer(x->worker,
+			   &x->timer); /* of the endpoint before, or of waiting for one */
 	x->phase = PHASE_CONNECT;
 	x->record.connect_ns = now(x);
 	rc = pool_open(x->worker, &want, x, &x->back);
@@ -437,10 +438,8 @@ void exchange_pick(struct exchange *x)
 {
 	struct origin *origin = take_origin(x);
 
-	if (origin) {
+	if (origin)
 		x->wait_until_ns = 0;
-		worker_clear_timer(x->worker, &x->timer);
-	}
 	use_origin(x, origin);
 }
 
@@ -681,7 +680,8 @@ static void count_piece(struct exchange *x, size_t n)
 	uint64_t gap = record->last_byte_ns ? now(x) - record->last_byte_ns : 0;
 
 	if (gap) {
-		stats_gap(x->worker->stats, x->stats, gap);
+		if (!x->is_ask) /* which is nobody's answer to a client */
+			stats_gap(x->worker->stats, x->stats, gap);
 		if (gap > record->gap_max_ns)
 			record->gap_max_ns = gap;
 	}

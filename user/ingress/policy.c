@@ -371,7 +371,7 @@ void policy_drop(const struct policy *policy)
 
 	if (!p || p == &defaults || atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
-	auth_users_drop(p->auth.users);
+	auth_users_free(p->auth.users);
 	match_drop(p->client_cert.match_cn);
 	match_drop(p->canary.header_pattern);
 	arena_done(&owner->arena);

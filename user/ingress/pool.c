@@ -190,7 +190,7 @@ static struct back *reuse(struct pool *pool, const struct back_want *want, struc
 		if (entry->tls != want->tls)
 			continue;
 		pool_remove(pool, entry);
-		back = back1_reuse(entry, want, x);
+		back = back1_reuse(entry, x);
 		if (back)
 			return back;
 	}

@@ -24,7 +24,6 @@ struct back_want {
 	struct tls_origin *
 		tls; /* NULL: plain. Connections of another one (compared by pointer) are not used */
 	bool fresh;  /* not an idle one: the last of those was no good */
-	bool careful; /* an idle one only if its end has not come yet: this request may not be sent twice */
 	uint64_t connect_ns; /* time for the connection, TLS included */
 };
 
