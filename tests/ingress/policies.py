@@ -96,6 +96,23 @@ def _(t):
     check(r.status == 200 and r.body == body, r)
 
 
+@test("proxy-body-size counts what came of a body while the service was asked")
+def _(t):
+    o = t.origin(echo)
+    a, p = with_auth(t, o, {N + "proxy-body-size": "1k"})
+    for size, status in ((1024, 200), (1025, 413), (5000, 413)):
+        a.go.clear()
+        before = len(a.requests), len(o.requests)
+        c = t.client(p)
+        # In one piece, so that all of it is read before the question has its answer.
+        c.send(b"POST /x HTTP/1.1\r\nHost: a.test\r\nX-Token: slow\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+               % (size, b"b" * size))
+        until(lambda: len(a.requests) > before[0], "the question")
+        a.go.set()
+        equal(c.response().status, status, f"{size} bytes")
+        equal(len(o.requests) - before[1], int(status == 200), "requests at the origin")
+
+
 # ---- passwords -------------------------------------------------------------------------------------------------------
 
 
