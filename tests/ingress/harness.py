@@ -442,8 +442,9 @@ class Proxy:
         self.err = open(os.path.join(folder, "stderr"), "ab")
         binary = os.environ.get("PROXY") or os.path.join(os.environ.get("BUILD", "build"), "sluice-proxy")
         options = list(options)
-        self.command = [binary, "--source", f"dir:{self.dir}", "--watch-ingress-without-class"]
+        self.command = [binary, "--watch-ingress-without-class"]
         defaults = {
+            "--source": f"dir:{self.dir}",
             "--http-addr": f"{CLIENT}:{self.port}",
             "--https-addr": "off",
             "--metrics-addr": f"127.0.0.1:{self.metrics_port}",

@@ -94,6 +94,31 @@ def _(t):
     p.process.wait(DEADLINE)
 
 
+@test("before there is a configuration every request is answered, over TLS too")
+def _(t):
+    kubeconfig, tls_port = os.path.join(t.folder, "kubeconfig"), free_port()
+    with open(kubeconfig, "w") as f:  # of a server that is not there
+        json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", "users": [{"name": "x", "user": {}}],
+                   "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
+                   "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]}, f)
+    p = t.proxy([], "--source", "kube", "--kubeconfig", kubeconfig, "--https-addr", f"{CLIENT}:{tls_port}", wait=False)
+
+    def answers(port, tls):
+        with socket.create_connection((CLIENT, port), timeout=3 * DEADLINE) as s:
+            if tls:
+                ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+                s = ctx.wrap_socket(s, server_hostname="a.test")
+            s.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+            return Stream(s, 3 * DEADLINE).response().status
+
+    until(lambda: "serving what=metrics" in p.stderr(), "it runs", 3 * DEADLINE)
+    for port, tls in ((p.port, False), (tls_port, True)):
+        c = socket.create_connection((CLIENT, port), timeout=DEADLINE)
+        c.close()  # it listens from the start; what comes before it gives up waiting is answered then
+        equal(answers(port, tls), 503)
+
+
 # ---- upgrades -------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "base/notify.h"
 #include "ingress/access_log.h"
+#include "ingress/certs.h"
 #include "ingress/client.h"
 #include "ingress/control.h"
 #include "ingress/gate.h"
@@ -42,7 +43,8 @@ struct proxy {
 	struct stats_hub *stats;
 	struct gate *gate;
 	struct access_log *log;
-	struct tls *tls; /* NULL: no HTTPS */
+	struct tls *tls;           /* NULL: no HTTPS */
+	struct certs *first_certs; /* until there is a configuration: one that is self-signed */
 	struct verifier *verifier;
 	struct control *control;
 	struct listeners *listeners;
@@ -141,6 +143,7 @@ static int add_worker(struct proxy *p, struct err *err)
 	worker->gate = p->gate;
 	worker->log = p->log;
 	worker->tls = p->tls;
+	worker->first_certs = p->first_certs;
 	worker->verifier = p->verifier;
 	p->workers[p->n_workers++] = worker;
 	return 0;
@@ -151,7 +154,22 @@ static const struct certs *certs_of(void *arg)
 {
 	const struct worker *worker = arg;
 
-	return worker->snapshot ? snapshot_certs(worker->snapshot) : NULL;
+	return worker->snapshot ? snapshot_certs(worker->snapshot) : worker->first_certs;
+}
+
+/* So that a client hears why there is nothing yet, over HTTPS too. */
+static int make_first_certs(struct proxy *p, struct err *err)
+{
+	const struct certs_input none = { .now_s = (int64_t)(clock_wall_ns() / CLOCK_NS_PER_S) };
+	struct certs_cache *cache;
+	int rc = certs_cache_new(&cache);
+
+	if (rc == 0) {
+		rc = certs_build(cache, &none, &p->first_certs);
+		certs_cache_free(cache);
+	}
+	return rc < 0 ? err_set(err, rc, "no certificate can be made: %s", strerrordesc_np(-rc))
+		      : 0;
 }
 
 static int make(struct proxy *p, struct err *err)
@@ -176,6 +194,8 @@ static int make(struct proxy *p, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (settings->https.addr.ss_family != AF_UNSPEC)
 		rc = tls_new(&tls, &p->tls, err);
+	if (rc == 0 && p->tls)
+		rc = make_first_certs(p, err);
 	if (rc == 0 && settings->access_log)
 		rc = access_log_new(settings->access_log, settings->workers,
 				    settings->access_log_query, err, &p->log);
@@ -286,6 +306,7 @@ static void end(struct proxy *p)
 	control_free(p->control);
 	access_log_free(p->log);
 	tls_free(p->tls);
+	certs_drop(p->first_certs);
 	gate_free(p->gate);
 	stats_hub_free(p->stats);
 	peers_free(p->peers);

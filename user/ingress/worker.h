@@ -32,6 +32,7 @@ struct pool;
 struct settings;
 struct snapshot;
 struct stats;
+struct certs;
 struct tls;
 struct verifier;
 
@@ -66,6 +67,7 @@ struct worker {
 	struct peers *peers;             /* shared: how many connections there are, by address */
 	struct gate *gate;               /* shared: rates and the like */
 	struct tls *tls;                 /* shared */
+	const struct certs *first_certs; /* shared: as long as there is no snapshot */
 	struct verifier *verifier;       /* shared: checks passwords; NULL: nobody does */
 	struct access_log *log;          /* shared; NULL: none */
 	uint64_t random[2];              /* state; worker_random64() */
