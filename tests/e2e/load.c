@@ -18,6 +18,8 @@
  *                    as long as they are at most 100 a second
  *     --timeout MS   a request that took longer has failed (3000)
  *     --seconds S    ends after S seconds, whatever was asked for (30)
+ *     --least N      SIGTERM ends it only when N short ones of each protocol asked for are over, so that something has been seen
+ *                    however short that was which happened meanwhile
  *     --expect A,B   any other name is a wrong pod
  *     --log FILE     a line for each end of a request (of --long: if it failed): start_us kind outcome latency_us
  *                    (start_us: CLOCK_REALTIME; kind: tcp, udp, stream, long, visit_tcp, visit_udp; outcome: name or error)
@@ -25,7 +27,7 @@
  * A UDP socket that was taken away (ECONNABORTED: its endpoint left) is counted as aborted and opened anew. The next visit after
  * one that failed comes --stay later. visits.open_mean and visits.open_least: how many had their first answer and were not over,
  * from when nine tenths of them were there to the end.
- * Ends by itself when all short ones are done and no other was asked for, else at SIGTERM or after --seconds; then prints
+ * Ends by itself when all short ones are done and no other was asked for, else at SIGTERM (--least) or after --seconds; then prints
  * lines of "key value". Exit status 0 when nothing failed and nobody wrong answered; refusals are counted apart.
  */
 #include <errno.h>
@@ -71,7 +73,8 @@ struct tally {
 
 static struct load {
 	struct endpoint to;
-	unsigned int n_long, n_streams, n_visits, rate, think_ms, stay_ms, timeout_ms, seconds;
+	unsigned int n_long, n_streams, n_visits, rate, think_ms, stay_ms, timeout_ms, seconds,
+		least;
 	int64_t n[KINDS]; /* short ones asked for: -1 none, 0 without end */
 	bool unconnected, new_ports;
 	unsigned int next_port; /* from PORT_LOW on */
@@ -98,12 +101,13 @@ static struct load {
 	char first_error[128];
 } load;
 
-static volatile sig_atomic_t stop;
+static volatile sig_atomic_t asked_to_stop;
+static bool stop;
 
 static void on_signal(int number)
 {
 	(void)number;
-	stop = 1;
+	asked_to_stop = 1;
 }
 
 /* ---- counting ------------------------------------------------------------------------------------------------ */
@@ -479,6 +483,17 @@ static void count_open_visits(void)
 		load.visits.least = load.visits.open;
 }
 
+static bool has_least(void)
+{
+	for (enum kind k = TCP; k <= UDP; k++) {
+		const struct tally *t = &load.tally[k];
+
+		if (load.n[k] >= 0 && t->answered + t->failed + t->refused < load.least)
+			return false;
+	}
+	return true;
+}
+
 static bool is_done(void)
 {
 	unsigned int waiting = 0;
@@ -513,8 +528,9 @@ static void run(void)
 		for (unsigned int i = 0; i < load.n_actors; i++)
 			actor_tick(&load.actors[i]);
 		count_open_visits();
-		if (load.now_us - begin_us > load.seconds * 1000000ull)
-			stop = 1;
+		if ((asked_to_stop && has_least()) ||
+		    load.now_us - begin_us > load.seconds * 1000000ull)
+			stop = true;
 	}
 	printf("seconds %.1f\n", (double)(load.now_us - begin_us) / 1e6);
 }
@@ -567,21 +583,14 @@ static int report(void)
 }
 
 static const struct option long_options[] = {
-	{ "long", required_argument, NULL, 'l' },
-	{ "tcp", required_argument, NULL, 't' },
-	{ "udp", required_argument, NULL, 'u' },
-	{ "streams", required_argument, NULL, 's' },
-	{ "visits", required_argument, NULL, 'v' },
-	{ "stay", required_argument, NULL, 'y' },
-	{ "rate", required_argument, NULL, 'r' },
-	{ "think", required_argument, NULL, 'k' },
-	{ "new-ports", no_argument, NULL, 'p' },
-	{ "unconnected", no_argument, NULL, 'n' },
-	{ "timeout", required_argument, NULL, 'o' },
-	{ "seconds", required_argument, NULL, 'e' },
-	{ "expect", required_argument, NULL, 'x' },
-	{ "log", required_argument, NULL, 'g' },
-	{ 0 },
+	{ "long", required_argument, NULL, 'l' },    { "tcp", required_argument, NULL, 't' },
+	{ "udp", required_argument, NULL, 'u' },     { "streams", required_argument, NULL, 's' },
+	{ "visits", required_argument, NULL, 'v' },  { "stay", required_argument, NULL, 'y' },
+	{ "rate", required_argument, NULL, 'r' },    { "think", required_argument, NULL, 'k' },
+	{ "new-ports", no_argument, NULL, 'p' },     { "unconnected", no_argument, NULL, 'n' },
+	{ "timeout", required_argument, NULL, 'o' }, { "seconds", required_argument, NULL, 'e' },
+	{ "least", required_argument, NULL, 'm' },   { "expect", required_argument, NULL, 'x' },
+	{ "log", required_argument, NULL, 'g' },     { 0 },
 };
 
 static bool parse(int argc, char *argv[])
@@ -627,6 +636,9 @@ static bool parse(int argc, char *argv[])
 			break;
 		case 'e':
 			load.seconds = (unsigned int)atoi(optarg);
+			break;
+		case 'm':
+			load.least = (unsigned int)atoi(optarg);
 			break;
 		case 'x':
 			load.expect = optarg;

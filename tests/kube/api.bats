@@ -106,7 +106,7 @@ told() { ask_is problems "[.problems[] | select(.object | startswith(\"API serve
 
 @test "killed and started again, five times, under load" {
 	local pods=(13 14) i
-	load_begin
+	load_begin 1000
 	for i in 1 2 3 4 5; do
 		api_signal KILL
 		wait_for 10 "it to be told" told '> 0'
@@ -117,7 +117,7 @@ told() { ask_is problems "[.problems[] | select(.object | startswith(\"API serve
 		arrives 4 11 12 "${pods[i % 2]}"
 	done
 	wait_for 10 "nothing left to be told" told '== 0'
-	load_end 1000
+	load_end
 	run ctl diff
 	assert_success
 }
@@ -136,11 +136,11 @@ told() { ask_is problems "[.problems[] | select(.object | startswith(\"API serve
 
 @test "stopped for good (SIGSTOP): another API server is asked within a minute" {
 	other_start
-	load_begin
+	load_begin 1000
 	api_signal STOP
 	SERVER=https://$API4_OTHER:6443 slice 12 14
 	arrives 60 12 14
-	load_end 1000
+	load_end
 	assert_served_by 12 14
 }
 

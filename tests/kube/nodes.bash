@@ -198,7 +198,7 @@ client_add() {
 		spec:
 		  nodeName: n$1
 		  terminationGracePeriodSeconds: 0
-		  containers: [{ name: client, image: sluice.test/model:1, command: [/bin/sleep, "86400$1"] }]
+		  containers: [{ name: client, image: sluice.test/model:1, command: [/bin/sleep, "86400$1"], resources: { requests: { cpu: 200m } } }]
 	END
 }
 

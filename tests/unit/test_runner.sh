@@ -80,9 +80,10 @@ program hangs <<'X'
 echo 1..1; exec sleep 60
 X
 
-echo 1..19
+echo 1..20
 expect "adds up" 0 "4 passed, 0 failed, 0 skipped" "t/good" t=good t=good
 expect "names a failure and shows the output" 1 "3 passed, 1 failed, 0 skipped" "b is why" t=good t=bad
+expect "tells the reason again at the end" 1 "1 passed, 1 failed, 0 skipped" "      b is why" t=bad
 expect "lists failures by name" 1 "1 passed, 1 failed, 0 skipped" "  t/bad: b" t=bad
 expect "counts skips apart, with reason" 0 "1 passed, 0 failed, 2 skipped" "t/skips: a: no device" t=skips
 expect "finds the reason of a cmocka skip" 0 "1 passed, 0 failed, 2 skipped" "t/skips: b: too old" t=skips
