@@ -16,34 +16,58 @@ enum whose {
 	TWIN = 1,
 };
 
+/* What may be written over, where there is an entry with the same key. */
+enum put_over {
+	OVER_NONE,
+	OVER_ANY,
+	OVER_FOUND, /* work.found, as long as it is as it was */
+};
+
 enum put_result {
 	PUT_DONE,
-	PUT_EXISTS,  /* an entry with this key is there */
+	PUT_EXISTS,  /* an entry with this key is there, and stays */
 	PUT_NO_ROOM, /* another key has this tag (one in 10^8 flows), or every slot is kept */
 };
 
 /* Closed flows that no late packet is to be expected of. */
-#define REST_TICKS ((__s32)(2 * NS_PER_S >> SL_TICK_SHIFT))
+#define REST_TICKS TICKS(2)
 #define FIN_BOTH   (SL_FLOW_FIN_REQUEST | SL_FLOW_FIN_REPLY)
 
-#define KEPT_TCP_TICKS ((__u64)SL_IDLE_TCP_S * NS_PER_S >> SL_TICK_SHIFT)
-#define KEPT_UDP_TICKS ((__u64)SL_IDLE_SCTP_S * NS_PER_S >> SL_TICK_SHIFT)
+#define TICKS(seconds) ((seconds)*NS_PER_S >> SL_TICK_SHIFT)
+#define KEPT_TCP_TICKS TICKS(SL_IDLE_TCP_S)
+#define KEPT_UDP_TICKS TICKS(SL_IDLE_SCTP_S)
 
-/*
- * Kept entries of proto's table that were quiet for so long are all over. By arithmetic on what is read anew, as the verifier would
- * walk what follows once for each table.
- */
+/* 1 or 0. Read anew, as the verifier would walk what follows once for each table. */
+static __always_inline __u64 is_tcp(const __u8 *proto)
+{
+	return is_zero(*(const volatile __u8 *)proto ^ IPPROTO_TCP);
+}
+
+/* Kept entries of proto's table that were quiet for so long are all over. */
 static __always_inline __u64 kept_ticks(const __u8 *proto)
 {
-	__u64 is = *(const volatile __u8 *)proto;
-
-	return KEPT_UDP_TICKS + is_zero(is ^ IPPROTO_TCP) * (KEPT_TCP_TICKS - KEPT_UDP_TICKS);
+	return KEPT_UDP_TICKS + is_tcp(proto) * (KEPT_TCP_TICKS - KEPT_UDP_TICKS);
 }
 
-static __always_inline bool state_is_kept(__u32 state, __u32 flags)
+static __always_inline __u64 state_is_kept(__u64 state, __u64 flags)
 {
-	return (flags & SL_FLOW_CONFIRMED) && (state == SL_STATE_CONFIRMED || state == SL_STATE_HALF_CLOSED);
+	return (is_zero(state ^ SL_STATE_CONFIRMED) | is_zero(state ^ SL_STATE_HALF_CLOSED)) *
+	       (1 - is_zero(flags & SL_FLOW_CONFIRMED));
 }
+
+/*
+ * What CONFIRMED or HALF_CLOSED is for an entry with these flags; both sides may close at the same moment, each without having seen the
+ * other. By arithmetic, too.
+ */
+static __always_inline __u64 state_with(__u64 state, __u64 flags)
+{
+	__u64 open = is_zero(state ^ SL_STATE_CONFIRMED) | is_zero(state ^ SL_STATE_HALF_CLOSED);
+	__u64 sides = 2 - is_zero(flags & SL_FLOW_FIN_REQUEST) - is_zero(flags & SL_FLOW_FIN_REPLY);
+
+	return open * (SL_STATE_CONFIRMED + sides) + (1 - open) * state;
+}
+_Static_assert(SL_STATE_HALF_CLOSED == SL_STATE_CONFIRMED + 1 && SL_STATE_CLOSING == SL_STATE_CONFIRMED + 2,
+	       "state_with counts the sides that closed");
 #endif
 
 /* `key`, or work.twin: by arithmetic, as the verifier would walk what follows once for each. */
@@ -63,18 +87,23 @@ static __always_inline __u64 V(slot_rank)(const struct V(flow) *f, __u32 now)
 	return rank_quiet(f->seen, now) + RANK_CLOSED * is_zero(f->state ^ SL_STATE_CLOSING);
 }
 
-/* Under the lock: may a new entry have this slot at once? It is free, or over, or closed and quiet. */
-static __always_inline bool V(slot_rests)(struct V(flow_bucket) *b, __u64 at, bool tcp, __u32 now)
+/*
+ * Under the lock: may a new entry have this slot at once? It is free, or over, or closed and quiet. One that is kept no more, but
+ * established, is not over so soon.
+ */
+static __always_inline bool V(slot_rests)(struct V(flow_bucket) *b, __u64 at, const __u8 *proto, __u32 now)
 {
-	const __s32 idle = (tcp ? SL_IDLE_TCP_NEW_S : SL_IDLE_UDP_NEW_S) * NS_PER_S >> SL_TICK_SHIFT;
 	const struct V(flow) *f = &V(slot_at)(b, at)->flow;
 	__u32 word = *V(word_at)(b, at);
+	__u64 idle, need;
 
 	if (!word)
 		return true;
-	if (word & SL_TAG_KEEP)
-		return false;
-	return (__s32)(now - f->seen) >= (f->state == SL_STATE_CLOSING ? REST_TICKS : idle);
+	idle = TICKS(SL_IDLE_UDP_NEW_S) + is_tcp(proto) * (TICKS(SL_IDLE_TCP_NEW_S) - TICKS(SL_IDLE_UDP_NEW_S));
+	need = idle + state_is_kept(f->state, f->flags) * KEPT_TCP_TICKS -
+	       is_zero(f->state ^ SL_STATE_CLOSING) * (idle - REST_TICKS);
+	need += is_kept(word) << 40; /* never */
+	return rank_quiet(f->seen, now) > need;
 }
 
 /*
@@ -85,7 +114,7 @@ static __always_inline __u64 V(slot_free)(struct V(flow_bucket) *b, __u64 home, 
 {
 	__u64 best = 0, at, kept;
 
-	if (V(slot_rests)(b, home, *proto == IPPROTO_TCP, now))
+	if (V(slot_rests)(b, home, proto, now))
 		return home;
 	at = slot_empty(b->tags);
 	if (at < SL_BUCKET_SLOTS)
@@ -127,7 +156,19 @@ static __always_inline void V(slot_demote)(struct V(flow_bucket) *b, __u32 now)
 		*V(word_at)(b, at) &= ~SL_TAG_KEEP;
 }
 
-/* Writes work.key → work.value, or the twin's (values lie behind their keys); as one that is not kept. `over`: also over an entry with the same key. */
+/* Is it the entry that was found, and nothing happened to it since? */
+static __always_inline bool V(flow_same)(const struct V(flow) *a, const struct V(flow) *b)
+{
+	const sl_word *x = (const void *)a, *y = (const void *)b;
+	__u64 differ = 0;
+
+#pragma unroll
+	for (unsigned int i = 0; i < __builtin_offsetof(struct V(flow), bytes) / 8; i++)
+		differ |= x[i] ^ y[i];
+	return !differ;
+}
+
+/* Writes work.key → work.value, or the twin's (values lie behind their keys); as one that is not kept. */
 __noinline int V(flow_put)(__u32 whose, __u32 over)
 {
 	struct V(work) *w = V(work_get)();
@@ -154,7 +195,7 @@ __noinline int V(flow_put)(__u32 whose, __u32 over)
 	if (at < SL_BUCKET_SLOTS) {
 		if (!V(key_eq)(&V(slot_at)(b, at)->key, key))
 			goto out;
-		if (!over) {
+		if (over != OVER_ANY && (over == OVER_NONE || !V(flow_same)(&w->found, &V(slot_at)(b, at)->flow))) {
 			result = PUT_EXISTS;
 			goto out;
 		}
@@ -178,8 +219,8 @@ out:
 }
 
 /*
- * The packet's entry (OWN), or its twin's (TWIN: only if it is really the twin), gets state and flags; the twin keeps its own
- * flags but for those that say what happened. 1: done, 0: there is none.
+ * The packet's entry (OWN), or its twin's (TWIN: only if it is really the twin), gets state and, of flags, those that say what
+ * happened. None is taken away: another CPU may have set it since the entry was read. 1: done, 0: there is none.
  */
 __noinline int V(flow_mark)(__u32 whose, __u32 state, __u32 flags)
 {
@@ -209,12 +250,11 @@ __noinline int V(flow_mark)(__u32 whose, __u32 state, __u32 flags)
 	if (!V(key_eq)(&slot->key, key))
 		goto out;
 	f = &slot->flow;
-	if (whose == TWIN) {
-		if (!V(is_twin_of)(f, &w->p.key))
-			goto out;
-		flags = f->flags | (flags & (FIN_BOTH | SL_FLOW_CONFIRMED));
-	}
+	if (whose == TWIN && !V(is_twin_of)(f, &w->p.key))
+		goto out;
 	result = 1;
+	flags = f->flags | (flags & (FIN_BOTH | SL_FLOW_CONFIRMED));
+	state = state_with(state, flags);
 	f->state = state;
 	f->flags = flags;
 	if (!state_is_kept(state, flags)) {

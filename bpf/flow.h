@@ -126,10 +126,9 @@ static __always_inline enum sl_flow_kind twin_kind(enum sl_flow_kind kind)
 }
 #endif
 
-/* Signed: entries carry the time of other CPUs. */
 static __always_inline bool V(flow_is_fresh)(const struct V(flow) *f, __u8 proto, __u64 now)
 {
-	return (__s32)(sl_tick(now) - f->seen) < (__s32)flow_idle(proto, f->state);
+	return sl_quiet(sl_tick(now), f->seen) < flow_idle(proto, f->state) + SL_TICK_AHEAD;
 }
 
 static __always_inline void V(twin_key)(const struct V(flow_key) *key, const struct V(flow) *f,

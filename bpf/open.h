@@ -33,13 +33,17 @@ __noinline int V(claim)(void)
 
 	if (!w)
 		return 1;
-	result = V(flow_put)(TWIN, false);
+	result = V(flow_put)(TWIN, OVER_NONE);
 	if (result != PUT_EXISTS)
 		return result != PUT_DONE;
 	f = V(flow_find)(&w->twin, V(flow_mixed)(&w->twin), &word);
-	if (f && V(is_taken)(w, f))
-		return 1;
-	return V(flow_put)(TWIN, true) != PUT_DONE;
+	if (f) {
+		w->found = *f;
+		if (V(is_taken)(w, &w->found))
+			return 1;
+	}
+	/* Another CPU may judge the same entry at the same moment: only one of the two finds it unchanged. */
+	return V(flow_put)(TWIN, OVER_FOUND) != PUT_DONE;
 }
 
 /*
@@ -100,7 +104,7 @@ __noinline int V(open_pair)(__u32 low, __u32 span)
 
 claimed:
 	/* SNAT: over a former flow's, as nobody looked for it on the way here. */
-	result = V(flow_put)(OWN, w->key.kind == SL_FLOW_SNAT);
+	result = V(flow_put)(OWN, w->key.kind == SL_FLOW_SNAT ? OVER_ANY : OVER_NONE);
 	if (result == PUT_DONE)
 		return 0;
 	/* Another CPU opened the same flow in between: its choice holds, ours goes. */

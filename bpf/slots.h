@@ -46,12 +46,10 @@ static __always_inline __u64 is_kept(__u64 word)
 #define SLOT_BITS   15
 #define RANK_CLOSED ((__u64)1 << 40)
 
-/* How long something was quiet, in ticks, and 1; another CPU's clock may be ahead. */
+/* The longer quiet the higher; at least 1. */
 static __always_inline __u64 rank_quiet(__u32 seen, __u32 now)
 {
-	__u64 quiet = (__u32)(now - seen);
-
-	return quiet * (1 - is_kept(quiet)) + 1; /* is_kept: its sign */
+	return larger(sl_quiet(now, seen), SL_TICK_AHEAD) - SL_TICK_AHEAD + 1;
 }
 
 /* The slot with this tag, or SL_BUCKET_SLOTS. Tags are unique in their bucket. */

@@ -128,7 +128,8 @@ static __noinline int V(socket_put)(const struct V(socket_key) *key, const struc
 }
 
 #ifndef SOCKET_IDLE
-#define SOCKET_IDLE ((__s32)(SL_IDLE_UDP_S * NS_PER_S >> SL_TICK_SHIFT)) /* of unconnected sockets */
+#define SOCKET_IDLE \
+	((SL_IDLE_UDP_S * NS_PER_S >> SL_TICK_SHIFT) + SL_TICK_AHEAD) /* of unconnected sockets, by sl_quiet() */
 #endif
 
 /*
@@ -158,7 +159,7 @@ static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 now, 
 	barrier();
 	if (*(volatile __u32 *)word != tag)
 		return false;
-	if (key->kind == SL_FLOW_REPLY || (__s32)(now - ret_value->seen) < SOCKET_IDLE)
+	if (key->kind == SL_FLOW_REPLY || sl_quiet(now, ret_value->seen) < SOCKET_IDLE)
 		slot->socket.seen = now;
 	return true;
 }
@@ -215,7 +216,7 @@ static __always_inline bool V(socket_again)(struct bpf_sock_addr *ctx, const voi
 	V(socket_key)(ctx, vip, port, SL_FLOW_REQUEST, &key);
 	if (!V(socket_get)(&key, sl_tick(now), &s))
 		return false;
-	if ((__s32)(sl_tick(now) - s.seen) >= SOCKET_IDLE ||
+	if (sl_quiet(sl_tick(now), s.seen) >= SOCKET_IDLE ||
 	    !V(backend_is)(s.backend, s.backend_gen, SL_BACKEND_SERVING))
 		return false;
 	V(addr_copy)(ret_choice->daddr, s.addr);

@@ -63,7 +63,7 @@ __noinline int V(twin_refresh)(void)
 		t->seen = sl_tick(w->p.now);
 	} else {
 		V(twin_value)(&w->p.key, &w->hit, w->p.now, &w->twin_value);
-		if (V(flow_put)(TWIN, false) != PUT_DONE)
+		if (V(flow_put)(TWIN, OVER_NONE) != PUT_DONE)
 			return 0;
 	}
 	if (state_is_kept(w->hit.state, w->hit.flags)) {
@@ -147,7 +147,7 @@ static __always_inline int V(confirm)(struct V(work) *w)
 	if (V(set_state)(SL_STATE_CONFIRMED, flags))
 		return TRACK_FOUND;
 	V(twin_value)(&w->p.key, &w->hit, w->p.now, &w->twin_value);
-	if (V(flow_put)(TWIN, false) == PUT_DONE)
+	if (V(flow_put)(TWIN, OVER_NONE) == PUT_DONE)
 		V(flow_mark)(TWIN, SL_STATE_CONFIRMED, flags);
 	return TRACK_FOUND;
 }

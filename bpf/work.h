@@ -12,6 +12,7 @@ struct V(work) {
 	struct V(flow) value;
 	struct V(flow_key) twin;
 	struct V(flow) twin_value;
+	struct V(flow) found; /* where the twin is to be: an entry that it may take the place of */
 	struct V(service) service;
 	__u32 service_id;   /* of the service port, 0 = none matched */
 	__u32 tell_packets; /* what the backend's counters get now; 0 = later */

@@ -60,10 +60,11 @@
 #define SL_IDLE_UDP_NEW_S     30    /* no second packet after a reply */
 #define SL_IDLE_UDP_S         120
 #define SL_IDLE_SCTP_S        210
-#define SL_IDLE_FRAG_S        30 /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
-#define SL_TICK_SHIFT         24 /* flows count time in ticks of 2^24 ns, 16.8 ms (modulo 2^32: 2.3 years) */
-#define SL_TWIN_SHIFT         9  /* 2^9 ticks, 8.6 s: the clock by which the other direction's entry is touched */
-#define SL_TWIN_REFRESH       3  /* that clock has moved on so often: every 17 to 26 s */
+#define SL_IDLE_FRAG_S        30         /* RFC 791 reassembly: 15 s; RFC 8200: 60 s; Linux: 30 s */
+#define SL_TICK_SHIFT         24         /* flows count time in ticks of 2^24 ns, 16.8 ms (modulo 2^32: 2.3 years) */
+#define SL_TICK_AHEAD         (1u << 18) /* 73 minutes: another CPU's clock may be ahead; what looks newer than that is old */
+#define SL_TWIN_SHIFT         9 /* 2^9 ticks, 8.6 s: the clock by which the other direction's entry is touched */
+#define SL_TWIN_REFRESH       3 /* that clock has moved on so often: every 17 to 26 s */
 
 /*
  * A flow's packets go into its backend's counters at once while they are few, later SL_TELL_PACKETS at a time: with many flows
@@ -705,6 +706,15 @@ static inline __u32 sl_home(__u32 tag)
 static inline __u32 sl_tick(__u64 now_ns)
 {
 	return now_ns >> SL_TICK_SHIFT;
+}
+
+/*
+ * Ticks since `seen`, and SL_TICK_AHEAD; by less than that, `seen` may be in the future. An entry that nobody wanted for 2.3 years looks
+ * young again, for as long as it could have been idle; with a signed difference it would after half of that, for the other half.
+ */
+static inline __u32 sl_quiet(__u32 now, __u32 seen)
+{
+	return now - seen + SL_TICK_AHEAD;
 }
 
 #endif

@@ -535,6 +535,46 @@ TEST(flows_are_found_walked_and_counted_while_they_live)
 	}
 }
 
+/* A row in slot `slot` of the first bucket, last needed `age_s` ago. */
+static void put_socket(int family, uint32_t slot, uint8_t proto, uint64_t age_s)
+{
+	enum dp_map map = dp_map_of(family, DP_sl4_sockets);
+	uint32_t at = 0, seen = sl_tick(clock_now_ns() - age_s * S);
+	union {
+		struct sl4_socket_bucket v4;
+		struct sl6_socket_bucket v6;
+	} b;
+
+	assert_int_equal(bpf_map_lookup_elem(dp->maps[map].fd, &at, &b), 0);
+	if (family == 4) {
+		b.v4.tags[slot] = slot + 1;
+		b.v4.slots[slot] = (struct sl4_socket_slot){ { .cookie = slot, .proto = proto },
+							     { .seen = seen } };
+	} else {
+		b.v6.tags[slot] = slot + 1;
+		b.v6.slots[slot] = (struct sl6_socket_slot){ { .cookie = slot, .proto = proto },
+							     { .seen = seen } };
+	}
+	assert_int_equal(bpf_map_update_elem(dp->maps[map].fd, &at, &b, BPF_ANY), 0);
+}
+
+/* Of a UDP socket nobody hears that it was closed; a TCP socket takes its row with it, however long it was silent. */
+TEST(sockets_are_counted_while_they_may_be_in_use)
+{
+	uint64_t n;
+
+	load_and_commit();
+	for (int family = 4; family <= 6; family += 2) {
+		put_socket(family, 0, IPPROTO_TCP, 0);
+		put_socket(family, 3, IPPROTO_TCP, 100000);
+		put_socket(family, 5, IPPROTO_UDP, SL_IDLE_UDP_S - 5);
+		put_socket(family, 9, IPPROTO_UDP, SL_IDLE_UDP_S + 5);
+		put_socket(family, 14, IPPROTO_UDP, 100000);
+		assert_int_equal(dp_count(dp, dp_map_of(family, DP_sl4_sockets), &n), 0);
+		assert_int_equal(n, 3);
+	}
+}
+
 static int run(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -554,6 +594,7 @@ static int run(void)
 		ALONE(counters_are_summed_over_cpus_and_zeroed),
 		ALONE(a_barrier_ends),
 		ALONE(flows_are_found_walked_and_counted_while_they_live),
+		ALONE(sockets_are_counted_while_they_may_be_in_use),
 	};
 
 	return cmocka_run_group_tests_name(__FILE__, tests, begin, end);

@@ -194,6 +194,49 @@ static void what_is_over_needs_no_collection(void **state)
 	resets(POD_IN, TCP(family, nth(0), V, ACK, .ack = 5));
 }
 
+/* However long ago that was, an entry is not taken for one of the future. */
+static void what_was_over_years_ago_is_over(void **state)
+{
+	static const uint32_t days[] = { 2, 400, 420, 800, 840, 1600 };
+
+	for (size_t i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
+		begin(state);
+		for (uint32_t j = 0; j < FLOWS_KEPT; j++) {
+			tcp_opens(nth(j), V, B);
+			age_tcp(nth(j), days[i] * 86400);
+		}
+		for (uint32_t j = 0; j < FLOWS_KEPT; j++) {
+			tcp_opens(nth(100 + j), V, B);
+			tcp_talks(nth(100 + j), V, B);
+		}
+		for (uint32_t j = 0; j < FLOWS_KEPT; j++)
+			expect_open(nth(100 + j));
+		tcp_opens(nth(200), V, B);
+		age_tcp(nth(200), days[i] * 86400);
+		resets(POD_IN, TCP(family, nth(200), V, ACK, .ack = 5));
+	}
+}
+
+/* It lost its place, and goes on as long as another slot can be had: also where a new flow would be at home in its slot. */
+static void who_is_kept_no_more_stays_while_there_is_room(void **state)
+{
+	begin(state);
+	for (uint32_t i = 0; i <= FLOWS_KEPT; i++) {
+		tcp_opens(nth(i), V, B);
+		age_tcp(nth(i), 900 - 10 * i);
+	}
+	/* 13 kept, one no more, one free; and another free one */
+	flow_remove(SL_FLOW_REQUEST, IPPROTO_TCP, nth(FLOWS_KEPT), V);
+	for (uint32_t i = 0; i < 60; i++) { /* at home in every slot */
+		struct end next = nth(1000 + i);
+
+		forwards(POD_IN, TCP(family, next, V, SYN), NEW_FLOW, TCP(family, next, B, SYN));
+		assert_int_equal(flow_count(IN_TCP), 2 * FLOWS_KEPT + 1);
+		flow_remove(SL_FLOW_REQUEST, IPPROTO_TCP, next, V);
+		flow_remove(SL_FLOW_REPLY, IPPROTO_TCP, B, next);
+	}
+}
+
 /* Nobody is established any more: what was kept leaves for flows that are not even answered yet, before any of these does. */
 static void what_was_kept_and_is_over_makes_room_for_new(void **state)
 {
@@ -281,6 +324,8 @@ int main(void)
 		FOR_ALL(who_talks_is_kept_again),
 		FOR_ALL(closed_flows_leave_first),
 		FOR_ALL(what_is_over_needs_no_collection),
+		FOR_ALL(what_was_over_years_ago_is_over),
+		FOR_ALL(who_is_kept_no_more_stays_while_there_is_room),
 		FOR_ALL(what_was_kept_and_is_over_makes_room_for_new),
 		FOR_ALL(a_syn_sent_again_makes_room_for_its_answer),
 		FOR_ALL(each_its_own_table),

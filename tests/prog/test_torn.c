@@ -2,7 +2,6 @@
 /* Look-ups are hammered while what they read is replaced: each packet goes to a backend its VIP has, or is counted TORN. */
 /* Must not know how programs protect themselves. */
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -148,106 +147,6 @@ static void replaced_services_with_affinity(void **state)
 	hammer(state, IPPROTO_UDP, 100);
 }
 
-/* ---- two first packets at once -------------------------------------------------------------------------------------- */
-
-#define RACES  1500
-#define ROUNDS 6 /* the window is a microsecond */
-
-struct racer {
-	pthread_t thread;
-	atomic_uint *arrived;
-	int fd;
-	uint8_t proto;
-	struct end to[RACES]; /* where each packet went */
-	int verdict[RACES];
-};
-
-/* Both leave at the same moment: a barrier that wakes its waiters would let one of them be late. */
-static void wait_for_both(atomic_uint *arrived, unsigned int race)
-{
-	atomic_fetch_add(arrived, 1);
-	for (unsigned int spins = 0; atomic_load(arrived) < 2 * (race + 1); spins++)
-		if (spins > 100000)
-			sched_yield(); /* a machine with one CPU */
-}
-
-static void *race(void *arg)
-{
-	struct racer *r = arg;
-	uint8_t out[FRAME_MAX];
-	struct frame frame;
-	struct parsed p;
-	size_t len;
-
-	for (unsigned int i = 0; i < RACES; i++) {
-		struct end from = AT(CLIENT, (uint16_t)(10000 + i));
-
-		packet_build(r->proto == IPPROTO_TCP ? &TCP(family, from, V, SYN)
-						     : &UDP(family, from, V),
-			     &frame);
-		wait_for_both(r->arrived, i);
-		r->verdict[i] = harness_run_raw(r->fd, frame.bytes, frame.len, out, &len);
-		packet_parse(out, len, frame.l3, true, &p);
-		r->to[i].port = p.dport;
-		r->to[i].host = memcmp(p.daddr, host_address(family, BACKEND1), address_len(family))
-					? BACKEND2
-					: BACKEND1;
-	}
-	return NULL;
-}
-
-/* A and AAAA queries from one socket, a SYN and its repetition, on two CPUs: one choice holds for both. */
-static void race_once(void **state, uint8_t proto)
-{
-	static struct racer racers[2];
-	unsigned int used[2] = { 0 };
-	atomic_uint arrived = 0;
-
-	start(state);
-	publish(V, proto, of_v, 2, 0);
-	for (int i = 0; i < 2; i++) {
-		racers[i].arrived = &arrived;
-		racers[i].proto = proto;
-		racers[i].fd = harness_program(POD_IN);
-		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
-	}
-	for (int i = 0; i < 2; i++)
-		pthread_join(racers[i].thread, NULL);
-	for (unsigned int i = 0; i < RACES; i++) {
-		struct end from = AT(CLIENT, (uint16_t)(10000 + i));
-		struct flow_seen seen = flow_find(SL_FLOW_REQUEST, proto, from, V);
-
-		assert_int_equal(racers[0].verdict[i], -1);
-		assert_int_equal(racers[1].verdict[i], -1);
-		if (racers[0].to[i].host != racers[1].to[i].host)
-			fail_msg("race %u: the packets of one flow went to %s and to %s", i,
-				 host_name(racers[0].to[i].host), host_name(racers[1].to[i].host));
-		assert_int_equal(seen.copies, 1);
-		assert_int_equal(seen.to.host, racers[0].to[i].host);
-		assert_int_equal(flow_find(SL_FLOW_REPLY, proto, seen.to, from).copies, 1);
-		used[seen.to.host == BACKEND2]++;
-	}
-	assert_true(used[0] && used[1]);
-	/* what the losers wrote is gone */
-	assert_int_equal(flow_count(IN_NEW), 2 * RACES);
-}
-
-static void two_first_packets(void **state, uint8_t proto)
-{
-	for (int i = 0; i < ROUNDS; i++)
-		race_once(state, proto);
-}
-
-static void two_first_packets_tcp(void **state)
-{
-	two_first_packets(state, IPPROTO_TCP);
-}
-
-static void two_first_packets_udp(void **state)
-{
-	two_first_packets(state, IPPROTO_UDP);
-}
-
 /* A record that says something else than its key is not believed. */
 static void record_of_another_key(void **state)
 {
@@ -277,10 +176,6 @@ int main(void)
 		{ "replaced_services_with_affinity v6", replaced_services_with_affinity, NULL, NULL,
 		  (void *)&variants[1] },
 		FOR_ALL(record_of_another_key),
-		{ "two_first_packets_tcp v4", two_first_packets_tcp, NULL, NULL,
-		  (void *)&variants[0] },
-		{ "two_first_packets_udp v6", two_first_packets_udp, NULL, NULL,
-		  (void *)&variants[1] },
 	};
 
 	return run_group("torn", tests);

@@ -39,9 +39,9 @@ int64_t walk_idle_ns(const struct walk *w, uint64_t seen_ns)
 
 bool walk_is_fresh(const struct walk *w, uint8_t proto, const struct flow *flow)
 {
-	int32_t idle = (int32_t)(explain_idle_ns(proto, flow->state) >> SL_TICK_SHIFT);
+	uint32_t idle = (uint32_t)(explain_idle_ns(proto, flow->state) >> SL_TICK_SHIFT);
 
-	return (int32_t)(sl_tick(w->packet->now_ns) - flow->seen) < idle;
+	return sl_quiet(sl_tick(w->packet->now_ns), flow->seen) < idle + SL_TICK_AHEAD;
 }
 
 struct explain_tuple walk_turned(const struct explain_tuple *t)
@@ -146,7 +146,7 @@ static bool may_use(struct walk *w, const struct flow_id *id, const struct flow 
 bool walk_look_up(struct walk *w, const struct flow_id *id, bool from_client, struct flow *ret_flow)
 {
 	char age[FORMAT_SHORT_LEN];
-	int32_t idle;
+	uint32_t quiet;
 
 	if (!walk_find_flow(w, id, ret_flow)) {
 		walk_step(w, "flow: no %s entry", format_flow_kind(id->kind));
@@ -154,10 +154,13 @@ bool walk_look_up(struct walk *w, const struct flow_id *id, bool from_client, st
 	}
 	if (!may_use(w, id, ret_flow, from_client))
 		return false;
-	idle = (int32_t)(sl_tick(w->packet->now_ns) - ret_flow->seen);
+	quiet = sl_quiet(sl_tick(w->packet->now_ns), ret_flow->seen);
 	walk_step(w, "flow: %s entry, %s, last packet %s ago", format_flow_kind(id->kind),
 		  format_flow_state(ret_flow->state),
-		  format_age(idle < 0 ? 0 : (uint64_t)idle << SL_TICK_SHIFT, age));
+		  format_age(quiet < SL_TICK_AHEAD
+				     ? 0
+				     : (uint64_t)(quiet - SL_TICK_AHEAD) << SL_TICK_SHIFT,
+			     age));
 	return true;
 }
 

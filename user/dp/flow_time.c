@@ -24,7 +24,7 @@ uint64_t dp_flow_idle_ns(uint8_t proto, enum sl_flow_state state)
 
 uint64_t dp_flow_quiet_ns(uint32_t seen, uint64_t now_ns)
 {
-	int32_t ticks = (int32_t)(sl_tick(now_ns) - seen);
+	uint32_t quiet = sl_quiet(sl_tick(now_ns), seen);
 
-	return ticks < 0 ? 0 : (uint64_t)ticks << SL_TICK_SHIFT;
+	return quiet < SL_TICK_AHEAD ? 0 : (uint64_t)(quiet - SL_TICK_AHEAD) << SL_TICK_SHIFT;
 }

@@ -4,6 +4,7 @@
 #include "dp/flows.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,13 +159,19 @@ static int tally_flow(void *ctx, const void *key, const void *value)
 	return 0;
 }
 
+/* Of TCP an entry goes with its socket; of UDP it stays where no call and no answer needs it any more. */
 static int tally_socket(void *ctx, const void *key, const void *value)
 {
 	struct tally *t = ctx;
+	const struct sl4_socket_key *k4 = key;
+	const struct sl6_socket_key *k6 = key;
+	const struct sl4_socket *s4 = value;
+	const struct sl6_socket *s6 = value;
+	uint8_t proto = t->family == 4 ? k4->proto : k6->proto;
+	uint32_t seen = t->family == 4 ? s4->seen : s6->seen;
 
-	(void)key;
-	(void)value;
-	t->n++;
+	t->n += proto == IPPROTO_TCP ||
+		dp_flow_quiet_ns(seen, t->now_ns) < SL_IDLE_UDP_S * CLOCK_NS_PER_S;
 	return 0;
 }
 

@@ -29,7 +29,7 @@ int dp_sockets_each(struct dp *dp, int family, dp_flow_fn *fn, void *ctx);
 int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
 		   void *ret_value);
 
-/* Entries of a table in buckets [first, first + n); of flows those that are not over at now_ns. */
+/* Entries of a table in buckets [first, first + n) that are in use at now_ns: of flows and of UDP sockets those that are not over. */
 int dp_flows_count(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, uint64_t now_ns,
 		   uint64_t *ret_n);
 
