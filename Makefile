@@ -425,7 +425,7 @@ test: deps ## install, build, run every suite; ends with "N passed, N failed, N 
 
 test-programs: $(UNIT_TESTS) $(THREAD_TESTS) $(FUZZ_TESTS) $(PROG_TESTS) $(TRAFFIC) $(DIFFER) $(KUBE_PROGRAMS)
 
-test-unit: $(filter $(O)/test/unit/%,$(UNIT_TESTS)) $(THREAD_TESTS) ## pure code under ASan and UBSan; no root
+test-unit: all $(filter $(O)/test/unit/%,$(UNIT_TESTS)) $(THREAD_TESTS) ## pure code under ASan and UBSan; no root
 	$(call run_items,$(ITEMS_unit))
 test-abi: $(filter $(O)/test/abi/%,$(UNIT_TESTS)) $(BPF_OBJS) ## sizes, offsets and names of the ABI; no root
 	$(call run_items,$(ITEMS_abi))
@@ -513,15 +513,17 @@ COMPLETIONS := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	$(Q)$(INSTALL) -d $(SBINDIR) $(BINDIR)
-	$(Q)$(if $(filter agent,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluiced $(SBINDIR)/sluiced)
-	$(Q)$(if $(filter ingress,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluice-proxy $(SBINDIR)/sluice-proxy)
+	$(Q)$(if $(filter agent,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluiced $(SBINDIR)/sluiced && \
+		$(INSTALL) -D -m 644 user/agent/sluiced.8 $(MANDIR)/man8/sluiced.8)
+	$(Q)$(if $(filter ingress,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluice-proxy $(SBINDIR)/sluice-proxy && \
+		$(INSTALL) -D -m 644 user/ingress/sluice-proxy.8 $(MANDIR)/man8/sluice-proxy.8)
 	$(Q)$(if $(filter cli,$(BIN_GROUPS)),$(INSTALL) -m 755 $(B)/sluicectl $(BINDIR)/sluicectl && \
 		ln -sf sluicectl $(BINDIR)/kubectl-sluice && \
 		$(INSTALL) -D -m 644 user/cli/sluicectl.8 $(MANDIR)/man8/sluicectl.8 && \
 		$(INSTALL) -D -m 644 user/cli/sluicectl.bash $(COMPLETIONS)/sluicectl)
 
 uninstall: ## remove what install put there
-	$(Q)rm -f $(MANDIR)/man8/sluicectl.8 $(COMPLETIONS)/sluicectl
+	$(Q)rm -f $(addprefix $(MANDIR)/man8/,sluiced.8 sluice-proxy.8 sluicectl.8) $(COMPLETIONS)/sluicectl
 	$(Q)rm -f $(SBINDIR)/sluiced $(SBINDIR)/sluice-proxy $(BINDIR)/sluicectl $(BINDIR)/kubectl-sluice
 
 # What the compilers noted about headers.

@@ -329,6 +329,22 @@ def _(t):
     check("Ingress default/j: Service nobody, port 80: there is no such Service" in r.stdout, r.stdout)
 
 
+@test("a port that cannot be opened is told with the remedy: 4 for a missing capability, 1 for one in use")
+def _(t):
+    p = t.proxy([])
+    end = lambda port, *before: subprocess.run(
+        [*before, p.command[0], "--source", f"dir:{p.dir}", "--http-addr", f"127.0.0.1:{port}", "--https-addr", "off",
+         "--metrics-addr", "off"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    # One that does not share its port, as another of our kind would.
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        r = end(other.getsockname()[1])
+    equal(r.returncode, 1, r.stderr)
+    check("--http-addr" in r.stderr and "another process has the port" in r.stderr, r.stderr)
+    r = end(80, "setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    equal(r.returncode, 4, r.stderr)
+    check("--http-addr" in r.stderr and "CAP_NET_BIND_SERVICE" in r.stderr, r.stderr)
+
+
 @test("sluicectl ingress says what is wrong, and by its exit code whether anything is")
 def _(t):
     o = t.origin(answer("ok"))
@@ -347,6 +363,8 @@ def _(t):
     items = json.loads(run("-o", "json").stdout)["items"]
     check(any(x["concern"] == "Backend" and "nobody" in x["reason"] for x in items), items)
     equal(run("-n", "other").returncode, 0)
+    r = run("-n", "default")
+    check(r.returncode == 1 and "Ingress default/j" in r.stdout, r.stdout)
     p.terminate()
     p.process.wait(DEADLINE)
     r = run()

@@ -114,8 +114,11 @@ TEST(the_api_server_is_the_default_source)
 
 TEST(what_has_no_effect_yet_is_said)
 {
-	assert_int_equal(load(DIR, "--masquerade-all", "--kubeconfig", "/k", NULL), 0);
+	assert_int_equal(load(DIR, "--masquerade-all", "--kubeconfig", "/k", "--snat-ports",
+			      "50000-50100", NULL),
+			 0);
 	assert_non_null(strstr(config.notes, "--masquerade-all"));
+	assert_non_null(strstr(config.notes, "--snat-ports"));
 	assert_non_null(strstr(config.notes, "--kubeconfig"));
 	assert_null(strstr(config.notes, "--state-dir"));
 }

@@ -72,8 +72,8 @@ TEST(what_is_said_is_converted)
 			      "3", "--trusted-proxies", "10.0.0.0/8,fd00::/8", "--status-address",
 			      "192.0.2.1", "--max-body-bytes", "off", "--max-connections-per-ip",
 			      "off", "--access-log", "off", "--path-forwarding", "normalised",
-			      "--prefer-endpoints", "zone", "--default-tls", "a/b",
-			      "--drain-timeout", "10s"),
+			      "--prefer-endpoints", "zone", "--node-name", "n1", "--default-tls",
+			      "a/b", "--drain-timeout", "10s"),
 			 0);
 	assert_int_equal(settings.http.addr.ss_family, AF_INET);
 	assert_int_equal(settings.https.addr.ss_family, AF_UNSPEC);
@@ -93,6 +93,7 @@ TEST(what_is_wrong_is_named)
 {
 	expect_refusal(LOAD("--http-addr", "nowhere"), "--http-addr nowhere");
 	expect_refusal(LOAD("--trusted-proxies", "10.0.0.0/33"), "--trusted-proxies 10.0.0.0/33");
+	expect_refusal(LOAD("--prefer-endpoints", "node"), "needs --node-name");
 	expect_refusal(LOAD("--status-address", "host"), "--status-address host");
 	expect_refusal(LOAD("--default-tls", "secret"), "NAMESPACE/NAME");
 	expect_refusal(LOAD("--publish-service", "a/b/c"), "NAMESPACE/NAME");

@@ -39,7 +39,7 @@ static const struct option table[] = {
 	{ OPTION_STRING(struct cli_values, admin_socket, "admin-socket", "/run/sluice/admin.sock",
 			"PATH", "where the agent listens") },
 	{ OPTION_STRING(struct cli_values, namespace, "namespace", NULL, "NAMESPACE",
-			"only services in it"),
+			"only what is in it"),
 	  .letter = 'n', .flag_only = true },
 	{ OPTION_STRING(struct cli_values, service, "service", NULL, "[NS/]NAME[:PORT]",
 			"only this service"),

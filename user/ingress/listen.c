@@ -46,7 +46,8 @@ int listen_open(const struct listen_addr *addr, const char *name, struct err *er
 	code = errno;
 	if (fd >= 0)
 		close(fd);
-	return err_set(err, -code, "--%s: cannot listen there: %s%s", name, strerrordesc_np(code),
+	return err_set(err, code == EACCES ? -EPERM : -code, "--%s: cannot listen there: %s%s",
+		       name, strerrordesc_np(code),
 		       code == EACCES       ? "; a port below 1024 needs CAP_NET_BIND_SERVICE"
 		       : code == EADDRINUSE ? "; another process has the port"
 					    : "");

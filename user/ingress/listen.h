@@ -22,7 +22,8 @@ struct listener {
 	uint16_t port; /* host order */
 };
 
-/* A socket that listens already, non-blocking; name: of the option, for the error. 0 or -errno with *err. */
+/* A socket that listens already, non-blocking; name: of the option, for the error. 0 or -errno with *err; -EPERM: a capability is
+ * missing. */
 int listen_open(const struct listen_addr *addr, const char *name, struct err *err, int *ret_fd);
 
 /* Begins to accept, on the worker's thread or before it runs. Takes over fd, also when it fails. */

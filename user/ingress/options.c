@@ -86,7 +86,7 @@ static const struct option table[] = {
 			"how to reach the API server; none: as a pod") },
 	{ OPTION_LIST(V, api_server, "api-server", NULL, "URL", "API servers, tried in turn") },
 	{ OPTION_STRING(V, node_name, "node-name", NULL, "NAME",
-			"this node's name in the API; none: the host name") },
+			"this node's name in the API, for --prefer-endpoints") },
 	{ OPTION_STRING(V, http_addr, "http-addr", ":80", "ADDR:PORT", "HTTP; off: not served") },
 	{ OPTION_STRING(V, https_addr, "https-addr", ":443", "ADDR:PORT",
 			"HTTPS; off: not served") },
@@ -207,6 +207,15 @@ static int check_named(const char *option, const char *text, struct err *err)
 	return err_set(err, -EINVAL, "--%s %s: must be NAMESPACE/NAME", option, text);
 }
 
+static int check_near(const struct values *v, struct err *err)
+{
+	if (!v->prefer || v->node_name)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "--prefer-endpoints %s needs --node-name: which node this is, is not known",
+		       prefer_words[v->prefer]);
+}
+
 static unsigned processors(void)
 {
 	cpu_set_t set;
@@ -317,6 +326,8 @@ static int convert(const struct values *v, struct settings *s, struct err *err)
 		rc = check_named("default-tls", v->default_tls, err);
 	if (rc == 0)
 		rc = check_named("publish-service", v->publish_service, err);
+	if (rc == 0)
+		rc = check_near(v, err);
 	if (rc == 0)
 		rc = convert_cidrs("trusted-proxies", &v->trusted_proxies, &s->trusted_proxies,
 				   &s->n_trusted_proxies, err);
