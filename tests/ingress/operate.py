@@ -96,12 +96,9 @@ def _(t):
 
 @test("before there is a configuration every request is answered, over TLS too")
 def _(t):
-    kubeconfig, tls_port = os.path.join(t.folder, "kubeconfig"), free_port()
-    with open(kubeconfig, "w") as f:  # of a server that is not there
-        json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", "users": [{"name": "x", "user": {}}],
-                   "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
-                   "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]}, f)
-    p = t.proxy([], "--source", "kube", "--kubeconfig", kubeconfig, "--https-addr", f"{CLIENT}:{tls_port}", wait=False)
+    tls_port = free_port()
+    p = t.proxy([], "--source", "kube", "--kubeconfig", kubeconfig(t, "http://127.0.0.1:1"), "--https-addr", f"{CLIENT}:{tls_port}",
+                wait=False)  # nobody is there
 
     def answers(port, tls):
         with socket.create_connection((CLIENT, port), timeout=3 * DEADLINE) as s:
@@ -254,6 +251,7 @@ def _(t):
     for _ in range(3):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         s.connect(path)
+        s.send(b"A")
         _, fds, _, _ = socket.recv_fds(s, 4096, 64)
         check(fds, "sockets")
         for fd in fds:
@@ -267,6 +265,98 @@ def _(t):
     for c in load.streams:
         c.until(b"0\r\n\r\n")
     equal(page(p, "/readyz")[0], 200)
+
+
+def api_server(t):
+    """One without any object, which answers when it is told to."""
+    go = threading.Event()
+    kinds = {"services": "ServiceList", "endpointslices": "EndpointSliceList", "ingresses": "IngressList",
+             "ingressclasses": "IngressClassList", "nodes": "NodeList", "secrets": "SecretList"}
+
+    def serve(c):
+        while r := c.request():
+            path, _, query = r.target.partition("?")
+            group, _, name = path.rpartition("/")
+            go.wait(6 * DEADLINE)
+            kind = kinds.get(name)
+            if "sendInitialEvents" in query:  # an old one: it has lists
+                c.answer("{}", "400 Bad Request")
+            elif "watch=" in query:
+                c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            elif kind:
+                c.answer(json.dumps({"kind": kind, "apiVersion": re.sub("^/apis?/", "", group),
+                                     "metadata": {"resourceVersion": "1"}, "items": []}))
+            else:
+                c.answer("{}", "404 Not Found")
+
+    return t.origin(serve, address="127.0.0.1"), go
+
+
+def kubeconfig(t, server):
+    path = os.path.join(t.folder, "kubeconfig")
+    with open(path, "w") as f:
+        json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", "users": [{"name": "x", "user": {}}],
+                   "clusters": [{"name": "x", "cluster": {"server": server}}],
+                   "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]}, f)
+    return path
+
+
+@test("a successor that was overtaken while it waited for its configuration asks the one that is there then")
+def _(t):
+    path = os.path.join(t.folder, "handover.sock")
+    p = t.proxy({"/": t.origin(answer("ok"))}, "--handover-socket", path)
+    until(lambda: os.path.exists(path), "it answers successors")
+
+    def connected():
+        with open("/proc/net/unix") as f:  # ends of the server, under the name it was bound to: state 3
+            return sum(line.split()[5] == "03" and path in line for line in f)
+
+    api, go = api_server(t)
+    slow = t.proxy([], "--source", "kube", "--kubeconfig", kubeconfig(t, f"http://127.0.0.1:{api.port}"),
+                   "--handover-socket", path, "--http-addr", f"{CLIENT}:{p.port}", wait=False)
+    until(connected, "the slow one waits", 3 * DEADLINE)
+    fast = successor(t, p)
+    released = lambda q: q.stderr().count("a successor accepts from now on")
+    until(lambda: "took over listening sockets" in fast.stderr(), "the fast one serves", 3 * DEADLINE)
+    until(lambda: released(p), "the first knows")
+    equal(t.get(p).body, b"ok")
+    go.set()
+    until(lambda: "took over listening sockets" in slow.stderr(), "the slow one serves", 3 * DEADLINE)
+    until(lambda: released(fast), "the fast one knows")
+    equal((released(p), released(slow)), (1, 0), "told of a successor")
+    until(lambda: t.get(p).status == 404, "nobody but the slow one accepts")
+
+
+@test("a successor waits for one that was faster, and is given the sockets when that goes away")
+def _(t):
+    o = t.origin(answer("ok"))
+    path = os.path.join(t.folder, "handover.sock")
+    p = t.proxy({"/": o}, "--handover-socket", path)
+    until(lambda: os.path.exists(path), "it answers successors")
+
+    def ask():
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.settimeout(DEADLINE)
+        s.connect(path)
+        s.send(b"A")
+        return s
+
+    def take(s):
+        _, fds, _, _ = socket.recv_fds(s, 4096, 64)
+        for fd in fds:
+            os.close(fd)
+        return len(fds)
+
+    first, second = ask(), ask()
+    check(take(first), "sockets for the first")
+    third = ask()
+    check(not select.select([second, third], [], [], 0)[0], "sockets for two at once")
+    first.close()
+    check(take(second), "sockets for the second")
+    check(not select.select([third], [], [], 0)[0], "sockets for two at once")
+    second.send(b"K")
+    equal(third.recv(1), b"", "the third is to ask the second")
+    until(lambda: "a successor accepts from now on" in p.stderr(), "it stops accepting")
 
 
 # ---- many changes, many streams -------------------------------------------------------------------------------------

@@ -20,9 +20,11 @@
 
 #define WAIT_MS   5000 /* for the other */
 #define BATCH     64   /* sockets a message */
-#define MAGIC     0x736c6331u
-#define CONFIRM   'K'
+#define MAGIC     0x736c6332u
 #define PEERS_MAX 4
+
+/* What a successor says, a byte each. */
+enum word { ASK = 'A', CONFIRM = 'K' };
 
 /* Both are of one build or of neighbours: checked, not negotiated. */
 struct message {
@@ -64,6 +66,13 @@ static int check_peer(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
 	return peer.uid == geteuid() ? 0 : -EPERM;
+}
+
+static int say(int conn, enum word word)
+{
+	char byte = (char)word;
+
+	return send(conn, &byte, 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
 /* ---- the successor --------------------------------------------------------------------------------------------- */
@@ -132,6 +141,9 @@ int handover_take(int conn, struct handover_fd *fds, size_t *ret_n, struct err *
 	size_t n = 0, got;
 	int rc;
 
+	rc = say(conn, ASK);
+	if (rc < 0)
+		return err_set(err, -ECONNRESET, "the process before has another successor");
 	do {
 		rc = receive(conn, &message, batch, &got);
 		for (size_t i = 0; i < got; i++) {
@@ -156,16 +168,15 @@ int handover_take(int conn, struct handover_fd *fds, size_t *ret_n, struct err *
 
 int handover_confirm(int conn)
 {
-	char word = CONFIRM;
-
-	return send(conn, &word, 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+	return say(conn, CONFIRM);
 }
 
 /* ---- the one that is asked ------------------------------------------------------------------------------------- */
 
 struct peer {
 	struct handover *handover;
-	int fd; /* -1: free */
+	int fd;     /* -1: free */
+	bool waits; /* has asked, while another one had the sockets */
 	struct loop_event *event;
 };
 
@@ -177,6 +188,7 @@ struct handover {
 	ino_t inode; /* of the path, as we made it */
 	struct loop_event *event;
 	struct peer peers[PEERS_MAX];
+	struct peer *chosen; /* has the sockets, and has not said what comes of it; or NULL */
 };
 
 static int send_batch(int conn, const struct handover_fd *fds, size_t n, size_t total)
@@ -224,6 +236,15 @@ static void peer_close(struct peer *peer)
 	if (peer->fd >= 0)
 		close(peer->fd);
 	peer->fd = -1;
+	peer->waits = false;
+}
+
+/* Those that have no sockets yet find the next one at the path, and ask it. */
+static void close_peers(struct handover *h)
+{
+	for (int i = 0; i < PEERS_MAX; i++)
+		peer_close(&h->peers[i]);
+	h->chosen = NULL;
 }
 
 /* Nobody is answered any more; the path may be the successor's already. */
@@ -231,6 +252,7 @@ static void stop(struct handover *h)
 {
 	struct stat st;
 
+	close_peers(h);
 	loop_remove(h->event);
 	h->event = NULL;
 	if (h->fd >= 0) {
@@ -239,6 +261,42 @@ static void stop(struct handover *h)
 		close(h->fd);
 	}
 	h->fd = -1;
+}
+
+/* The sockets go to one successor at a time. */
+static void choose(struct handover *h, struct peer *peer)
+{
+	peer->waits = false;
+	h->chosen = peer;
+	if (give(h, peer->fd) < 0) {
+		h->chosen = NULL;
+		peer_close(peer);
+	}
+}
+
+static void choose_next(struct handover *h)
+{
+	for (int i = 0; i < PEERS_MAX && !h->chosen; i++)
+		if (h->peers[i].waits)
+			choose(h, &h->peers[i]);
+}
+
+static void on_ask(struct handover *h, struct peer *peer)
+{
+	peer->waits = true;
+	choose_next(h);
+}
+
+static void on_end(struct handover *h, struct peer *peer)
+{
+	bool had = h->chosen == peer;
+
+	peer_close(peer);
+	if (!had)
+		return;
+	log_warn("a successor took the listening sockets and went away; serving goes on");
+	h->chosen = NULL;
+	choose_next(h);
 }
 
 static void on_peer(void *arg, int fd, uint32_t events)
@@ -251,14 +309,15 @@ static void on_peer(void *arg, int fd, uint32_t events)
 	(void)events;
 	if (n < 0 && errno == EAGAIN)
 		return;
-	peer_close(peer);
-	if (n != 1 || word != CONFIRM) {
-		log_warn("a successor took the listening sockets and went away; serving goes on");
-		return;
+	if (n == 1 && word == ASK && h->chosen != peer) {
+		on_ask(h, peer);
+	} else if (n == 1 && word == CONFIRM && h->chosen == peer) {
+		log_info("a successor accepts from now on");
+		stop(h);
+		h->ops.released(h->ops.ctx);
+	} else {
+		on_end(h, peer);
 	}
-	log_info("a successor accepts from now on");
-	stop(h);
-	h->ops.released(h->ops.ctx);
 }
 
 static struct peer *free_peer(struct handover *h)
@@ -282,10 +341,8 @@ static void on_connection(void *arg, int fd, uint32_t events)
 		log_warn("somebody who is not our successor asked for the listening sockets");
 		return;
 	}
-	if (give(h, conn) < 0 ||
-	    loop_add_fd(h->loop, conn, EPOLLIN, on_peer, peer, &peer->event) < 0)
-		return;
-	peer->fd = TAKE_FD(conn);
+	if (loop_add_fd(h->loop, conn, EPOLLIN, on_peer, peer, &peer->event) == 0)
+		peer->fd = TAKE_FD(conn);
 }
 
 /* Under another name first, so that there is always somebody at the path. */
@@ -349,8 +406,6 @@ void handover_free(struct handover *h)
 {
 	if (!h)
 		return;
-	for (int i = 0; i < PEERS_MAX; i++)
-		peer_close(&h->peers[i]);
 	stop(h);
 	free(h->path);
 	free(h);

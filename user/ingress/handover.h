@@ -7,7 +7,8 @@
  * the sockets stay open all the time, with what is queued in them.
  *
  * The successor asks when it could serve at once, and confirms when it accepts from them; only then the old process stops accepting.
- * Until that moment either may die without harm. One process at a time answers at the path: the newest.
+ * Until that moment either may die without harm. One process at a time answers at the path: the newest. Of several successors one at
+ * a time is given the sockets; the others wait until it has gone away, or are sent to it once it has confirmed.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +31,8 @@ struct handover_fd {
 
 /* Connects. 0; -ENOENT: nobody is there; or another -errno with *err. */
 int handover_connect(const char *path, int *ret_conn, struct err *err);
-/* Receives at most HANDOVER_MAX sockets into fds; *ret_n of them, the caller's to close. On failure none. */
+/* Asks for the sockets and receives at most HANDOVER_MAX into fds; *ret_n of them, the caller's to close. On failure none;
+ * -ECONNRESET: the process before has ended, or another successor was faster and answers at the path now. */
 int handover_take(int conn, struct handover_fd *fds, size_t *ret_n, struct err *err);
 /* They are accepted from. 0 or -errno. */
 int handover_confirm(int conn);

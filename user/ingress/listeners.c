@@ -29,6 +29,7 @@ struct listeners {
 };
 
 #define LATE_NS (5 * CLOCK_NS_PER_S)
+#define TRIES   4 /* with one predecessor after the other */
 
 /* For a worker. */
 struct gift {
@@ -151,12 +152,30 @@ static void offer(struct listeners *l)
 
 /* ---- from the one before ----------------------------------------------------------------------------------------- */
 
+/* From whoever is there when we are ready: others may have been faster than we. */
+static int take_from_newest(struct listeners *l, struct handover_fd *fds, size_t *ret_n,
+			    struct err *err)
+{
+	int rc = -ECONNRESET;
+
+	for (int i = 0; i < TRIES && rc == -ECONNRESET; i++) {
+		rc = handover_take(l->conn, fds, ret_n, err);
+		if (rc != -ECONNRESET)
+			break;
+		close(l->conn);
+		l->conn = -1;
+		if (handover_connect(l->in.settings->handover, &l->conn, err) < 0)
+			break;
+	}
+	return rc;
+}
+
 static int take(struct listeners *l, struct err *err)
 {
 	struct handover_fd fds[HANDOVER_MAX];
 	size_t n = 0, counts[HANDOVER_KINDS] = { 0 };
 	bool metrics = false;
-	int rc = handover_take(l->conn, fds, &n, err);
+	int rc = take_from_newest(l, fds, &n, err);
 
 	if (rc < 0)
 		return rc;
@@ -206,9 +225,9 @@ int listeners_ready(struct listeners *l, struct err *err)
 		rc = give_all(l, err);
 	if (rc == 0)
 		offer(l); /* before the other stops: there is always one that answers */
-	if (rc == 0 && from_before && handover_confirm(l->conn) == 0)
+	if (rc == 0 && l->conn >= 0 && handover_confirm(l->conn) == 0)
 		log_info("took over listening sockets=%zu", l->n);
-	if (from_before)
+	if (l->conn >= 0)
 		close(l->conn);
 	l->conn = -1;
 	return rc;
