@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Annotations of an Ingress as typed values: each one, its limits, and what is said about those that cannot be taken.
-/* link: user/ingress/policy.c user/ingress/policy_table.c user/ingress/policy_read.c user/ingress/policy_words.c */
+/* link: user/ingress/policy.c user/ingress/policy_table.c user/ingress/policy_read.c user/ingress/policy_words.c user/ingress/http1.c */
 /* link: user/ingress/policy_docs.c user/ingress/auth_users.c user/ingress/setting.c user/ingress/match.c */
 /* link: user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c */
 /* link: user/base/table.c user/base/options.c user/base/options_value.c */
@@ -511,6 +511,20 @@ TEST(external_authentication)
 	assert_int_equal(p->ask.signin.n, 4);
 	assert_string_equal(p->ask.signin_param, "back");
 	assert_int_equal(p->has, POLICY_HAS_EXTERNAL);
+	policy_drop(p);
+	p = POLICY("auth-url=http://a/\xc3\xa9");
+	expect_note("auth-url is \"http://a/\xc3\xa9\": write a URL of printable characters");
+	assert_non_null(p->closed);
+	policy_drop(p);
+	p = POLICY("auth-url=http://a.t]est/");
+	expect_note("auth-url is \"http://a.t]est/\": write host and port");
+	assert_non_null(p->closed);
+	policy_drop(p);
+	p = POLICY("upstream-vhost=a:x");
+	expect_note("upstream-vhost is \"a:x\": write a host name");
+	policy_drop(p);
+	p = POLICY("upstream-vhost=a.test:8080");
+	expect_quiet();
 	policy_drop(p);
 	p = POLICY("auth-url=http://a", "auth-method=CONNECT");
 	expect_note(

@@ -207,6 +207,15 @@ static enum http1_fault read_host(const char *bytes, struct http1_slice in,
 	return HTTP1_OK;
 }
 
+bool http1_is_host(const char *text, size_t len)
+{
+	struct http1_slice host;
+	uint16_t port;
+
+	return len <= UINT16_MAX &&
+	       read_host(text, (struct http1_slice){ 0, (uint32_t)len }, &host, &port) == HTTP1_OK;
+}
+
 static void split_query(struct http1_head *head, const char *bytes, struct http1_slice s)
 {
 	const char *mark = memchr(bytes + s.at, '?', s.len);

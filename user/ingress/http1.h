@@ -217,6 +217,9 @@ enum {
 int http1_chunks_read(struct http1_chunks *chunks, const char *bytes, size_t len, size_t *ret_used,
 		      const char **ret_data, size_t *ret_len);
 
+/* May it stand in a Host field: a name or an address, IPv6 in brackets, with or without a port? */
+bool http1_is_host(const char *text, size_t len);
+
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
 /* A field the proxy sets: it replaces every received one of that name, or comes beside them. */

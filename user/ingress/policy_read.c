@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/vec.h"
+#include "ingress/http1.h"
 #include "ingress/match.h"
 #include "ingress/policy_table.h"
 #include "ingress/setting.h"
@@ -186,10 +187,7 @@ bool read_path(struct reader *r, const char *value)
 
 bool read_host(struct reader *r, const char *value)
 {
-	size_t len = strspn(value,
-			    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._[]:");
-
-	if (!*value || value[len])
+	if (!http1_is_host(value, strlen(value)))
 		return policy_bad(r, value, "write a host name, without variables");
 	return keep(r, value);
 }

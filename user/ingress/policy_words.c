@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "ingress/http1.h"
 #include "ingress/match.h"
 #include "ingress/policy_table.h"
 #include "ingress/setting.h"
@@ -272,8 +273,6 @@ bool read_realm(struct reader *r, const char *value)
 	return read_text(r, value);
 }
 
-#define HOST_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._[]:"
-
 /* "$host" in front: the length of that variable; the host of the request is meant, which is served here. */
 static size_t own_host_len(const char *host)
 {
@@ -288,6 +287,14 @@ static size_t own_host_len(const char *host)
 	return 0;
 }
 
+static bool is_of_url(const char *value)
+{
+	for (const unsigned char *p = (const unsigned char *)value; *p; p++)
+		if (*p <= 0x20 || *p >= 0x7f || strchr("\"<>\\#", *p))
+			return false;
+	return true;
+}
+
 bool read_auth_url(struct reader *r, const char *value)
 {
 	struct policy_url url = { .tls = strncasecmp(value, "https://", 8) == 0 };
@@ -297,18 +304,17 @@ bool read_auth_url(struct reader *r, const char *value)
 	char what[64];
 	int rc;
 
-	if (!policy_is_text(value) || strpbrk(value, " \"<>\\#") ||
-	    (!url.tls && strncasecmp(value, "http://", 7) != 0))
+	if (!url.tls && strncasecmp(value, "http://", 7) != 0)
 		return policy_bad(r, value, "write a URL that begins with http:// or https://");
+	if (!is_of_url(value))
+		return policy_bad(
+			r, value,
+			"write a URL of printable characters without spaces, quotes and \"#\", others as %%XX");
 	own = own_host_len(host);
 	host += own;
 	end = *host == '[' ? strchr(host, ']') : host + strcspn(host, ":/?");
 	if (!end || (end == host && !own))
 		return policy_bad(r, value, "write a URL with a host");
-	if (strspn(host, HOST_CHARS) < (size_t)(end - host))
-		return policy_bad(
-			r, value,
-			"write host and port without variables or passwords, and a path behind them");
 	port = end + (*end == ']');
 	if (*port == ':') {
 		char *rest;
@@ -318,7 +324,7 @@ bool read_auth_url(struct reader *r, const char *value)
 			return policy_bad(r, value, "the port is no number from 1 to 65535");
 		port = rest;
 	}
-	if (strcspn(host, "$@") < (size_t)(port - host) || (*port && *port != '/'))
+	if ((!own && !http1_is_host(host, (size_t)(port - host))) || (*port && *port != '/'))
 		return policy_bad(
 			r, value,
 			"write host and port without variables or passwords, and a path behind them");
