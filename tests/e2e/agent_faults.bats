@@ -28,21 +28,10 @@ setup() {
 	load manifests
 	load helpers
 	begin_test
-	mkfifo "$T_DIR/api"
-	in_ns_bg node sh -c 'exec python3 "$1/../kube/apiserver.py" 6080 <>"$2"' sh "$BATS_TEST_DIRNAME" "$T_DIR/api" \
-		>"$T_DIR/api.log" 2>&1
-	API=$!
-	wait_for 10 "the API server" in_ns node curl -fs http://127.0.0.1:6080/version
-	api '{"put": "nodes", "object": {"metadata": {"name": "node-1"}, "spec": {}, "status":
-		{"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]}}}'
+	load api
+	api_begin
 	api_service web u-1 10.96.0.10
 	api_endpoints web 10.244.1.11
-	cat >"$T_DIR/kubeconfig" <<-'END'
-		current-context: c
-		contexts: [{ name: c, context: { cluster: k, user: u } }]
-		clusters: [{ name: k, cluster: { server: "http://127.0.0.1:6080" } }]
-		users: [{ name: u, user: {} }]
-	END
 	head -c 32 /dev/zero >"$T_DIR/control"
 	cat >"$T_DIR/sluiced" <<-END
 		#!/bin/sh
@@ -55,11 +44,8 @@ teardown() {
 	in_ns node nft delete table inet cut 2>/dev/null
 	end_test
 	agent_cleanup >/dev/null
-	kill "$API" 2>/dev/null
-	rm -f "$T_DIR/api"
+	api_end
 }
-
-api() { { tr '\n\t' '  ' <<<"$1"; echo; } >"$T_DIR/api"; }
 
 api_service() { # NAME UID ADDRESS [PORT…]
 	local name=$1 uid=$2 ip=$3 ports="" port
@@ -78,8 +64,18 @@ api_endpoints() { # SERVICE ADDRESS…
 		"ports": [{"name": "p80", "protocol": "TCP", "port": 8080}, {"name": "p81", "protocol": "TCP", "port": 8080}]}}'
 }
 
-start() { agent_start --source kube --api-server http://127.0.0.1:6080 --kubeconfig "$T_DIR/kubeconfig"; }
-start_with_shim() { SLUICED=$T_DIR/sluiced start; }
+# A Service of one port, and its endpoint.
+api_protocol() { # NAME ADDRESS PROTOCOL ENDPOINT
+	api '{"put": "services", "object": {"metadata": {"namespace": "default", "name": "'"$1"'", "uid": "u-'"$1"'"}, "spec":
+		{"type": "ClusterIP", "clusterIP": "'"$2"'", "clusterIPs": ["'"$2"'"], "ipFamilies": ["IPv4"],
+		"ports": [{"name": "p80", "protocol": "'"$3"'", "port": 80}]}}}'
+	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "'"$1"'-a",
+		"labels": {"kubernetes.io/service-name": "'"$1"'"}}, "addressType": "IPv4",
+		"endpoints": [{"addresses": ["'"$4"'"], "nodeName": "node-1"}],
+		"ports": [{"name": "p80", "protocol": "'"$3"'", "port": 8080}]}}'
+}
+
+start_with_shim() { SLUICED=$T_DIR/sluiced api_start "$@"; }
 
 # control WORD NUMBER: 0 the clock's lead in seconds, 1 changes so far, 2 first that fails, 3 first that does not fail again
 control() { python3 -c 'import struct,sys; f = open(sys.argv[1], "r+b"); f.seek(8 * int(sys.argv[2])); f.write(struct.pack("q", int(sys.argv[3])))' \
@@ -87,6 +83,7 @@ control() { python3 -c 'import struct,sys; f = open(sys.argv[1], "r+b"); f.seek(
 changes() { python3 -c 'import struct,sys; print(struct.unpack("4q", open(sys.argv[1], "rb").read(32))[1])' "$T_DIR/control"; }
 
 answers() { in_ns client "$CALL" tcp "${1:-10.96.0.10}" "${2:-80}"; }
+from_dns() { in_ns client "$CALL" udp 10.96.0.53 80 | grep -q "name=$1"; }
 from() { answers | grep -q "name=$1"; }
 metric() { in_ns node curl -sS -m 5 http://127.0.0.1:10249/metrics | awk -v m="$1" '$1 == m { print $2 }'; }
 page() { in_ns node curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
@@ -118,20 +115,29 @@ asking_end() {
 	[ ! -s "$T_DIR/failures" ]
 }
 
+# Does the agent's page tell the time of DAYS from now?
+believes() {
+	local off
+	off=$(in_ns node curl -sS -m 5 http://127.0.0.1:10256/healthz | jq '(.currentTime | sub("[.][0-9]+"; "") | fromdate) - now') &&
+	python3 -c 'import sys; sys.exit(abs(float(sys.argv[1]) - 86400 * int(sys.argv[2])) > 3600)' "$off" "$1"
+}
+
+has_asked() { [ -s "$T_DIR/asked" ]; }
+
 @test "thirty days of wall-clock jumps do nothing" {
 	start_with_shim
 	asking_begin
-	sleep 1
+	wait_for 10 "a request" has_asked
+	wait_for 10 "everything to be written" exact
 	local writes streams watches day
 	writes=$(metric 'sluice_map_writes_total{result="ok"}')
 	streams=$(metric 'sluice_api_streams_total{kind="Service"}')
 	watches=$(metric 'sluice_api_watches_total{kind="Service"}')
 	for day in 1 -1 $(seq 1 30) 0 -30; do
 		control 0 $((day * 86400))
-		sleep 0.1
+		wait_for 10 "the agent to believe it ($day)" believes "$day"
 	done
-	# the page shows that the agent believed it
-	in_ns node curl -s http://127.0.0.1:10256/healthz | jq -e --arg d "$(date -u -d '-30 days' +%Y-%m)" '.healthy and (.currentTime | startswith($d))'
+	in_ns node curl -s http://127.0.0.1:10256/healthz | jq -e .healthy
 	assert_equal "$(metric 'sluice_map_writes_total{result="ok"}')" "$writes"
 	assert_equal "$(metric 'sluice_api_streams_total{kind="Service"}')" "$streams"
 	assert_equal "$(metric 'sluice_api_watches_total{kind="Service"}')" "$watches"
@@ -168,6 +174,34 @@ asking_end() {
 	assert_equal "$(metric sluice_drift_repairs_total)" 0
 }
 
+@test "one endpoint that changes: one Service is planned, and a handful of bpf() calls write, among two hundred" {
+	local i planned sweeps n
+	for i in $(seq 200); do
+		api_service "s$i" "u$i" "10.96.1.$i"
+	done
+	start_with_shim
+	wait_for 10 "everything to be written" exact
+	wait_for 5 "the first look for sockets" eval '[ "$(metric sluice_socket_sweeps_total)" = 1 ]'
+	planned=$(metric sluice_services_planned_total) n=$(changes)
+	api_endpoints web 10.244.1.12
+	wait_for 5 "the change" from other
+	wait_for 10 "everything to be written" exact
+	# among them the one that waits for programs to end, and the note of the last sync
+	n=$(($(changes) - n))
+	echo "# $n calls" >&3
+	[ "$n" -ge 4 ]
+	[ "$n" -le 10 ]
+	assert_equal "$(metric sluice_services_planned_total)" $((planned + 1))
+	# TCP goes on with an endpoint that left: nobody's sockets were looked at. UDP does not.
+	assert_equal "$(metric sluice_socket_sweeps_total)" 1
+	api_protocol dns 10.96.0.53 UDP 10.244.1.11
+	wait_for 5 "the datagrams" from_dns server
+	assert_equal "$(metric sluice_socket_sweeps_total)" 1
+	api_protocol dns 10.96.0.53 UDP 10.244.1.12
+	wait_for 5 "the change" from_dns other
+	wait_for 5 "a look for sockets" eval '[ "$(metric sluice_socket_sweeps_total)" = 2 ]'
+}
+
 @test "writes that go on failing: not ready within ten seconds, alive, and packets go on" {
 	start_with_shim
 	assert_equal "$(page readyz)" 200
@@ -187,7 +221,7 @@ asking_end() {
 @test "an API server out of reach: packets go on, changes and deletions are there at once afterwards" {
 	api_service gone u-2 10.96.0.20
 	api_endpoints gone 10.244.1.12
-	start
+	api_start
 	answers 10.96.0.20
 	asking_begin
 	in_ns node nft 'add table inet cut; add chain inet cut c { type filter hook output priority 0; };
@@ -210,7 +244,7 @@ asking_end() {
 }
 
 @test "a Service that was replaced by another of its name meanwhile" {
-	start
+	api_start
 	from server
 	api '{"do": "stop"}'
 	wait_for 10 "it to be told" ask_is problems '[.problems[] | select(.object | startswith("API server"))] | length > 0'
@@ -229,7 +263,7 @@ asking_end() {
 	for i in $(seq 0 99); do
 		api_service "s$i" "u$i" "10.96.1.$((i + 1))"
 	done
-	start
+	api_start
 	local before cpu began took n=300000
 	before=$(rss) cpu=$(cpu_ticks) began=${EPOCHREALTIME/./}
 	asking_begin

@@ -26,12 +26,8 @@ setup() {
 	load manifests
 	load helpers
 	begin_test
-	mkfifo "$T_DIR/api"
-	in_ns_bg node sh -c 'exec python3 "$1/../kube/apiserver.py" 6080 <>"$2"' sh "$BATS_TEST_DIRNAME" "$T_DIR/api" \
-		>"$T_DIR/api.log" 2>&1
-	API=$!
-	wait_for 10 "the API server" in_ns node curl -fs http://127.0.0.1:6080/version
-	api_node
+	load api
+	api_begin
 	api_service 10.96.0.10
 	api_endpoints 10.244.1.11
 }
@@ -39,16 +35,7 @@ setup() {
 teardown() {
 	end_test
 	agent_cleanup >/dev/null
-	kill "$API" 2>/dev/null
-	rm -f "$T_DIR/api"
-}
-
-# One line each: that is how the API server is told.
-api() { { tr '\n\t' '  ' <<<"$1"; echo; } >"$T_DIR/api"; }
-
-api_node() {
-	api '{"put": "nodes", "object": {"metadata": {"name": "node-1"}, "spec": {}, "status":
-		{"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]}}}'
+	api_end
 }
 
 api_service() {
@@ -67,24 +54,10 @@ api_endpoints() {
 		"ports": [{"name": "http", "protocol": "TCP", "port": 8080}]}}'
 }
 
-kube_start() {
-	agent_start --source kube --api-server http://127.0.0.1:6080 --kubeconfig "$T_DIR/kubeconfig"
-}
-
-kubeconfig() {
-	cat >"$T_DIR/kubeconfig" <<-'END'
-		current-context: c
-		contexts: [{ name: c, context: { cluster: k, user: u } }]
-		clusters: [{ name: k, cluster: { server: "http://127.0.0.1:6080" } }]
-		users: [{ name: u, user: {} }]
-	END
-}
-
 answers() { in_ns client "$CALL" tcp "$1" 80; }
 
 @test "services of an API server are served; changes arrive" {
-	kubeconfig
-	kube_start
+	api_start
 	answers 10.96.0.10
 	run ask status
 	assert_output --partial '"source":"kube"'
@@ -95,8 +68,7 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 }
 
 @test "an API server that stops, lies and hangs changes nothing; changes arrive when it is back" {
-	kubeconfig
-	kube_start
+	api_start
 	answers 10.96.0.10
 	before=$(ctl services -o json)
 	for word in '{"do": "stop"}' '{"do": "start"}' '{"lie": 404}' '{"lie": 403}' '{"lie": 500}' '{"lie": 0}' '{"do": "pause"}'; do
@@ -115,8 +87,7 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 }
 
 @test "a restart without an API server keeps what was served" {
-	kubeconfig
-	kube_start
+	api_start
 	answers 10.96.0.10
 	api '{"do": "stop"}'
 	agent_stop KILL
@@ -131,8 +102,7 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 }
 
 @test "diff reads the API server: as the agent does, or as it is told" {
-	kubeconfig
-	kube_start
+	api_start
 	run ctl diff
 	assert_success
 	assert_output --partial 'source, agent and kernel agree'
@@ -159,7 +129,6 @@ readyz_is() { [ "$(in_ns node curl -s -o /dev/null -w '%{http_code}' http://127.
 on_uplink() { ctl attach -o json | jq -r '.items[] | select(.interface == "up0") | "\(.hook) \(.program) \(.linkId)"' | sort; }
 
 @test "a restart without an API server leaves the uplink's hooks alone, and is not ready" {
-	kubeconfig
 	# so that nothing but the Node object says which device is the uplink
 	ip -n "$(ns_of node)" route del default
 	ip -n "$(ns_of node)" -6 route del default
@@ -195,8 +164,7 @@ wrote() {
 }
 
 @test "Events tell of the start, of conflicts, and of what is refused; repeated ones are counted" {
-	kubeconfig
-	kube_start
+	api_start
 	wait_for 10 "the start" wrote '.path == "/apis/events.k8s.io/v1/namespaces/default/events" and .body.reason == "Starting"
 		and .body.type == "Normal" and .body.regarding.kind == "Node" and .body.regarding.name == "node-1"'
 	for who in "first 2020" "late 2030"; do
@@ -215,9 +183,8 @@ wrote() {
 }
 
 @test "an API server that takes no Events is asked no more, and nothing else suffers" {
-	kubeconfig
 	api '{"refuse": 403}'
-	kube_start
+	api_start
 	wait_for 10 "one try" wrote '.method == "POST"'
 	api_endpoints 10.244.1.11 169.254.169.254
 	api_service 10.96.0.20
@@ -230,9 +197,8 @@ wrote() {
 fetch_metrics() { in_ns node curl -sS -m 5 http://127.0.0.1:10249/metrics; }
 
 @test "no Node object: not eligible, and ready all the same" {
-	kubeconfig
 	api '{"delete": "nodes", "namespace": "", "name": "node-1"}'
-	kube_start
+	api_start
 	page() { in_ns node curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
 	assert_equal "$(page healthz)" 503
 	assert_equal "$(page livez)" 200
@@ -259,8 +225,7 @@ balancer_endpoints() { # of this node, elsewhere
 }
 
 @test "healthCheckNodePort: on the node's address, who is ready here counts" {
-	kubeconfig
-	kube_start
+	api_start
 	api_balancer 32000
 	balancer_endpoints "10.244.1.11 10.244.1.12" "10.244.2.11"
 	probe() { in_ns node curl -s -m 2 -i "$@" http://192.0.2.1:32000/any/path; }
@@ -292,10 +257,9 @@ balancer_endpoints() { # of this node, elsewhere
 }
 
 @test "healthCheckNodePort that is taken: an Event, tried again" {
-	kubeconfig
 	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("192.0.2.1", 32002)); time.sleep(60)'
 	local taken=$!
-	kube_start
+	api_start
 	api_balancer 32002
 	balancer_endpoints 10.244.1.11
 	wait_for 10 "the Event" wrote '.body.reason == "FailedToStartServiceHealthcheck" and .body.action == "Listen"
@@ -306,8 +270,7 @@ balancer_endpoints() { # of this node, elsewhere
 }
 
 @test "figures under kube-proxy's names" {
-	kubeconfig
-	kube_start
+	api_start
 	local now
 	now=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
 	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "web-a",
@@ -328,10 +291,9 @@ balancer_endpoints() { # of this node, elsewhere
 }
 
 @test "a Service's address on an interface of the node is told" {
-	kubeconfig
 	in_ns node ip link add nodelocaldns type bridge
 	in_ns node ip addr add 10.96.0.10/32 dev nodelocaldns
-	kube_start
+	api_start
 	wait_for 10 "it to be told" ask_is problems '[.problems[] | select(.reason | test("nodelocaldns has 10.96.0.10, a Service.s address"))] | length == 1'
 	run ctl doctor
 	assert_output --partial 'nodelocaldns has 10.96.0.10 of Service default/web'

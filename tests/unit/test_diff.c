@@ -373,6 +373,39 @@ TEST(audits)
 	diff_free(d);
 }
 
+/* A table read in pieces, and what is written between them: before, behind and at the place that was reached. */
+TEST(audits_between_changes)
+{
+	struct diff *d = diff_new();
+
+	diff_allow_removals(d);
+	for (uint32_t i = 1; i <= 5; i++)
+		want(d, ROW4_BACKENDS, i * 10, (unsigned char)i);
+	ROUND(d);
+	findings[0] = '\0';
+	diff_audit_begin(d, ROW4_BACKENDS);
+	audit_saw(d, ROW4_BACKENDS, 10, 1);
+	audit_saw(d, ROW4_BACKENDS, 20, 99); /* changed */
+	audit_saw(d, ROW4_BACKENDS, 25, 7);  /* foreign */
+	assert_int_equal(diff_audit_tell(d, note_finding, NULL), 2);
+	want(d, ROW4_BACKENDS, 15, 15); /* its place was passed */
+	want(d, ROW4_BACKENDS, 35, 35);
+	want(d, ROW4_BACKENDS, 10, 11);
+	unwant(d, ROW4_BACKENDS, 40);
+	assert_string_equal(
+		ROUND(d),
+		"+4_backends 20=2 +4_backends 15=15 +4_backends 35=35 +4_backends 10=11 .+4_backends 25=0 .+4_backends 40=0");
+	audit_saw(d, ROW4_BACKENDS, 30, 3);
+	audit_saw(d, ROW4_BACKENDS, 35, 35);
+	assert_int_equal(diff_audit_tell(d, note_finding, NULL), 0);
+	assert_int_equal(diff_audit_end(d, note_finding, NULL), 1); /* 50 is gone */
+	assert_string_equal(
+		findings,
+		"sl4_backends 20: 2, found 99\nsl4_backends 25: -1, found 7\nsl4_backends 50: 5, found -1\n");
+	assert_string_equal(ROUND(d), "+4_backends 50=5");
+	diff_free(d);
+}
+
 /* A random life against the plainest model: arrays of desired and actual. */
 TEST(against_a_model)
 {
@@ -447,4 +480,5 @@ RUN(cmocka_unit_test(added_in_order_and_removed_in_reverse),
     cmocka_unit_test(a_removal_that_fails_holds_back_what_it_refers_to),
     cmocka_unit_test(interim_values), cmocka_unit_test(retired_rows_change_last),
     cmocka_unit_test(runs_are_of_one_kind), cmocka_unit_test(reserved_rows_cannot_fail),
-    cmocka_unit_test(audits), cmocka_unit_test(against_a_model))
+    cmocka_unit_test(audits), cmocka_unit_test(audits_between_changes),
+    cmocka_unit_test(against_a_model))

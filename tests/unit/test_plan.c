@@ -474,6 +474,45 @@ TEST(a_number_rests_until_a_barrier_has_passed)
 	world_done(&w);
 }
 
+/* The barrier is waited for elsewhere: what is given back after begin has not seen it. */
+TEST(what_is_given_back_during_a_barrier_waits_for_the_next)
+{
+	struct plan_stats stats;
+	uint32_t first, second, gen, again;
+	struct world w;
+
+	world_init(&w);
+	put_web(&w, "ns/a", "10.96.0.1");
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2 10.0.0.3");
+	world_settle(&w);
+	first = backend_id(&w, "10.96.0.1", "10.0.0.2", &gen);
+	second = backend_id(&w, "10.96.0.1", "10.0.0.3", &gen);
+
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.3");
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	assert_true(plan_rest_begin(w.plan));
+	put_web_slice(&w, "ns/a", "10.0.0.1");
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	plan_rest_end(w.plan);
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.backends_resting, 1);
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.4");
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	again = backend_id(&w, "10.96.0.1", "10.0.0.4", &gen);
+	assert_int_equal(again, first);
+
+	assert_true(plan_rest_begin(w.plan));
+	plan_rest_end(w.plan);
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.4 10.0.0.5");
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	assert_int_equal(backend_id(&w, "10.96.0.1", "10.0.0.5", &gen), second);
+	world_done(&w);
+}
+
 TEST(generations_go_on_after_a_restart)
 {
 	uint32_t id, gen, again_gen;
@@ -1027,6 +1066,33 @@ TEST(service_cidrs_are_never_read_half_written)
 	world_done(&w);
 }
 
+/* A range that is replaced while the barrier for it is under way: nothing of it is switched on, and its slot rests. */
+TEST(service_cidrs_that_change_during_a_barrier_wait_for_the_next)
+{
+	struct world w;
+
+	world_init(&w);
+	put_cidrs(&w, "kubernetes", "10.96.0.0/12", NULL);
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	assert_true(plan_rest_begin(w.plan));
+	put_cidrs(&w, "kubernetes", "10.32.0.0/16", NULL);
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	plan_rest_end(w.plan);
+	put_cidrs(&w, "kubernetes", "10.32.0.0/16", "10.48.0.0/16");
+	assert_int_equal(plan_run(w.plan), 0);
+	world_apply(&w, UINT_MAX);
+	for (int i = 0; i < SL_CIDRS; i++)
+		assert_int_equal(config_of(&w).cidrs4[i].mask[0], 0); /* neither of them is on */
+	assert_int_equal(config_of(&w).cidrs4[0].addr[1], 0);
+	world_settle(&w);
+	assert_int_equal(reason_of(&w, "10.32.5.5", 80), SL_REASON_UNALLOCATED);
+	assert_int_equal(reason_of(&w, "10.48.5.5", 80), SL_REASON_UNALLOCATED);
+	assert_int_equal(reason_of(&w, "10.96.5.5", 80), SL_REASON_NOT_SERVICE);
+	world_done(&w);
+}
+
 TEST(too_many_service_cidrs)
 {
 	struct world w;
@@ -1184,6 +1250,7 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(what_does_not_change_keeps_its_numbers),
     cmocka_unit_test(endpoints_that_move_between_slices_stay),
     cmocka_unit_test(flags_change_in_place),
+    cmocka_unit_test(what_is_given_back_during_a_barrier_waits_for_the_next),
     cmocka_unit_test(a_number_rests_until_a_barrier_has_passed),
     cmocka_unit_test(generations_go_on_after_a_restart), cmocka_unit_test(new_owners_are_told_once),
     cmocka_unit_test(what_is_served_comes_before_what_is_old),
@@ -1197,6 +1264,7 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(existing_services_survive_a_restart_over_capacity),
     cmocka_unit_test(endpoints_that_do_not_fit),
     cmocka_unit_test(service_cidrs_are_never_read_half_written),
+    cmocka_unit_test(service_cidrs_that_change_during_a_barrier_wait_for_the_next),
     cmocka_unit_test(too_many_service_cidrs), cmocka_unit_test(the_node_object),
     cmocka_unit_test(options_that_do_not_matter_to_services),
     cmocka_unit_test(filter_bits_stay_until_asked), cmocka_unit_test(bad_limits))

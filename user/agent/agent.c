@@ -35,8 +35,10 @@
 #include "dp/netns.h"
 #include "sluice_version.h"
 
-#define TICK_NS         CLOCK_NS_PER_S
-#define USAGE_BUDGET_NS (5 * CLOCK_NS_PER_MS)
+#define TICK_NS        CLOCK_NS_PER_S
+#define USAGE_PIECE_NS (1 * CLOCK_NS_PER_MS) /* of counting, so that the loop breathes */
+#define USAGE_GAP_NS   (20 * CLOCK_NS_PER_MS)
+#define USAGE_PIECES   5 /* a tick */
 
 struct agent {
 	const struct config *config;
@@ -56,7 +58,8 @@ struct agent {
 	struct admin *admin;
 	struct api_events *events;
 	struct health_ports *health_ports;
-	struct loop_event *tick, *sigterm, *sigint;
+	struct loop_event *tick, *usage_timer, *sigterm, *sigint;
+	int usage_pieces; /* left in this tick */
 	uint64_t started_ns;
 	bool attached; /* the first look at interfaces is over */
 };
@@ -315,12 +318,21 @@ static void on_relist(void *ctx)
 	source_relist(&a->source);
 }
 
+static void on_usage(void *ctx)
+{
+	struct agent *a = ctx;
+
+	if (!usage_tick(&a->usage, USAGE_PIECE_NS) && --a->usage_pieces > 0)
+		loop_arm(a->usage_timer, USAGE_GAP_NS, 0);
+}
+
 static void on_tick(void *ctx)
 {
 	struct agent *a = ctx;
 
 	drops_read(&a->drops);
-	usage_tick(&a->usage, USAGE_BUDGET_NS);
+	a->usage_pieces = USAGE_PIECES;
+	on_usage(a);
 }
 
 static void on_signal(void *ctx, int signo)
@@ -427,10 +439,12 @@ static int make_tick(struct agent *a, struct err *err)
 {
 	int rc;
 
-	usage_init(&a->usage, a->dp);
+	usage_init(&a->usage, a->dp, sync_diff(a->sync));
 	rc = drops_init(&a->drops, a->dp, sync_diff(a->sync));
 	if (rc == 0)
 		rc = loop_add_timer(a->loop, on_tick, a, &a->tick);
+	if (rc == 0)
+		rc = loop_add_timer(a->loop, on_usage, a, &a->usage_timer);
 	if (rc == 0)
 		rc = loop_arm(a->tick, TICK_NS, TICK_NS);
 	return rc < 0 ? err_set(err, rc, "cannot set up the ticks: %s", strerror(-rc)) : 0;
@@ -578,6 +592,7 @@ static void unmake(struct agent *a)
 	http_free(a->http_healthz);
 	health_ports_free(a->health_ports);
 	loop_remove(a->tick);
+	loop_remove(a->usage_timer);
 	drops_done(&a->drops);
 	ifaces_free(a->ifaces);
 	sync_free(a->sync);

@@ -86,6 +86,7 @@ static void write_histogram(struct buf *page, const char *name, const char *help
 static void write_sync(const struct metrics *m, struct buf *page)
 {
 	struct diff_stats diff;
+	struct plan_stats plan;
 	struct sync_stats s;
 
 	sync_count(m->sync, &s);
@@ -95,6 +96,9 @@ static void write_sync(const struct metrics *m, struct buf *page)
 	write_histogram(page, "sluice_sync_work_seconds",
 			"Planning and writing, without waiting for more changes.", &s.work);
 	metrics_single(page, "sluice_syncs_total", "counter", "Runs of plan and write.", s.runs);
+	plan_count(sync_plan(m->sync), &plan);
+	metrics_single(page, "sluice_services_planned_total", "counter",
+		       "Services that runs had to look at.", plan.planned);
 	metrics_single(page, "sluice_sync_failures_total", "counter",
 		       "Runs that left something to be tried again.", s.failures);
 	metrics_single(page, "sluice_pending_rows", "gauge",
@@ -106,8 +110,10 @@ static void write_sync(const struct metrics *m, struct buf *page)
 		       s.repaired);
 	metrics_single(page, "sluice_barriers_total", "counter",
 		       "Waits for programs to end before numbers are used again.", s.barriers);
+	metrics_single(page, "sluice_socket_sweeps_total", "counter",
+		       "Looks for connected UDP sockets whose endpoint had gone.", s.sweeps.sweeps);
 	metrics_single(page, "sluice_sockets_destroyed_total", "counter",
-		       "Connected UDP sockets whose endpoint had gone.", s.destroyed);
+		       "Connected UDP sockets whose endpoint had gone.", s.sweeps.destroyed);
 	metrics_family(page, "sluice_map_writes_total", "counter", "Operations on control maps.");
 	metrics_sample(page, "sluice_map_writes_total", diff.done, "result", "ok", NULL);
 	metrics_sample(page, "sluice_map_writes_total", diff.failed, "result", "failed", NULL);

@@ -7,22 +7,23 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/grace.h"
+#include "agent/sweep.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "core/problem.h"
-#include "dp/sockets.h"
 
-#define COALESCE_NS    (2 * CLOCK_NS_PER_MS)
-#define REST_NS        (20 * CLOCK_NS_PER_MS) /* idle before a barrier: it blocks for some milliseconds */
+#define COALESCE_NS    (2 * CLOCK_NS_PER_MS) /* between two runs; the first of a burst comes at once */
+#define REST_NS        (20 * CLOCK_NS_PER_MS) /* one barrier for what was given back until then */
 #define RETRY_FIRST_NS (50 * CLOCK_NS_PER_MS)
 #define RETRY_LAST_NS  (30 * CLOCK_NS_PER_S)
 #define AUDIT_NS       (60 * CLOCK_NS_PER_S)
-#define AUDIT_STEP_NS  (1 * CLOCK_NS_PER_MS)  /* one table each, so that the loop breathes */
-#define SWEEP_NS       (50 * CLOCK_NS_PER_MS) /* between two looks for sockets of lost backends */
+#define AUDIT_STEP_NS  (1 * CLOCK_NS_PER_MS) /* between two pieces, so that the loop breathes */
 #define RUN_OPS        256
 
 static const size_t row_value_max = ROW_VALUE_MAX;
@@ -47,15 +48,20 @@ struct sync {
 	size_t n_found_ips, n_old_ips;
 	bool fresh;
 	bool done_once;
-	bool lost_backends;  /* the last run took backends away, or made them stop serving */
+	bool lost_backends;  /* the last run took UDP backends away, or made them stop serving */
 	bool failed[2];      /* in this run, by family */
 	uint64_t changed_ns; /* first change that is not in the maps yet; 0 = none */
 	uint64_t retry_ns;   /* present delay */
-	uint64_t swept_ns;
+	uint64_t ran_ns;     /* end of the last run */
+	uint64_t meta_ns;    /* synced_ns as last written to sl_meta */
+	bool rest_again;     /* more may rest than what the barrier under way is for */
 	struct sync_family families[2];
 	struct sync_stats stats;
-	struct loop_event *run_timer, *rest_timer, *audit_timer, *sweep_timer;
+	struct loop_event *run_timer, *rest_timer, *audit_timer;
+	struct grace *grace;
+	struct sweep *sweep;
 	int audit_table;
+	struct dp_cursor audit_cursor;  /* in that table */
 	size_t audit_found, audit_last; /* of the audit under way, of the last one */
 	struct kubeproxy kubeproxy;
 	bool services_changed;
@@ -75,14 +81,29 @@ static int family_of(enum row_table table)
 	return strncmp(row_tables[table].map, "sl6", 3) == 0;
 }
 
-static bool loses_backend(const struct diff_op *op)
+/* Of what the kernel holds: it is asked before the operation is done, while the name of its service is still there. */
+static bool is_udp(const struct sync *s, int family, const struct row_backend *held)
 {
-	struct row_backend backend;
+	const struct sl_name *name =
+		diff_actual(s->diff, row_table_of(ROW4_NAMES, family), &held->service);
 
-	if (!is_backends(op->table) || !op->value)
+	return !name || name->proto == IPPROTO_UDP;
+}
+
+/* Only sockets of UDP have to be told: TCP goes on with an endpoint that leaves. */
+static bool loses_udp_backend(const struct sync *s, const struct diff_op *op)
+{
+	int family = family_of(op->table) ? 6 : 4;
+	const void *actual = is_backends(op->table) ? diff_actual(s->diff, op->table, op->key)
+						    : NULL;
+	struct row_backend held, next;
+
+	if (!actual || !op->value)
 		return false;
-	row_decode_backend(family_of(op->table) ? 6 : 4, op->value, &backend);
-	return !(backend.flags & SL_BACKEND_SERVING);
+	row_decode_backend(family, actual, &held);
+	row_decode_backend(family, op->value, &next);
+	return held.flags & SL_BACKEND_SERVING && !(next.flags & SL_BACKEND_SERVING) &&
+	       is_udp(s, family, &held);
 }
 
 static void note_failure(struct sync *s, const struct diff_op *op, int rc)
@@ -109,7 +130,7 @@ static void send_run(struct sync *s, size_t n)
 		memcpy(s->keys + i * info->key_len, s->ops[i].key, info->key_len);
 		if (s->ops[i].action == DIFF_PUT)
 			memcpy(s->values + i * info->value_len, s->ops[i].value, info->value_len);
-		s->lost_backends |= loses_backend(&s->ops[i]);
+		s->lost_backends |= loses_udp_backend(s, &s->ops[i]);
 	}
 	while (at < n) {
 		uint32_t done = 0;
@@ -157,13 +178,16 @@ static void zero_stats(struct sync *s)
 	s->fresh = false;
 }
 
+/* For tools, when no agent answers them: a second more or less is nothing to them. */
 static void write_meta(struct sync *s)
 {
 	struct sl_meta meta;
 
+	if (s->done_once && s->stats.synced_ns - s->meta_ns < CLOCK_NS_PER_S)
+		return;
 	if (dp_meta_read(s->dp, &meta) < 0)
 		return;
-	meta.synced_ns = s->stats.synced_ns;
+	meta.synced_ns = s->meta_ns = s->stats.synced_ns;
 	dp_meta_write(s->dp, &meta);
 }
 
@@ -216,45 +240,46 @@ static void note_unfinished(struct sync *s)
 	loop_arm(s->run_timer, s->retry_ns, 0);
 }
 
-static void sweep_sockets(void *arg)
+static void arm_rest(struct sync *s)
 {
-	struct sockets_result result = { 0 };
-	struct sync *s = arg;
-	int rc = sockets_sweep(s->dp, &result);
-
-	s->swept_ns = loop_now_ns(s->loop);
-	s->stats.destroyed += result.destroyed;
-	if (rc < 0)
-		log_warn("cannot look for sockets of lost backends error=\"%s\"", strerror(-rc));
-	else if (result.destroyed)
-		log_info("sockets of lost backends destroyed n=%u", result.destroyed);
+	/* numbers somebody waits for rest at once, others with those that follow soon */
+	if (plan_wants_run(s->plan) || !loop_is_armed(s->rest_timer))
+		loop_arm(s->rest_timer, plan_wants_run(s->plan) ? 0 : REST_NS, 0);
 }
 
-static void want_sweep(struct sync *s)
+/* Without numbers that became free, a run would find what the last one found. */
+static void run_again(struct sync *s, bool rested)
 {
-	uint64_t since_ns = loop_now_ns(s->loop) - s->swept_ns;
-
-	s->lost_backends = false;
-	if (!loop_is_armed(s->sweep_timer))
-		loop_arm(s->sweep_timer, since_ns > SWEEP_NS ? 0 : SWEEP_NS - since_ns, 0);
+	if (plan_wants_run(s->plan) && !loop_is_armed(s->run_timer))
+		loop_arm(s->run_timer, rested ? 0 : RETRY_FIRST_NS, 0);
 }
 
 static void rest(void *arg)
 {
 	struct sync *s = arg;
-	bool rested = plan_rest_begin(s->plan);
 
-	if (rested) {
-		if (dp_barrier(s->dp) < 0) {
-			loop_arm(s->rest_timer, CLOCK_NS_PER_S, 0);
-			return;
-		}
-		s->stats.barriers++;
-		plan_rest_end(s->plan);
+	if (grace_is_under_way(s->grace))
+		s->rest_again = true;
+	else if (plan_rest_begin(s->plan))
+		grace_begin(s->grace);
+	else
+		run_again(s, false);
+}
+
+static void on_barrier(void *ctx, int rc)
+{
+	struct sync *s = ctx;
+
+	if (rc < 0) {
+		loop_arm(s->rest_timer, CLOCK_NS_PER_S, 0);
+		return;
 	}
-	/* without numbers that became free, a run would find what the last one found */
-	if (plan_wants_run(s->plan) && !loop_is_armed(s->run_timer))
-		loop_arm(s->run_timer, rested ? 0 : RETRY_FIRST_NS, 0);
+	s->stats.barriers++;
+	plan_rest_end(s->plan);
+	if (s->rest_again)
+		arm_rest(s);
+	s->rest_again = false;
+	run_again(s, true);
 }
 
 /* The store could not keep an object: what it holds is not the whole truth. */
@@ -287,13 +312,14 @@ static void run(void *arg)
 	s->stats.pending_rows = diff_n_pending(s->diff, true);
 	/* at first also what a former life took away, when it was killed before it looked */
 	if (s->lost_backends || !s->done_once)
-		want_sweep(s);
+		sweep_want(s->sweep);
+	s->lost_backends = false;
 	if (complete)
 		note_success(s, start_ns);
 	else
 		note_unfinished(s);
-	/* numbers somebody waits for rest at once, others when it is quiet */
-	loop_arm(s->rest_timer, plan_wants_run(s->plan) ? 0 : REST_NS, 0);
+	arm_rest(s);
+	s->ran_ns = clock_now_ns();
 }
 
 static void poke(struct sync *s)
@@ -307,7 +333,9 @@ static void poke(struct sync *s)
 			s->families[i].waiting_since_ns = now_ns;
 	if (!loop_is_armed(s->run_timer) || s->retry_ns) {
 		s->retry_ns = 0;
-		loop_arm(s->run_timer, COALESCE_NS, 0);
+		loop_arm(s->run_timer,
+			 now_ns - s->ran_ns > COALESCE_NS ? 0 : s->ran_ns + COALESCE_NS - now_ns,
+			 0);
 	}
 }
 
@@ -340,14 +368,15 @@ static int audit_row(void *ctx, const void *key, const void *value)
 static void audit_end(struct sync *s, int rc)
 {
 	s->audit_table = 0;
+	s->audit_cursor = (struct dp_cursor){ 0 };
 	loop_arm(s->audit_timer, AUDIT_NS, 0);
-	if (rc < 0) {
-		log_warn("self-audit could not read the maps error=\"%s\"", strerror(-rc));
-		return;
-	}
-	s->stats.audits++;
 	s->stats.repaired += s->audit_found;
-	s->audit_last = s->audit_found;
+	if (rc == 0 || s->audit_found)
+		s->audit_last = s->audit_found;
+	if (rc < 0)
+		log_warn("self-audit could not read the maps error=\"%s\"", strerror(-rc));
+	else
+		s->stats.audits++;
 	if (s->audit_found) {
 		log_err("self-audit repairs rows=%zu", s->audit_found);
 		if (!loop_is_armed(s->run_timer))
@@ -357,13 +386,12 @@ static void audit_end(struct sync *s, int rc)
 }
 
 /*
- * One table, then the next turn. A table is compared in one go: nothing is planned meanwhile. What is compared is what we
- * believe the kernel holds, so rows that wait to be written do not disturb.
+ * One piece of one table, then the next turn: changes come in between. What is compared is what we believe the kernel holds, so
+ * rows that wait to be written do not disturb.
  */
 static void audit(void *arg)
 {
 	struct sync *s = arg;
-	struct row_reader kernel = dp_row_reader(s->dp);
 	enum row_table table = (enum row_table)s->audit_table;
 	int rc;
 
@@ -371,11 +399,16 @@ static void audit(void *arg)
 		loop_arm(s->audit_timer, AUDIT_NS, 0);
 		return;
 	}
-	diff_audit_begin(s->diff, table);
-	rc = kernel.each(kernel.ctx, table, audit_row, s);
-	if (rc == 0)
+	if (!s->audit_cursor.under_way)
+		diff_audit_begin(s->diff, table);
+	rc = dp_table_step(s->dp, table, &s->audit_cursor, audit_row, s);
+	s->audit_found += diff_audit_tell(s->diff, say_difference, s);
+	if (rc == 0) {
 		s->audit_found += diff_audit_end(s->diff, say_difference, s);
-	if (rc < 0 || ++s->audit_table == ROW_TABLE_COUNT)
+		s->audit_cursor = (struct dp_cursor){ 0 };
+		s->audit_table++;
+	}
+	if (rc < 0 || s->audit_table == ROW_TABLE_COUNT)
 		audit_end(s, rc);
 	else
 		loop_arm(s->audit_timer, AUDIT_STEP_NS, 0);
@@ -616,7 +649,7 @@ static int make_core(struct sync *s, struct err *err)
 	return rc < 0 ? err_set(err, rc, "cannot plan with these options: %s", strerror(-rc)) : 0;
 }
 
-static int make_timers(struct sync *s)
+static int make_events(struct sync *s)
 {
 	int rc = loop_add_timer(s->loop, run, s, &s->run_timer);
 
@@ -625,7 +658,9 @@ static int make_timers(struct sync *s)
 	if (rc == 0)
 		rc = loop_add_timer(s->loop, audit, s, &s->audit_timer);
 	if (rc == 0)
-		rc = loop_add_timer(s->loop, sweep_sockets, s, &s->sweep_timer);
+		rc = sweep_new(s->loop, s->dp, &s->sweep);
+	if (rc == 0)
+		rc = grace_new(s->loop, s->dp, on_barrier, s, &s->grace);
 	if (rc == 0)
 		rc = loop_arm(s->audit_timer, AUDIT_NS, 0);
 	return rc;
@@ -655,9 +690,9 @@ int sync_new(struct loop *loop, struct dp *dp, const struct config *config, uint
 	if (rc == 0)
 		rc = take_over(s, err);
 	if (rc == 0) {
-		rc = make_timers(s);
+		rc = make_events(s);
 		if (rc < 0)
-			err_set(err, rc, "cannot make timers: %s", strerror(-rc));
+			err_set(err, rc, "cannot make timers and a thread: %s", strerror(-rc));
 	}
 	if (rc < 0) {
 		sync_free(s);
@@ -674,7 +709,8 @@ void sync_free(struct sync *s)
 	loop_remove(s->run_timer);
 	loop_remove(s->rest_timer);
 	loop_remove(s->audit_timer);
-	loop_remove(s->sweep_timer);
+	grace_free(s->grace);
+	sweep_free(s->sweep);
 	plan_free(s->plan);
 	diff_free(s->diff);
 	store_free(s->store);
@@ -702,6 +738,7 @@ struct kubeproxy *sync_kubeproxy(struct sync *s)
 void sync_count(const struct sync *s, struct sync_stats *ret_stats)
 {
 	*ret_stats = s->stats;
+	ret_stats->sweeps = *sweep_count(s->sweep);
 	ret_stats->pending_rows = diff_n_pending(s->diff, true);
 }
 

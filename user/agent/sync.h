@@ -12,6 +12,7 @@
 
 #include "agent/kubeproxy.h"
 #include "agent/options.h"
+#include "agent/sweep.h"
 #include "base/err.h"
 #include "core/diff.h"
 #include "core/model.h"
@@ -38,7 +39,7 @@ struct sync_stats {
 	uint64_t audits;
 	uint64_t repaired; /* rows that an audit found different, and put right */
 	uint64_t barriers;
-	uint64_t destroyed;            /* UDP sockets of lost backends */
+	struct sweep_stats sweeps;
 	uint64_t pending_rows;         /* not yet as they shall be */
 	uint64_t synced_wall_ns;       /* end of the last run without failure; 0 = none yet */
 	uint64_t synced_ns;            /* the same by CLOCK_MONOTONIC */

@@ -29,7 +29,7 @@ struct row {
 	bool later;    /* desired must wait for everything that is added */
 	bool interim;  /* until then, the third value holds */
 	bool reserved; /* exists for a diff_want() to come */
-	bool seen;     /* by the audit under way */
+	bool seen;     /* by the audit under way, or written since it began */
 	unsigned char bytes
 		[]; /* key (padded to 8), desired, actual, and interim in tables of small values */
 };
@@ -509,12 +509,10 @@ static void find_missing(struct diff *d, struct row *r)
 		d->audit_error = -ENOMEM; /* the next audit finds it */
 }
 
-size_t diff_audit_end(struct diff *d, diff_audit_fn *fn, void *ctx)
+size_t diff_audit_tell(struct diff *d, diff_audit_fn *fn, void *ctx)
 {
-	size_t n;
+	size_t n = d->finds.len;
 
-	each_row(d, d->audit_table, find_missing);
-	n = d->finds.len;
 	for (size_t i = 0; i < n; i++) {
 		struct audit_find *f = &d->finds.data[i];
 		struct row *r = f->row;
@@ -530,6 +528,12 @@ size_t diff_audit_end(struct diff *d, diff_audit_fn *fn, void *ctx)
 	finds_clear(d);
 	d->stats.repaired += n;
 	return n;
+}
+
+size_t diff_audit_end(struct diff *d, diff_audit_fn *fn, void *ctx)
+{
+	each_row(d, d->audit_table, find_missing);
+	return diff_audit_tell(d, fn, ctx);
 }
 
 static int audit_one(void *ctx, const void *key, const void *value)
@@ -675,6 +679,7 @@ void diff_done(struct diff *d, const struct diff_op *op)
 		r->there = true;
 		memcpy(row_actual(r), op->value, row_tables[op->table].value_len);
 	}
+	r->seen = true; /* an audit under way may have passed its place before it was there */
 	unlink_row(r);
 	refile(d, r);
 }

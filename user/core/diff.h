@@ -93,13 +93,15 @@ int diff_saw_all(struct diff *d, const struct row_reader *kernel);
  * become pending again (repairs), and are told to fn (may be NULL): `expected` or `found` is NULL
  * if there was or is no row.
  *   diff_audit_begin(d, table); diff_audit_saw(d, key, value) for each row; diff_audit_end(d, …);
- * One table at a time, with no diff_want in between. Returns of diff_audit_saw: 0 or -ENOMEM; of
- * _end: number of differences.
+ * One table at a time. It may be read in pieces: after diff_audit_tell() anything may be wanted and
+ * written before the next piece, as long as rows that stay are seen by one of them. Returns of
+ * diff_audit_saw: 0 or -ENOMEM; of _tell and _end: number of differences told.
  */
 typedef void diff_audit_fn(void *ctx, enum row_table table, const void *key, const void *expected,
 			   const void *found);
 void diff_audit_begin(struct diff *d, enum row_table table);
 int diff_audit_saw(struct diff *d, const void *key, const void *value);
+size_t diff_audit_tell(struct diff *d, diff_audit_fn *fn, void *ctx);
 size_t diff_audit_end(struct diff *d, diff_audit_fn *fn, void *ctx);
 /* All tables. *ret_found: number of differences. 0, -ENOMEM, or what the reader returned. */
 int diff_audit(struct diff *d, const struct row_reader *kernel, diff_audit_fn *fn, void *ctx,

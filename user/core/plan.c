@@ -385,15 +385,18 @@ static void arrange_cidrs(struct cidr_slot slots[SL_CIDRS], const struct cidr *w
 			slot = free_slot(slots);
 			if (!slot)
 				continue; /* one is being cleared: room after the barrier */
-			*slot = (struct cidr_slot){ CIDR_WRITTEN, wanted[i] };
+			*slot = (struct cidr_slot){ .state = CIDR_WRITTEN, .cidr = wanted[i] };
 		} else if (slot->state == CIDR_READY) {
 			slot->state = CIDR_ON;
 		}
 		keep[slot - slots] = true;
 	}
-	for (int i = 0; i < SL_CIDRS; i++)
-		if (!keep[i] && slots[i].state != CIDR_OFF)
-			slots[i].state = CIDR_CLEARED;
+	for (int i = 0; i < SL_CIDRS; i++) {
+		if (keep[i] || slots[i].state == CIDR_OFF || slots[i].state == CIDR_CLEARED)
+			continue;
+		slots[i].state = CIDR_CLEARED;
+		slots[i].barrier = false;
+	}
 }
 
 static void fill_mask(uint8_t len, uint8_t *mask, size_t bytes)

@@ -102,7 +102,8 @@ bool plan_wants_run(const struct plan *plan);
 /*
  * Numbers that were given back and that the kernel no longer refers to (all operations on their
  * services are done) wait for a barrier. begin: are there any? Then, after an RCU barrier (every
- * program that was running has ended), end: they may be used again.
+ * program that was running has ended), end: they may be used again. Runs in between are welcome; what
+ * they give back waits for the next barrier.
  */
 bool plan_rest_begin(struct plan *plan);
 void plan_rest_end(struct plan *plan);

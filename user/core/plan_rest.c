@@ -75,15 +75,19 @@ static bool is_referenced(const struct plan *plan, const struct plan_rest *r)
 static bool cidr_begin(struct plan *plan)
 {
 	uint32_t key = 0;
+	bool settled = !diff_is_pending(plan->diff, ROW_CONFIG, &key) && !plan->config_dirty;
+	bool any = false;
 
-	if (diff_is_pending(plan->diff, ROW_CONFIG, &key) || plan->config_dirty)
-		return false;
-	for (int f = 0; f < 2; f++)
-		for (int i = 0; i < SL_CIDRS; i++)
-			if (plan->cidrs[f][i].state == CIDR_WRITTEN ||
-			    plan->cidrs[f][i].state == CIDR_CLEARED)
-				return true;
-	return false;
+	for (int f = 0; f < 2; f++) {
+		for (int i = 0; i < SL_CIDRS; i++) {
+			struct cidr_slot *slot = &plan->cidrs[f][i];
+
+			slot->barrier = settled && (slot->state == CIDR_WRITTEN ||
+						    slot->state == CIDR_CLEARED);
+			any = any || slot->barrier;
+		}
+	}
+	return any;
 }
 
 bool plan_rest_begin(struct plan *plan)
@@ -119,20 +123,14 @@ static void release(struct plan_family *f, const struct plan_rest_item *item)
 
 static void cidr_end(struct plan *plan)
 {
-	uint32_t key = 0;
-
-	if (diff_is_pending(plan->diff, ROW_CONFIG, &key) || plan->config_dirty)
-		return;
 	for (int f = 0; f < 2; f++) {
 		for (int i = 0; i < SL_CIDRS; i++) {
 			struct cidr_slot *slot = &plan->cidrs[f][i];
 
-			if (slot->state == CIDR_WRITTEN)
-				slot->state = CIDR_READY;
-			else if (slot->state == CIDR_CLEARED)
-				slot->state = CIDR_OFF;
-			else
+			if (!slot->barrier) /* it changed since */
 				continue;
+			slot->state = slot->state == CIDR_WRITTEN ? CIDR_READY : CIDR_OFF;
+			slot->barrier = false;
 			plan->config_dirty = true;
 		}
 	}

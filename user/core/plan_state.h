@@ -159,6 +159,7 @@ enum cidr_state {
 
 struct cidr_slot {
 	enum cidr_state state;
+	bool barrier; /* as it is now since before the barrier that is under way */
 	struct cidr cidr;
 };
 

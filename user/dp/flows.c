@@ -49,6 +49,14 @@ struct shape {
 			sizeof(struct sl##v##_##what##_slot), sizeof(struct sl##v##_##what##_key) \
 	}
 
+/* Any bucket. */
+union bucket {
+	struct sl4_flow_bucket flow4;
+	struct sl6_flow_bucket flow6;
+	struct sl4_socket_bucket socket4;
+	struct sl6_socket_bucket socket6;
+};
+
 static struct shape shape_of(enum dp_map map)
 {
 	bool flows = dp_map_is_flows(map);
@@ -58,15 +66,20 @@ static struct shape shape_of(enum dp_map map)
 	return flows ? SHAPE(6, flow) : SHAPE(6, socket);
 }
 
+/* The i-th tag: they stand behind the lock. */
+static uint32_t tag_of(const uint8_t *bucket, size_t i)
+{
+	return ((const uint32_t *)(const void *)bucket)[1 + i];
+}
+
 static int give_bucket(const struct shape *shape, const uint8_t *bucket, dp_flow_fn *fn, void *ctx)
 {
-	const uint32_t *tags = (const uint32_t *)(const void *)bucket + 1;
 	int rc = 0;
 
-	for (int i = 0; rc == 0 && i < SL_BUCKET_SLOTS; i++) {
-		const uint8_t *slot = bucket + shape->slots + (size_t)i * shape->slot;
+	for (size_t i = 0; rc == 0 && i < SL_BUCKET_SLOTS; i++) {
+		const uint8_t *slot = bucket + shape->slots + i * shape->slot;
 
-		if (tags[i])
+		if (tag_of(bucket, i))
 			rc = fn(ctx, slot, slot + shape->key);
 	}
 	return rc;
@@ -103,39 +116,37 @@ int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_f
 	return walk_buckets(dp, map, 0, dp->maps[map].max_entries, fn, ctx);
 }
 
-int dp_sockets_each(struct dp *dp, int family, dp_flow_fn *fn, void *ctx)
+static int look_up(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
+		   void *ret_value)
 {
-	enum dp_map map = dp_map_of(family, DP_sl4_sockets);
+	uint32_t index = sl_bucket(mix, dp->maps[map].max_entries), tag = sl_tag(mix);
+	const struct shape shape = shape_of(map);
+	union bucket bucket;
+	const uint8_t *bytes = (const uint8_t *)&bucket;
 
-	return walk_buckets(dp, map, 0, dp->maps[map].max_entries, fn, ctx);
+	if (bpf_map_lookup_elem(dp->maps[map].fd, &index, &bucket) < 0)
+		return -errno;
+	for (size_t i = 0; i < SL_BUCKET_SLOTS; i++) {
+		const uint8_t *slot = bytes + shape.slots + i * shape.slot;
+
+		if ((tag_of(bytes, i) & SL_TAG_MASK) != tag || memcmp(slot, key, shape.key) != 0)
+			continue;
+		memcpy(ret_value, slot + shape.key, shape.slot - shape.key);
+		return 0;
+	}
+	return -ENOENT;
 }
 
 int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
 		   void *ret_value)
 {
-	uint32_t index = sl_bucket(mix, dp->maps[map].max_entries), tag = sl_tag(mix);
-	union {
-		struct sl4_flow_bucket v4;
-		struct sl6_flow_bucket v6;
-	} b;
+	return look_up(dp, map, mix, key, ret_value);
+}
 
-	if (bpf_map_lookup_elem(dp->maps[map].fd, &index, &b) < 0)
-		return -errno;
-	for (int i = 0; i < SL_BUCKET_SLOTS; i++) {
-		if (family_of(map) == 4) {
-			if ((b.v4.tags[i] & SL_TAG_MASK) != tag ||
-			    memcmp(&b.v4.slots[i].key, key, sizeof(b.v4.slots[i].key)) != 0)
-				continue;
-			memcpy(ret_value, &b.v4.slots[i].flow, sizeof(b.v4.slots[i].flow));
-		} else {
-			if ((b.v6.tags[i] & SL_TAG_MASK) != tag ||
-			    memcmp(&b.v6.slots[i].key, key, sizeof(b.v6.slots[i].key)) != 0)
-				continue;
-			memcpy(ret_value, &b.v6.slots[i].flow, sizeof(b.v6.slots[i].flow));
-		}
-		return 0;
-	}
-	return -ENOENT;
+int dp_socket_lookup(const struct dp *dp, int family, uint64_t mix, const void *key,
+		     void *ret_value)
+{
+	return look_up(dp, dp_map_of(family, DP_sl4_sockets), mix, key, ret_value);
 }
 
 /* ---- counting ------------------------------------------------------------------------------------------------------- */

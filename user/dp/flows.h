@@ -22,12 +22,13 @@ uint64_t dp_flow_quiet_ns(uint32_t seen, uint64_t now_ns);
 typedef int dp_flow_fn(void *ctx, const void *key, const void *value);
 int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_fn *fn, void *ctx);
 
-/* The same for sl4_sockets or sl6_sockets: struct sl{4,6}_socket_key and sl{4,6}_socket. */
-int dp_sockets_each(struct dp *dp, int family, dp_flow_fn *fn, void *ctx);
-
 /* One entry by key; mix is the key's sl{4,6}_flow_mix with the seed of sl_meta. -ENOENT where there is none. */
 int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
 		   void *ret_value);
+
+/* The same for an entry of sl4_sockets or sl6_sockets; mix is sl{4,6}_socket_mix. */
+int dp_socket_lookup(const struct dp *dp, int family, uint64_t mix, const void *key,
+		     void *ret_value);
 
 /* Entries of a table in buckets [first, first + n) that are in use at now_ns: of flows and of UDP sockets those that are not over. */
 int dp_flows_count(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, uint64_t now_ns,

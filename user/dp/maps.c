@@ -197,6 +197,8 @@ int dp_config_read(const struct dp *dp, struct sl_config *ret_config)
 
 /* ---- all elements ------------------------------------------------------------------------------ */
 
+#define PIECE 1024 /* rows at once */
+
 struct walk {
 	int fd;
 	uint32_t key_size, value_size, max_entries;
@@ -232,58 +234,67 @@ static int walk_give(struct walk *w, uint32_t n)
 	return rc;
 }
 
-#define WALK_NO_BATCH 1
+/* What a piece of a walk came to, besides -errno. */
+enum { WALK_END, WALK_MORE, WALK_NO_BATCH };
 
-/* Returns WALK_NO_BATCH if the kernel refused the first batch. fn's own values are below zero or kept in *ret_fn. */
-static int walk_batches(struct walk *w, int *ret_fn)
+/* WALK_NO_BATCH if the kernel refused the first batch. fn's own values are below zero or kept in *ret_fn. */
+static int batch_piece(struct walk *w, struct dp_cursor *c, int *ret_fn)
 {
-	uint64_t token[8];
-	bool first = true;
-	int rc = walk_reserve(w, w->max_entries < 1024 ? w->max_entries : 1024);
+	int rc = w->room ? 0 : walk_reserve(w, w->max_entries < PIECE ? w->max_entries : PIECE);
+	bool first = !c->under_way;
+	uint32_t n = 0;
+	int e = ENOSPC;
 
-	while (rc == 0) {
-		uint32_t n = w->room;
-		int e = bpf_map_lookup_batch(w->fd, first ? NULL : token, token, w->keys, w->values,
-					     &n, NULL) < 0
-				? errno
-				: 0;
-
-		if (e == ENOSPC) { /* a bucket holds more than fits */
+	while (rc == 0 && e == ENOSPC) {
+		n = w->room;
+		e = bpf_map_lookup_batch(w->fd, first ? NULL : c->token, c->token, w->keys,
+					 w->values, &n, NULL) < 0
+			    ? errno
+			    : 0;
+		if (e == ENOSPC) /* a bucket holds more than fits */
 			rc = walk_reserve(w, w->room * 2);
-			continue;
-		}
-		if (e && e != ENOENT)
-			return first ? WALK_NO_BATCH : -e;
-		*ret_fn = walk_give(w, n);
-		if (*ret_fn || e == ENOENT)
-			return 0;
-		first = false;
 	}
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (e && e != ENOENT)
+		return first ? WALK_NO_BATCH : -e;
+	c->under_way = true;
+	*ret_fn = walk_give(w, n);
+	return e == ENOENT ? WALK_END : WALK_MORE;
 }
 
-static int walk_single(struct walk *w, int *ret_fn)
+static int single_piece(struct walk *w, struct dp_cursor *c, int *ret_fn)
 {
-	uint8_t key[64];
-	const void *from = NULL;
-	int rc = walk_reserve(w, 1);
+	int rc = w->room ? 0 : walk_reserve(w, 1);
 
-	while (rc == 0 && *ret_fn == 0) {
-		if (bpf_map_get_next_key(w->fd, from, w->keys) < 0)
-			return errno == ENOENT ? 0 : -errno;
-		memcpy(key, w->keys, w->key_size);
-		from = key;
-		if (bpf_map_lookup_elem(w->fd, key, w->values) == 0)
+	for (int i = 0; rc == 0 && i < PIECE && *ret_fn == 0; i++) {
+		if (bpf_map_get_next_key(w->fd, c->under_way ? c->key : NULL, w->keys) < 0)
+			return errno == ENOENT ? WALK_END : -errno;
+		memcpy(c->key, w->keys, w->key_size);
+		c->under_way = true;
+		if (bpf_map_lookup_elem(w->fd, c->key, w->values) == 0)
 			*ret_fn = walk_give(w, 1);
 		else if (errno != ENOENT)
 			rc = -errno;
 	}
-	return rc;
+	return rc < 0 ? rc : WALK_MORE;
 }
 
-static int walk_fd(struct dp *dp, const struct dp_map_info *info, dp_row_fn *fn, void *ctx)
+static int walk_piece(struct walk *w, struct dp_cursor *c, int *ret_fn)
 {
-	struct walk w = {
+	int rc = c->single ? WALK_NO_BATCH : batch_piece(w, c, ret_fn);
+
+	if (rc != WALK_NO_BATCH)
+		return rc;
+	c->single = true;
+	return single_piece(w, c, ret_fn);
+}
+
+static struct walk walk_of(const struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx)
+{
+	const struct dp_map_info *info = &dp->maps[map];
+
+	return (struct walk){
 		.fd = info->fd,
 		.key_size = info->key_size,
 		.value_size = info->value_size,
@@ -291,18 +302,36 @@ static int walk_fd(struct dp *dp, const struct dp_map_info *info, dp_row_fn *fn,
 		.fn = fn,
 		.ctx = ctx,
 	};
-	int stop = 0, rc = dp->no_batch ? WALK_NO_BATCH : walk_batches(&w, &stop);
+}
 
-	if (rc == WALK_NO_BATCH)
-		rc = walk_single(&w, &stop);
-	free(w.keys);
-	free(w.values);
-	return rc < 0 ? rc : stop;
+static void walk_done(struct walk *w)
+{
+	free(w->keys);
+	free(w->values);
+}
+
+int dp_rows_step(struct dp *dp, enum dp_map map, struct dp_cursor *cursor, dp_row_fn *fn, void *ctx)
+{
+	struct walk w = walk_of(dp, map, fn, ctx);
+	int stop = 0, rc;
+
+	cursor->single = cursor->single || dp->no_batch;
+	rc = walk_piece(&w, cursor, &stop);
+	walk_done(&w);
+	return stop ? stop : rc;
 }
 
 int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx)
 {
-	return walk_fd(dp, &dp->maps[map], fn, ctx);
+	struct walk w = walk_of(dp, map, fn, ctx);
+	struct dp_cursor cursor = { .single = dp->no_batch };
+	int stop = 0, rc;
+
+	do {
+		rc = walk_piece(&w, &cursor, &stop);
+	} while (rc == WALK_MORE && !stop);
+	walk_done(&w);
+	return rc < 0 ? rc : stop;
 }
 
 struct collect {
@@ -473,16 +502,29 @@ static int give_row(void *ctx, const void *key, const void *value)
 	return w->fn(w->ctx, key, value);
 }
 
+static struct row_walk row_walk_of(enum row_table table, dp_row_fn *fn, void *ctx)
+{
+	return (struct row_walk){
+		.fn = fn,
+		.ctx = ctx,
+		.value_len = row_tables[table].array ? row_tables[table].value_len : 0,
+	};
+}
+
 static int reader_each(void *ctx, enum row_table table,
 		       int (*fn)(void *fn_ctx, const void *key, const void *value), void *fn_ctx)
 {
-	struct row_walk w = {
-		.fn = fn,
-		.ctx = fn_ctx,
-		.value_len = row_tables[table].array ? row_tables[table].value_len : 0,
-	};
+	struct row_walk w = row_walk_of(table, fn, fn_ctx);
 
 	return dp_rows_each(ctx, dp_map_of_row(table), give_row, &w);
+}
+
+int dp_table_step(struct dp *dp, enum row_table table, struct dp_cursor *cursor, dp_row_fn *fn,
+		  void *ctx)
+{
+	struct row_walk w = row_walk_of(table, fn, ctx);
+
+	return dp_rows_step(dp, dp_map_of_row(table), cursor, give_row, &w);
 }
 
 static int reader_get(void *ctx, enum row_table table, const void *key, void *ret_value)

@@ -106,6 +106,20 @@ int dp_stats_read(struct dp *dp, enum dp_map map, uint32_t first, uint32_t n, vo
 typedef int dp_row_fn(void *ctx, const void *key, const void *value);
 int dp_rows_each(struct dp *dp, enum dp_map map, dp_row_fn *fn, void *ctx);
 
+/*
+ * The same in pieces of about a thousand: 1 while there is more, 0 at the end, -errno; fn's values are 0 or below zero, which ends
+ * the walk and is returned. The cursor begins as zeros. What comes or goes between two pieces may be seen or missed; what stays is
+ * seen.
+ */
+struct dp_cursor {
+	uint64_t token[8]; /* the kernel's */
+	uint8_t key[64];   /* the last one seen */
+	bool under_way;
+	bool single; /* one by one: the kernel knows no batches here */
+};
+int dp_rows_step(struct dp *dp, enum dp_map map, struct dp_cursor *cursor, dp_row_fn *fn,
+		 void *ctx);
+
 /* Entries in use, counted; of flow tables those that are not over. Other arrays: their length. */
 int dp_count(struct dp *dp, enum dp_map map, uint64_t *ret_n);
 /* Entries there is room for; flow tables: what --max-flows asked for, two entries a flow. */
@@ -113,6 +127,9 @@ uint64_t dp_capacity(const struct dp *dp, enum dp_map map);
 
 /* The control maps as rows for core (diff, view). Valid as long as dp. Rows of zeros are left out. */
 struct row_reader dp_row_reader(struct dp *dp);
+/* A piece of one table, as dp_rows_step(); rows of zeros of arrays are left out. */
+int dp_table_step(struct dp *dp, enum row_table table, struct dp_cursor *cursor, dp_row_fn *fn,
+		  void *ctx);
 enum dp_map dp_map_of_row(enum row_table table);
 
 /* ---- writing: agent ------------------------------------------------------------------------------------------------ */

@@ -21,222 +21,213 @@
 #define SOCK_DESTROY 21
 #endif
 
-/* A UDP socket that was told to use a backend which does not serve it any more. */
+#define PIECE_BYTES   16384 /* of the kernel's answer: about a hundred sockets */
+#define PIECE_VICTIMS 32
+
 struct victim {
-	uint64_t cookie;
-	uint8_t addr[16];
-	uint16_t port;
-	int family; /* 4 or 6 */
+	struct inet_diag_sockid id;
+	uint8_t family; /* AF_ */
 };
 
-struct hunt {
+struct sockets_sweep {
 	struct dp *dp;
-	int family;
-	struct VEC_OF(struct victim) victims;
-	struct sockets_result result;
+	uint32_t seed;
 	struct mnl_socket *nl;
 	unsigned int seq;
+	int next_family; /* AF_ to ask for; 0: all were asked for */
+	bool answering;
+	size_t destroyed; /* of victims: those that were dealt with */
+	struct VEC_OF(struct victim) victims;
+	struct sockets_result result;
 };
 
-static bool still_serves(struct hunt *hunt, uint32_t backend, uint32_t gen)
-{
-	enum dp_map map = dp_map_of(hunt->family, DP_sl4_backends);
-	struct sl4_backend b4;
-	struct sl6_backend b6;
+/* ---- ours, and lost? ------------------------------------------------------------------------------- */
 
-	if (hunt->family == 4)
-		return dp_lookup(hunt->dp, map, &backend, &b4) == 0 && b4.gen == gen &&
-		       b4.flags & SL_BACKEND_SERVING;
-	return dp_lookup(hunt->dp, map, &backend, &b6) == 0 && b6.gen == gen &&
-	       b6.flags & SL_BACKEND_SERVING;
+static bool serves4(const struct sockets_sweep *s, uint32_t backend, uint32_t gen)
+{
+	struct sl4_backend b;
+
+	return dp_lookup(s->dp, DP_sl4_backends, &backend, &b) == 0 && b.gen == gen &&
+	       b.flags & SL_BACKEND_SERVING;
 }
 
-/* A REPLY entry: key is what the socket talks to, the backend. */
-static int look(void *ctx, const void *key, const void *value)
+static bool serves6(const struct sockets_sweep *s, uint32_t backend, uint32_t gen)
 {
-	struct hunt *hunt = ctx;
-	const struct sl4_socket_key *k4 = key;
-	const struct sl6_socket_key *k6 = key;
-	const struct sl4_socket *s4 = value;
-	const struct sl6_socket *s6 = value;
-	struct victim victim = { .family = hunt->family };
-	uint32_t backend, gen;
-	uint8_t proto, kind;
+	struct sl6_backend b;
 
-	if (hunt->family == 4) {
-		proto = k4->proto, kind = k4->kind, backend = s4->backend, gen = s4->backend_gen;
-		victim.cookie = k4->cookie, victim.port = k4->port;
-		memcpy(victim.addr, k4->addr, 4);
-	} else {
-		proto = k6->proto, kind = k6->kind, backend = s6->backend, gen = s6->backend_gen;
-		victim.cookie = k6->cookie, victim.port = k6->port;
-		memcpy(victim.addr, k6->addr, 16);
-	}
-	if (proto != IPPROTO_UDP || kind != SL_FLOW_REPLY)
-		return 0;
-	hunt->result.checked++;
-	return still_serves(hunt, backend, gen) ? 0 : vec_push(&hunt->victims, victim);
+	return dp_lookup(s->dp, DP_sl6_backends, &backend, &b) == 0 && b.gen == gen &&
+	       b.flags & SL_BACKEND_SERVING;
+}
+
+static bool is_lost4(struct sockets_sweep *s, uint64_t cookie, const uint8_t addr[4], uint16_t port)
+{
+	struct sl4_socket_key key = {
+		.cookie = cookie, .port = port, .proto = IPPROTO_UDP, .kind = SL_FLOW_REPLY
+	};
+	struct sl4_socket told;
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	if (dp_socket_lookup(s->dp, 4, sl4_socket_mix(&key, s->seed), &key, &told) < 0)
+		return false;
+	s->result.checked++;
+	return !serves4(s, told.backend, told.backend_gen);
+}
+
+static bool is_lost6(struct sockets_sweep *s, uint64_t cookie, const uint8_t addr[16],
+		     uint16_t port)
+{
+	struct sl6_socket_key key = {
+		.cookie = cookie, .port = port, .proto = IPPROTO_UDP, .kind = SL_FLOW_REPLY
+	};
+	struct sl6_socket told;
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	if (dp_socket_lookup(s->dp, 6, sl6_socket_mix(&key, s->seed), &key, &told) < 0)
+		return false;
+	s->result.checked++;
+	return !serves6(s, told.backend, told.backend_gen);
+}
+
+/* IPv6 sockets reach IPv4 by mapped addresses. */
+static bool is_lost(struct sockets_sweep *s, const struct inet_diag_msg *msg)
+{
+	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+	const uint8_t *dst = (const uint8_t *)msg->id.idiag_dst;
+	uint64_t cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 | msg->id.idiag_cookie[0];
+	uint16_t port = ntohs(msg->id.idiag_dport);
+
+	if (msg->idiag_family == AF_INET)
+		return is_lost4(s, cookie, dst, port);
+	if (memcmp(dst, mapped, sizeof(mapped)) == 0)
+		return is_lost4(s, cookie, dst + sizeof(mapped), port);
+	return is_lost6(s, cookie, dst, port);
 }
 
 /* ---- netlink ------------------------------------------------------------------------------------- */
 
-struct found {
-	struct hunt *hunt;
-	struct VEC_OF(struct inet_diag_sockid) ids;
-	uint8_t family; /* AF_ */
-};
-
-static uint64_t cookie_of(const struct inet_diag_sockid *id)
-{
-	return (uint64_t)id->idiag_cookie[1] << 32 | id->idiag_cookie[0];
-}
-
-/* Is the socket connected to exactly what the entry says? IPv6 sockets reach IPv4 by mapped addresses. */
-static bool matches(const struct victim *victim, const struct inet_diag_msg *msg)
-{
-	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-	const uint8_t *dst = (const uint8_t *)msg->id.idiag_dst;
-
-	if (cookie_of(&msg->id) != victim->cookie || ntohs(msg->id.idiag_dport) != victim->port)
-		return false;
-	if (msg->idiag_family == AF_INET)
-		return victim->family == 4 && memcmp(dst, victim->addr, 4) == 0;
-	if (victim->family == 6)
-		return memcmp(dst, victim->addr, 16) == 0;
-	return memcmp(dst, mapped, 12) == 0 && memcmp(dst + 12, victim->addr, 4) == 0;
-}
-
-static int compare_victims(const void *a, const void *b)
-{
-	const struct victim *x = a, *y = b;
-
-	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
-}
-
-/* Index of the first victim (sorted) with that cookie or a higher one. */
-static size_t first_victim(const struct hunt *hunt, uint64_t cookie)
-{
-	size_t low = 0, high = hunt->victims.len;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (hunt->victims.data[middle].cookie < cookie)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 static int see_socket(const struct nlmsghdr *message, void *ctx)
 {
 	const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(message);
-	struct found *found = ctx;
-	struct hunt *hunt = found->hunt;
-	size_t i;
+	struct sockets_sweep *s = ctx;
+	struct victim victim;
 
-	if (mnl_nlmsg_get_payload_len(message) < sizeof(*msg))
+	if (mnl_nlmsg_get_payload_len(message) < sizeof(*msg) || !is_lost(s, msg))
 		return MNL_CB_OK;
-	for (i = first_victim(hunt, cookie_of(&msg->id));
-	     i < hunt->victims.len && hunt->victims.data[i].cookie == cookie_of(&msg->id); i++)
-		if (matches(&hunt->victims.data[i], msg))
-			return vec_push(&found->ids, msg->id) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
-	return MNL_CB_OK;
+	victim = (struct victim){ msg->id, msg->idiag_family };
+	return vec_push(&s->victims, victim) < 0 ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-static int talk(struct hunt *hunt, struct nlmsghdr *request, mnl_cb_t fn, void *ctx)
+static int ask(struct sockets_sweep *s, uint16_t type, uint16_t flags, uint8_t family,
+	       const struct inet_diag_sockid *id)
 {
-	char buffer[32768];
-	unsigned int portid = mnl_socket_get_portid(hunt->nl);
-	int rc = 1;
-
-	request->nlmsg_seq = ++hunt->seq;
-	if (mnl_socket_sendto(hunt->nl, request, request->nlmsg_len) < 0)
-		return -errno;
-	while (rc > 0) {
-		ssize_t len = mnl_socket_recvfrom(hunt->nl, buffer, sizeof(buffer));
-
-		if (len < 0)
-			return -errno;
-		rc = mnl_cb_run(buffer, (size_t)len, hunt->seq, portid, fn, ctx);
-	}
-	return rc < 0 ? -errno : 0;
-}
-
-static struct inet_diag_req_v2 *put_request(char *buffer, uint16_t type, uint16_t flags,
-					    uint8_t family)
-{
+	char buffer[512];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct inet_diag_req_v2 *diag = mnl_nlmsg_put_extra_header(request, sizeof(*diag));
 
 	request->nlmsg_type = type;
 	request->nlmsg_flags = NLM_F_REQUEST | flags;
+	request->nlmsg_seq = ++s->seq;
 	diag->sdiag_family = family;
 	diag->sdiag_protocol = IPPROTO_UDP;
 	diag->idiag_states = 1u << 1; /* TCP_ESTABLISHED: connected, for UDP too */
-	return diag;
+	if (id)
+		diag->id = *id;
+	return mnl_socket_sendto(s->nl, request, request->nlmsg_len) < 0 ? -errno : 0;
 }
 
-static int destroy(struct hunt *hunt, const struct inet_diag_sockid *id, uint8_t family)
+/* One piece of an answer: 1 if there is more of it, else 0 or the kernel's -errno. */
+static int hear(struct sockets_sweep *s, mnl_cb_t fn)
 {
-	char buffer[512];
-	struct inet_diag_req_v2 *diag = put_request(buffer, SOCK_DESTROY, NLM_F_ACK, family);
+	char buffer[PIECE_BYTES];
+	ssize_t len = mnl_socket_recvfrom(s->nl, buffer, sizeof(buffer));
 	int rc;
 
-	diag->id = *id;
-	rc = talk(hunt, (struct nlmsghdr *)buffer, NULL, NULL);
-	if (rc == 0)
-		hunt->result.destroyed++;
-	else if (rc == -EOPNOTSUPP || rc == -EINVAL)
-		hunt->result.unsupported = true;
-	return rc == -ENOENT || hunt->result.unsupported ? 0 : rc; /* the process was faster */
-}
-
-static int kill_family(struct hunt *hunt, uint8_t family)
-{
-	struct found found = { .hunt = hunt, .family = family };
-	const struct inet_diag_sockid *id;
-	char buffer[512];
-	int rc;
-
-	put_request(buffer, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family);
-	rc = talk(hunt, (struct nlmsghdr *)buffer, see_socket, &found);
-	vec_for_each(id, &found.ids)
-		if (rc == 0 && !hunt->result.unsupported)
-			rc = destroy(hunt, id, family);
-	vec_done(&found.ids);
-	return rc;
-}
-
-static int kill_victims(struct hunt *hunt)
-{
-	int rc;
-
-	vec_sort(&hunt->victims, compare_victims);
-	hunt->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!hunt->nl)
+	if (len < 0)
 		return -errno;
-	rc = mnl_socket_bind(hunt->nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
-	if (rc == 0)
-		rc = kill_family(hunt, AF_INET);
-	if (rc == 0)
-		rc = kill_family(hunt, AF_INET6);
-	mnl_socket_close(hunt->nl);
-	return rc;
+	rc = mnl_cb_run(buffer, (size_t)len, s->seq, mnl_socket_get_portid(s->nl), fn, s);
+	return rc < 0 ? -errno : rc > 0;
 }
 
-int sockets_sweep(struct dp *dp, struct sockets_result *ret_result)
+static int look(struct sockets_sweep *s)
 {
-	struct hunt hunt = { .dp = dp };
 	int rc = 0;
 
-	for (hunt.family = 4; rc == 0 && hunt.family <= 6; hunt.family += 2)
-		rc = dp_sockets_each(dp, hunt.family, look, &hunt);
-	if (rc == 0 && hunt.victims.len)
-		rc = kill_victims(&hunt);
-	vec_done(&hunt.victims);
+	if (!s->answering)
+		rc = ask(s, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, (uint8_t)s->next_family, NULL);
 	if (rc == 0)
-		*ret_result = hunt.result;
+		rc = hear(s, see_socket);
+	s->answering = rc > 0;
+	if (rc == 0)
+		s->next_family = s->next_family == AF_INET ? AF_INET6 : 0;
+	return rc < 0 ? rc : 0;
+}
+
+static int destroy(struct sockets_sweep *s, const struct victim *victim)
+{
+	int rc = ask(s, SOCK_DESTROY, NLM_F_ACK, victim->family, &victim->id);
+
+	if (rc == 0)
+		rc = hear(s, NULL);
+	if (rc == 0)
+		s->result.destroyed++;
+	else if (rc == -EOPNOTSUPP || rc == -EINVAL)
+		s->result.unsupported = true;
+	return rc == -ENOENT || s->result.unsupported ? 0 : rc; /* the process was faster */
+}
+
+static int destroy_some(struct sockets_sweep *s)
+{
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < PIECE_VICTIMS && s->destroyed < s->victims.len; i++)
+		rc = destroy(s, &s->victims.data[s->destroyed++]);
+	if (s->result.unsupported)
+		s->destroyed = s->victims.len;
 	return rc;
+}
+
+int sockets_sweep_step(struct sockets_sweep *s)
+{
+	int rc = s->next_family ? look(s) : destroy_some(s);
+
+	if (rc < 0)
+		return rc;
+	return s->next_family || s->destroyed < s->victims.len;
+}
+
+const struct sockets_result *sockets_sweep_result(const struct sockets_sweep *s)
+{
+	return &s->result;
+}
+
+int sockets_sweep_new(struct dp *dp, uint32_t seed, struct sockets_sweep **ret_sweep)
+{
+	struct sockets_sweep *s = calloc(1, sizeof(*s));
+	int rc = 0;
+
+	if (!s)
+		return -ENOMEM;
+	s->dp = dp;
+	s->seed = seed;
+	s->next_family = AF_INET;
+	if (!(s->nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC)))
+		rc = -errno;
+	if (rc == 0 && mnl_socket_bind(s->nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		sockets_sweep_free(s);
+		return rc;
+	}
+	*ret_sweep = s;
+	return 0;
+}
+
+void sockets_sweep_free(struct sockets_sweep *s)
+{
+	if (!s)
+		return;
+	if (s->nl)
+		mnl_socket_close(s->nl);
+	vec_done(&s->victims);
+	free(s);
 }
