@@ -355,7 +355,10 @@ def _(t):
     check(take(second), "sockets for the second")
     check(not select.select([third], [], [], 0)[0], "sockets for two at once")
     second.send(b"K")
-    equal(third.recv(1), b"", "the third is to ask the second")
+    try:
+        equal(third.recv(1), b"", "the third is to ask the second")
+    except ConnectionResetError:
+        pass  # its question had not been read
     until(lambda: "a successor accepts from now on" in p.stderr(), "it stops accepting")
 
 
