@@ -147,10 +147,15 @@ assert_all_served() {
 		--conntrack-max-per-core 0 --conntrack-tcp-timeout-established 0 \
 		--conntrack-tcp-timeout-close-wait 0 </dev/null >"$T_DIR/kube-proxy.log" 2>&1 3>&- 4>&- &
 	deploy_write
+	# From the first moment on: an agent that had begun on the other node would leave its programs there.
+	cat >>"$T_DIR/deploy/cluster/kustomization.yaml" <<-'END'
+		patches:
+		  - target: { kind: DaemonSet, name: sluiced }
+		    patch: '[{ "op": "add", "path": "/spec/template/spec/nodeSelector/proxy", "value": "sluice" }]'
+	END
 	apply <"$T_DIR/deploy/base/namespace.yaml" >/dev/null # or nothing in it can be tried
 	show k apply -k "$T_DIR/deploy/cluster" --dry-run=server --validate=strict
 	show k apply -k "$T_DIR/deploy/cluster"
-	k -n sluice patch daemonset sluiced --type merge -p '{"spec": {"template": {"spec": {"nodeSelector": {"proxy": "sluice"}}}}}' >/dev/null
 	deploy_rolled_out
 	[ "$(k -n sluice get daemonset sluiced -o 'jsonpath={.status.numberReady}')" = 1 ]
 	all_served() { for place in "${PLACES[@]}"; do at_place "$place" "$CALL" tcp "$VIP" 80 --timeout 300 || return 1; done; }
