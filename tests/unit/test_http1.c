@@ -572,6 +572,31 @@ TEST(chunks_are_taken_apart_alike_at_every_cut)
 	}
 }
 
+/* A reader that takes another byte for the end of a line sees other chunks than the next one does. */
+TEST(lines_of_chunks_end_with_cr_and_lf_and_nothing_else)
+{
+	static const char sound[] = "3;e=1\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n";
+	size_t len = sizeof(sound) - 1;
+
+	for (size_t at = 0; at < len; at++) {
+		if (sound[at] != '\r' && sound[at] != '\n')
+			continue;
+		for (int byte = 0; byte < 256; byte++) {
+			struct buf body = { 0 };
+			char raw[sizeof(sound)];
+			size_t used;
+			int rc;
+
+			memcpy(raw, sound, sizeof(raw));
+			raw[at] = (char)byte;
+			rc = read_chunks(raw, len, len, &body, &used);
+			if (rc != (raw[at] == sound[at] ? HTTP1_CHUNK_LAST : -(int)HTTP1_BAD_CHUNK))
+				fail_msg("%d with byte %d at %zu", rc, byte, at);
+			buf_done(&body);
+		}
+	}
+}
+
 static int read_extensions(size_t chunks, size_t len)
 {
 	struct buf raw = { 0 }, body = { 0 };
@@ -995,6 +1020,7 @@ RUN(cmocka_unit_test(takes_or_refuses_requests), cmocka_unit_test(takes_or_refus
     cmocka_unit_test(says_the_same_again_after_the_end),
     cmocka_unit_test(every_fault_has_a_status_and_words),
     cmocka_unit_test(chunks_are_taken_apart_alike_at_every_cut),
+    cmocka_unit_test(lines_of_chunks_end_with_cr_and_lf_and_nothing_else),
     cmocka_unit_test(chunk_extensions_are_limited),
     cmocka_unit_test(a_request_is_written_from_its_parts),
     cmocka_unit_test(a_field_may_come_beside_those_that_were_received),
