@@ -3,7 +3,7 @@
  * The run from store to diff: which services are planned and in which order; node, configuration
  * row, filter.
  */
-/* Must not know: maps, file descriptors, clocks; how one port is planned is plan_port.c. */
+/* Must not know: maps, file descriptors, clocks; how one port is planned is plan_port.c, plan_list.c and plan_commit.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,56 +8,6 @@
 
 #include "core/plan_state.h"
 
-/* ---- rows ------------------------------------------------------------------------------------ */
-
-static size_t encode(const struct plan_family *f, const struct row_service_key *key,
-		     unsigned char bytes[ROW_KEY_MAX])
-{
-	row_encode_key(f->family, key, bytes);
-	return row_tables[plan_table(f, ROW4_SERVICES)].key_len;
-}
-
-struct plan_row *plan_row_find(const struct plan_family *f, const struct row_service_key *key)
-{
-	unsigned char bytes[ROW_KEY_MAX];
-	size_t len = encode(f, key, bytes);
-
-	return table_get(&f->rows, bytes, len);
-}
-
-struct plan_row *plan_row_get(struct plan_family *f, const struct row_service_key *key)
-{
-	unsigned char bytes[ROW_KEY_MAX];
-	size_t len = encode(f, key, bytes);
-	struct plan_row *row = table_get(&f->rows, bytes, len);
-
-	if (row)
-		return row;
-	row = calloc(1, sizeof(*row));
-	if (!row)
-		return NULL;
-	row->key = *key;
-	if (table_put(&f->rows, bytes, len, row, NULL) < 0) {
-		free(row);
-		return NULL;
-	}
-	return row;
-}
-
-void plan_row_drop(struct plan_family *f, struct plan_row *row)
-{
-	unsigned char bytes[ROW_KEY_MAX];
-	size_t len;
-
-	if (row->bids.len || row->n_known || row->n_refs || row->published)
-		return;
-	len = encode(f, &row->key, bytes);
-	table_remove(&f->rows, bytes, len);
-	vec_done(&row->bids);
-	free(row->parting);
-	free(row);
-}
-
 /* ---- whose claim counts ---------------------------------------------------------------------- */
 
 static const char *or_empty(const char *text)

@@ -4,7 +4,10 @@
  *
  *   plan.c          the run: which services, in which order; node, configuration, filter; the public functions
  *   plan_claim.c    who wants which service address and port, and who gets it
- *   plan_port.c     one service port: draft (may fail, changes nothing), then commit (cannot fail)
+ *   plan_row.c      rows, their records, the filter
+ *   plan_port.c     the draft of one service port: may fail, changes nothing then
+ *   plan_list.c     of its two lists
+ *   plan_commit.c   from the draft to the desired rows, which cannot fail; what a port gives back
  *   plan_rest.c     numbers that were given back, until the kernel has let go of them
  *   plan_restore.c  from the kernel's rows back to the state a plan would have
  *
@@ -193,12 +196,26 @@ static inline enum row_table plan_table(const struct plan_family *f, enum row_ta
 	return row_table_of(table4, f->family);
 }
 
-/* plan_claim.c */
+/* plan_row.c */
 /* Makes or finds the row of a key; NULL if there is no memory. */
 struct plan_row *plan_row_get(struct plan_family *f, const struct row_service_key *key);
 struct plan_row *plan_row_find(const struct plan_family *f, const struct row_service_key *key);
 /* Frees it if nobody knows it any more. */
 void plan_row_drop(struct plan_family *f, struct plan_row *row);
+/*
+ * Publishes or takes away the row that makes all other ports of an address reject. 0, -ENOMEM,
+ * -ENOSPC; does nothing twice.
+ */
+int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_row *row);
+void plan_address_withdraw(struct plan *plan, struct plan_family *f, struct plan_row *row);
+void plan_retire_record(struct plan *plan, struct plan_family *f, uint32_t slot, uint32_t gen);
+void plan_retire_backend(struct plan *plan, struct plan_family *f, uint32_t id, uint32_t gen);
+/* Sets the bit of an address, of a service or (backend) of a backend. 0 or -ENOMEM. */
+int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr,
+		    bool backend);
+bool plan_filter_has(const struct plan_family *f, const struct address *addr, bool backend);
+
+/* plan_claim.c */
 /* The bid that counts: a cluster IP's, then the oldest service's. NULL = none. Valid until the bids change. */
 const struct plan_bid *plan_row_winner(const struct plan_row *row);
 /* Has the port won this row, and may the row be published? */
@@ -225,21 +242,11 @@ const char *plan_port_format(const struct plan_port *p, char *buf, size_t len);
  * was).
  */
 int plan_port_update(struct plan *plan, struct plan_port *p, const struct service_port *sp);
+void plan_port_free(struct plan_port *p);
+
+/* plan_commit.c */
 /* Everything it holds is given back. 0 or -ENOMEM (nothing changed). */
 int plan_port_release(struct plan *plan, struct plan_port *p);
-void plan_port_free(struct plan_port *p);
-/*
- * Publishes or takes away the row that makes all other ports of an address reject. 0, -ENOMEM,
- * -ENOSPC; does nothing twice.
- */
-int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_row *row);
-void plan_address_withdraw(struct plan *plan, struct plan_family *f, struct plan_row *row);
-void plan_retire_record(struct plan *plan, struct plan_family *f, uint32_t slot, uint32_t gen);
-void plan_retire_backend(struct plan *plan, struct plan_family *f, uint32_t id, uint32_t gen);
-/* Sets the bit of an address, of a service or (backend) of a backend. 0 or -ENOMEM. */
-int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr,
-		    bool backend);
-bool plan_filter_has(const struct plan_family *f, const struct address *addr, bool backend);
 
 /* plan_rest.c */
 /* NULL if there is no memory. */
