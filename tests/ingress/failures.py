@@ -375,6 +375,22 @@ def _(t):
         equal(c.response().status, 502 if len(bad.killed) > n else 200)
 
 
+@test("--max-tries: so many endpoints get a request that all of them fail, and no more")
+def _(t):
+    def kill(c):
+        if c.request():
+            c.reset()
+
+    note = "nginx.ingress.kubernetes.io/proxy-next-upstream-tries"
+    for options, notes, tries in (
+            ((), {}, 3), (("--max-tries", "2"), {}, 2), (("--max-tries", "1"), {}, 1),
+            (("--max-tries", "2"), {note: "3"}, 3), (("--max-tries", "2"), {note: "0"}, 4)):
+        origins = [t.origin(kill) for _ in range(4)]
+        p = t.proxy({"/": origins}, *options, annotations=notes)
+        equal(t.get(p).status, 502)
+        equal(sum(len(o.requests) for o in origins), tries, options)
+
+
 @test("retries have a budget: when everything fails, few requests are sent twice")
 def _(t):
     def kill(c):

@@ -121,7 +121,7 @@ TEST(nothing_said_is_the_default)
 	assert_int_equal(p->body_max, 0);
 	assert_int_equal(p->connect_ns, 0);
 	assert_int_equal(p->next, POLICY_NEXT_ERROR | POLICY_NEXT_TIMEOUT);
-	assert_int_equal(p->next_tries, 3);
+	assert_int_equal(p->next_tries, POLICY_TRIES_UNSAID);
 	assert_int_equal(p->choice, UPSTREAM_LEAST);
 	assert_string_equal(p->hsts, "max-age=1");
 	policy_drop(p);

@@ -2,6 +2,7 @@
 /* Begins an exchange: which rule, what it says about this request, and the head for the origin. */
 /* Must not know connections. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -383,7 +384,9 @@ static void take_limits(struct exchange *x, const struct gate_result *gate)
 	x->idle_limit_ns = either(policy->read_ns, settings->idle_ns);
 	x->wait_limit_ns = policy->wait_ns == UINT64_MAX ? settings->wait_ns : policy->wait_ns;
 	x->next = policy->next;
-	x->tries = policy->next_tries ? policy->next_tries : (unsigned)settings->tries;
+	x->tries = policy->next_tries == POLICY_TRIES_UNSAID ? (unsigned)settings->tries
+		   : policy->next_tries                      ? policy->next_tries
+							     : UINT_MAX;
 	x->tries_until_ns = policy->next_ns ? worker_now_ns(x->worker) + policy->next_ns : 0;
 	x->rate = policy->limit.rate;
 	x->rate_after = policy->limit.rate_after;

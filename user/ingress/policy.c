@@ -35,7 +35,7 @@ static const struct policy defaults = {
 	.client_cert = { .depth = 1 },
 	.wait_ns = UINT64_MAX,
 	.next = POLICY_NEXT_ERROR | POLICY_NEXT_TIMEOUT,
-	.next_tries = 3,
+	.next_tries = POLICY_TRIES_UNSAID,
 	.ssl = { .depth = 1 },
 	.affinity = { .cookie = "INGRESSCOOKIE" },
 	.canary = { .weight_total = 100 },

@@ -123,6 +123,8 @@ enum {
 	POLICY_HAS_HEADERS = 1 << 9,
 };
 
+#define POLICY_TRIES_UNSAID UINT32_MAX /* --max-tries counts */
+
 struct policy {
 	_Atomic unsigned refs;
 	unsigned has; /* POLICY_HAS_* */
@@ -205,7 +207,7 @@ struct policy {
 	uint64_t connect_ns, read_ns, send_ns; /* 0: not said */
 	uint64_t wait_ns;                      /* for an endpoint; UINT64_MAX: not said */
 	unsigned next;                         /* POLICY_NEXT_* */
-	unsigned next_tries;                   /* all tries; 0: not said (3) */
+	unsigned next_tries;                   /* all tries; 0: not limited; POLICY_TRIES_UNSAID */
 	uint64_t next_ns;                      /* time for all tries; 0: not limited */
 	const char *vhost;                     /* Host for the origin; NULL: the client's */
 	const char *forwarded_prefix;          /* X-Forwarded-Prefix; NULL: none */

@@ -226,7 +226,7 @@ const struct annotation policy_table[] = {
 	  .values = "`error`, `timeout`, `invalid_header`, `http_500` …, `non_idempotent`, `off`",
 	  .help = "when another endpoint is tried; default `error timeout`; never after a byte of an answer" },
 	{ "proxy-next-upstream-tries", COUNT(next_tries, 0, 100),
-	  .help = "all tries; `0`: no limit" },
+	  .help = "all tries; `0`: no limit; default `--max-tries`" },
 	{ "proxy-next-upstream-timeout", TIME(next_ns),
 	  .help = "time for all tries; `0`: no limit" },
 	{ "proxy-ssl-secret", .read = read_secret, AT(ssl.secret, struct policy_ref),
