@@ -369,10 +369,10 @@ $(DIFFER): $(O)/test/%: $(SANB)/obj/tests/%.o $$(call link_of,tests/$$*.c)
 	$(call say,LD test,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-# Measurements: slbench (everything without traffic), its generators, and nb (the traffic).
-BENCH_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/nb.c %.bpf.c,$(wildcard tests/bench/*.c)))
+# Measurements: slbench (everything without traffic), its generators, nb (the traffic), and hold (programs that do nothing).
+BENCH_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/nb.c tests/bench/hold.c %.bpf.c,$(wildcard tests/bench/*.c)))
 .PHONY: bench-programs bench-ingress-programs
-bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/generate.bpf.o $(O)/bench/empty.bpf.o bench-ingress-programs
+bench-programs: $(O)/bench/slbench $(O)/bench/nb $(O)/bench/hold $(O)/bench/generate.bpf.o $(O)/bench/empty.bpf.o bench-ingress-programs
 
 # The ingress proxy beside others: origin and clients, each of one file and what it names.
 fast_link_of = $(patsubst %.c,$(O)/obj/%.o,$(call tag_of,link,$(1)))
@@ -388,6 +388,9 @@ $(O)/bench/slbench: $(BENCH_OBJS) $(LIBS_agent:%=$(O)/lib%.a)
 $(O)/bench/nb: $(O)/obj/tests/bench/nb.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+$(O)/bench/hold: $(O)/obj/tests/bench/hold.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(call pkg_libs,$(PKGS_bench))
 $(O)/bench/%.bpf.o: tests/bench/%.bpf.c tests/bench/generate.h $(O)/.bpf-flags | $(O)/.tools
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D); $(CLANG) $(BPF_CFLAGS) $(BPF_SYS) -c $< -o $@

@@ -25,10 +25,14 @@ static __always_inline __u64 V(flow_mixed)(const struct V(flow_key) *key)
 static __always_inline struct V(flow_bucket) *V(bucket)(__u8 proto, __u64 mix)
 {
 	__u32 index = sl_bucket(mix, proto == IPPROTO_TCP ? BUCKETS_TCP : BUCKETS_UDP);
+	struct V(flow_bucket) *b;
 
-	if (proto == IPPROTO_TCP)
-		return bpf_map_lookup_elem(&V(flows_tcp), &index);
-	return bpf_map_lookup_elem(&V(flows_udp), &index);
+	if (proto != IPPROTO_TCP)
+		return bpf_map_lookup_elem(&V(flows_udp), &index);
+	b = bpf_map_lookup_elem(&V(flows_tcp), &index);
+	/* Two calls: of one for either map the kernel would make a call by pointer, where it writes an array's look-up in place. */
+	asm volatile("" : "+r"(b));
+	return b;
 }
 
 static __always_inline bool V(key_eq)(const struct V(flow_key) *a, const struct V(flow_key) *b)

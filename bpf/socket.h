@@ -10,6 +10,7 @@
 #ifndef BPF_SOCKET_ONCE
 #define BPF_SOCKET_ONCE
 #define ECONNREFUSED 111
+#define SOCKETS_NEAR 8 /* cookies, of a bucket's 15 slots */
 
 /* Is the call made in the node's own network namespace? */
 static __always_inline bool is_node(struct bpf_sock_addr *ctx, const struct sl_config *config)
@@ -57,9 +58,14 @@ static __always_inline void V(socket_key)(struct bpf_sock_addr *ctx, const void 
 #define BUCKETS_SOCKETS sl_consts.buckets6_sockets
 #endif
 
-static __always_inline struct V(socket_bucket) *V(socket_bucket)(__u64 mix)
+/*
+ * TCP sockets lie in the order of their cookies, some in a bucket: who opens one connection after another finds its memory at hand. One
+ * of UDP may have many rows, which must not compete with each other.
+ */
+static __always_inline struct V(socket_bucket) *V(socket_bucket)(const struct V(socket_key) *key, __u64 mix)
 {
-	__u32 index = sl_bucket(mix, BUCKETS_SOCKETS);
+	__u32 index = key->proto == IPPROTO_TCP ? (__u32)(key->cookie / SOCKETS_NEAR) % BUCKETS_SOCKETS
+						: sl_bucket(mix, BUCKETS_SOCKETS);
 
 	return bpf_map_lookup_elem(&V(sockets), &index);
 }
@@ -105,7 +111,7 @@ static __always_inline __u64 V(socket_slot_free)(struct V(socket_bucket) *b, __u
 static __noinline int V(socket_put)(const struct V(socket_key) *key, const struct V(socket) *value)
 {
 	__u64 mix = V(socket_mix)(key, sl_consts.seed), at;
-	struct V(socket_bucket) *b = V(socket_bucket)(mix);
+	struct V(socket_bucket) *b = V(socket_bucket)(key, mix);
 	__u32 tag = sl_tag(mix), *word;
 	struct V(socket_slot) *slot;
 
@@ -139,7 +145,7 @@ static __noinline int V(socket_put)(const struct V(socket_key) *key, const struc
 static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 now, struct V(socket) *ret_value)
 {
 	__u64 mix = V(socket_mix)(key, sl_consts.seed);
-	struct V(socket_bucket) *b = V(socket_bucket)(mix);
+	struct V(socket_bucket) *b = V(socket_bucket)(key, mix);
 	__u32 tag = sl_tag(mix), *word;
 	struct V(socket_slot) *slot;
 	__u64 at = sl_home(tag);
@@ -167,7 +173,7 @@ static __noinline int V(socket_get)(const struct V(socket_key) *key, __u32 now, 
 static __noinline int V(socket_drop)(const struct V(socket_key) *key)
 {
 	__u64 mix = V(socket_mix)(key, sl_consts.seed), at;
-	struct V(socket_bucket) *b = V(socket_bucket)(mix);
+	struct V(socket_bucket) *b = V(socket_bucket)(key, mix);
 	__u32 tag = sl_tag(mix);
 
 	/* Of most sockets nothing is known: no lock to find that. */

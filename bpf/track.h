@@ -10,6 +10,7 @@ enum track_result {
 	TRACK_NONE, /* no entry, or (p.stale) one that must not be used: it is in work.hit */
 	TRACK_TORN, /* recycled twice while it was read */
 	TRACK_FOUND,
+	TRACK_LOOK, /* not for the fast step to say */
 };
 #endif
 
@@ -100,8 +101,8 @@ static __always_inline void V(refresh)(struct V(work) *w, struct V(flow) *f, boo
 	}
 }
 
-/* Established, nothing special about the packet: served here. False: let the slow step look. */
-static __always_inline bool V(track_fast)(struct V(work) *w)
+/* Established, nothing special about the packet: served here (FOUND). NONE: there is no entry. Else the slow step must LOOK. */
+static __always_inline enum track_result V(track_fast)(struct V(work) *w)
 {
 	__u8 proto = w->p.key.proto;
 	struct V(flow) *f;
@@ -109,20 +110,20 @@ static __always_inline bool V(track_fast)(struct V(work) *w)
 	__u64 mix;
 
 	if (proto == IPPROTO_TCP && (w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
-		return false;
+		return TRACK_LOOK;
 	mix = V(flow_mixed)(&w->p.key);
 	f = V(flow_find)(&w->p.key, mix, &word);
 	if (!f)
-		return false;
+		return TRACK_NONE;
 	w->hit = *f;
 	if (!V(flow_stood)(word, mix) || w->hit.state != SL_STATE_CONFIRMED ||
 	    !V(flow_is_fresh)(&w->hit, proto, w->p.now))
-		return false;
+		return TRACK_LOOK;
 	if (proto != IPPROTO_TCP && w->p.client &&
 	    !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING))
-		return false;
+		return TRACK_LOOK;
 	V(refresh)(w, f, false);
-	return true;
+	return TRACK_FOUND;
 }
 
 /* ---- slow ---- */

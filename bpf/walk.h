@@ -88,7 +88,7 @@ static __always_inline int V(walk_request)(struct __sk_buff *skb, struct V(work)
 	int why = SL_REASON_FLOW;
 
 	V(look_for)(w, SL_FLOW_REQUEST, true);
-	if (w->p.marks || !V(has_ports)(&w->p) || !V(track_fast)(w)) {
+	if (w->p.marks || !V(has_ports)(&w->p) || V(track_fast)(w) != TRACK_FOUND) {
 		why = V(request_slow)(skb);
 		if (!is_translated(why))
 			return why;
@@ -182,12 +182,17 @@ __noinline int V(reply_slow)(void)
 /* A packet from what may be a backend. */
 static __always_inline int V(walk_reply)(struct __sk_buff *skb, struct V(work) *w)
 {
+	enum track_result fast = TRACK_LOOK;
 	int why = SL_REASON_REPLY;
 
 	if (!V(has_ports)(&w->p))
 		return SL_REASON_NOT_SERVICE;
 	V(look_for)(w, SL_FLOW_REPLY, false);
-	if (w->p.marks || V(addr_eq)(w->p.key.saddr, w->p.key.daddr) || !V(track_fast)(w)) {
+	if (!w->p.marks && !V(addr_eq)(w->p.key.saddr, w->p.key.daddr))
+		fast = V(track_fast)(w);
+	if (fast == TRACK_NONE) /* as most packets from endpoints that are asked by their own address */
+		return SL_REASON_NOT_SERVICE;
+	if (fast == TRACK_LOOK) {
 		why = V(reply_slow)();
 		if (!is_translated(why))
 			return why;
@@ -328,18 +333,59 @@ static __always_inline enum parse_result V(parse)(struct __sk_buff *skb, struct 
 	return parsed == PARSE_OK ? V(parse_l4)(data, end, p) : parsed;
 }
 
+/*
+ * At a glance: none of our business? So are most packets, and each passes by two devices. Whatever needs a closer look is left to the
+ * walk, which says the same of these.
+ */
+static __always_inline bool V(is_foreign)(struct __sk_buff *skb, __u32 l3, enum place place, enum sl_hook hook)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct sl_config *config = config_get();
+#if FAMILY == 4
+	struct iphdr *ip = data + l3;
+
+	if (!config || (void *)(ip + 1) > end)
+		return false;
+	if (hook == SL_HOOK_EGRESS && ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
+		return false; /* an ICMP error may be about a flow, whoever sent it */
+	if (hook == SL_HOOK_INGRESS && V(addr_eq)(&ip->daddr, config->node4))
+		return false;
+#else
+	struct ipv6hdr *ip = data + l3;
+
+	if (!config || (void *)(ip + 1) > end)
+		return false;
+	if (hook == SL_HOOK_EGRESS && ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP)
+		return false;
+	if (hook == SL_HOOK_INGRESS && V(addr_eq)(&ip->daddr, config->node6))
+		return false;
+#endif
+	if (hook == SL_HOOK_EGRESS ? V(filter_has)(&ip->saddr, FILTER_BACKENDS)
+				   : place == PLACE_POD && V(filter_has)(&ip->saddr, FILTER_VIPS))
+		return false;
+	if (hook == SL_HOOK_EGRESS && place == PLACE_POD)
+		return true;
+	return !V(filter_has)(&ip->daddr, FILTER_VIPS) && !V(is_service_range)(config, &ip->daddr);
+}
+
 /* One packet: parse, walk, count, answer. */
 static __always_inline int V(handle)(struct __sk_buff *skb, __u32 l3, enum place place, enum sl_hook hook)
 {
-	struct V(work) *w = V(work_begin)(l3, skb->len);
+	struct V(work) *w;
 	int why;
 
+	if (V(is_foreign)(skb, l3, place, hook)) {
+		count(SL_REASON_NOT_SERVICE, hook, skb->len);
+		return TC_ACT_UNSPEC;
+	}
+	w = V(work_begin)(l3, skb->len);
 	if (!w)
 		return TC_ACT_UNSPEC;
 	if (V(parse)(skb, &w->p) != PARSE_OK) {
 		/* Ours only if it is to a service address, as far as that could be read. */
-		why = hook == SL_HOOK_INGRESS && V(is_vip)(w->p.key.daddr) ? SL_REASON_MALFORMED
-									   : SL_REASON_NOT_SERVICE;
+		why = hook == SL_HOOK_INGRESS && V(filter_has)(w->p.key.daddr, FILTER_VIPS) && V(is_vip)(w->p.key.daddr)
+			      ? SL_REASON_MALFORMED
+			      : SL_REASON_NOT_SERVICE;
 	} else if (hook == SL_HOOK_INGRESS) {
 		why = V(walk_ingress)(skb, w, place);
 	} else {

@@ -74,9 +74,18 @@ make_trio() { # WAY
 	done
 }
 
-add_empty() { # WAY: a program that does nothing on each device where sluice has one
+# Programs that do nothing where sluice has its own: on the devices, by the same kind of link; with CGROUP also where a TCP socket
+# connects and closes.
+add_empty() { # WAY [CGROUP]
 	local device side
-	for device in pod-c pod-s; do
+	[ -z "${2-}" ] || mkdir "$2" || exit 1
+	nsenter --net="/run/netns/$id-$1-n" "$BUILD/bench/hold" "$BUILD/bench/empty.bpf.o" ${2:+"$2"} pod-c pod-s \
+		</dev/null >"$dir/$1.held" 2>"$dir/$1.log" &
+	pids+=($!)
+	until [ -s "$dir/$1.held" ] || ! kill -0 $! 2>/dev/null; do sleep 0.02; done
+	[ ! -s "$dir/$1.held" ] || return 0
+	[ -z "${2-}" ] || die "the empty programs do not attach: $(cat "$dir/$1.log")"
+	for device in pod-c pod-s; do # a kernel without TCX
 		in_ns "$1-n" tc qdisc add dev $device clsact
 		for side in ingress egress; do
 			in_ns "$1-n" tc filter add dev $device $side bpf direct-action object-file "$BUILD/bench/empty.bpf.o" section tc ||
@@ -173,6 +182,11 @@ add_client node-direct-again again-n $server 8080
 make_trio empty
 add_empty empty
 add_client tc-empty empty-c $server 8080
+add_client node-tc-empty empty-n $server 8080
+make_trio calls
+add_empty calls "$cgroup/calls"
+add_client socket-empty calls-c $server 8080 "$cgroup/calls"
+add_client node-socket-empty calls-n $server 8080 "$cgroup/calls"
 for n in $COUNTS; do
 	for kind in $WAYS; do
 		way=$kind-$n

@@ -148,8 +148,9 @@ static int walk_ingress(struct walk *w)
 	address_format(&t->saddr, src);
 	address_format(&t->daddr, dst);
 	if (w->packet->malformed)
-		return walk_is_cluster_ip(w, &t->daddr) ? SL_REASON_MALFORMED
-							: SL_REASON_NOT_SERVICE;
+		return walk_filter_has(w, &t->daddr, false) && walk_is_cluster_ip(w, &t->daddr)
+			       ? SL_REASON_MALFORMED
+			       : SL_REASON_NOT_SERVICE;
 	if (w->packet->hook == EXPLAIN_POD_IN && walk_filter_has(w, &t->saddr, false) &&
 	    walk_is_cluster_ip(w, &t->saddr)) {
 		walk_step(w, "source: %s is a service address, and no pod has it", src);
