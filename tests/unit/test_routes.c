@@ -851,6 +851,117 @@ TEST(ten_thousand_ingresses)
 	world_done(&w);
 }
 
+/* Paths of few letters, so that many begin alike, before and behind their eighth byte. */
+static void make_path(uint32_t *seed, char *path)
+{
+	static const char *const pieces[] = { "a",         "b",          "eight-ab", "eight-ac",
+					      "long-name", "long-names", "" };
+	char *at = path;
+	int n = 1 + (int)(*seed >> 8) % 4;
+
+	for (int i = 0; i < n; i++) {
+		*seed = *seed * 1664525 + 1013904223;
+		at += sprintf(at, "/%s", pieces[(*seed >> 16) % 7]);
+	}
+	*at = '\0';
+}
+
+struct plain_rule {
+	char path[64];
+	char type; /* E, P, I */
+};
+
+/* Does the rule take the path, and before that other one? By the words of the documentation, not by an index. */
+static bool takes(const struct plain_rule *r, const char *path)
+{
+	size_t len = strlen(r->path);
+
+	if (r->type == 'E')
+		return strcmp(r->path, path) == 0;
+	if (r->type == 'I')
+		return strncmp(r->path, path, len) == 0;
+	if (r->path[len - 1] == '/')
+		len--;
+	return strncmp(r->path, path, len) == 0 && (path[len] == '/' || !path[len]);
+}
+
+/* Without the final slash of a Prefix: a longer one goes before, then Exact, Prefix, ImplementationSpecific. */
+static bool is_better(const struct plain_rule *a, const struct plain_rule *b)
+{
+	size_t a_len = strlen(a->path), b_len = strlen(b->path);
+
+	a_len -= a->type == 'P' && a->path[a_len - 1] == '/';
+	b_len -= b->type == 'P' && b->path[b_len - 1] == '/';
+	if (a_len != b_len)
+		return a_len > b_len;
+	return strchr("EPI", a->type) - strchr("EPI", b->type) < 0;
+}
+
+static bool is_there(const struct plain_rule *rules, int n, const struct plain_rule *r)
+{
+	for (int i = 0; i < n;
+	     i++) { /* "/a" and "/a/" would be told apart by which of the two is nearer: not here */
+		size_t len = strlen(rules[i].path), r_len = strlen(r->path);
+
+		len -= rules[i].path[len - 1] == '/';
+		r_len -= r->path[r_len - 1] == '/';
+		if (rules[i].type == r->type && len == r_len &&
+		    memcmp(rules[i].path, r->path, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void check_host(uint32_t *seed, int n_rules)
+{
+	struct world w = { 0 };
+	struct plain_rule *rules = calloc((size_t)n_rules, sizeof(*rules));
+	char line[256], path[64], url[96], service[16];
+	int n = 0;
+
+	assert_non_null(rules);
+	add_class(&w, "ours", CONTROLLER, false, 0);
+	for (int i = 0; i < n_rules; i++) {
+		struct plain_rule *r = &rules[n];
+
+		make_path(seed, r->path);
+		*seed = *seed * 1664525 + 1013904223;
+		r->type = "EPI"[(*seed >> 16) % 3];
+		if (strstr(r->path, "//") || is_there(rules, n, r))
+			continue;
+		snprintf(line, sizeof(line), "n/i%d@1; h.test %s %c s%d:80", n, r->path, r->type,
+			 n);
+		add(&w, line);
+		n++;
+	}
+	build(&w);
+	for (int i = 0; i < 300; i++) {
+		int best = -1;
+
+		make_path(seed, path);
+		if (strstr(path, "//"))
+			continue;
+		for (int j = 0; j < n; j++)
+			if (takes(&rules[j], path) &&
+			    (best < 0 || is_better(&rules[j], &rules[best])))
+				best = j;
+		snprintf(url, sizeof(url), "h.test%s", path);
+		snprintf(service, sizeof(service), "s%d", best);
+		expect(&w, url, best < 0 ? "" : service);
+	}
+	drop_models(&w);
+	free(rules);
+	world_done(&w);
+}
+
+TEST(as_a_plain_search_would_find_it)
+{
+	uint32_t seed = 7;
+
+	for (int n = 1; n <= 200; n += 1 + n / 8)
+		check_host(&seed, n);
+}
+
 TEST(every_allocation_may_fail)
 {
 	struct world w = { 0 };
@@ -1036,5 +1147,5 @@ RUN(cmocka_unit_test(paths_are_normalised_once),
     cmocka_unit_test(hosts_that_did_not_change_are_the_same_objects),
     cmocka_unit_test(class_by_name_default_and_annotation),
     cmocka_unit_test(of_two_default_classes_the_newest_counts),
-    cmocka_unit_test(ten_thousand_ingresses), cmocka_unit_test(every_allocation_may_fail),
-    cmocka_unit_test(imported_cases))
+    cmocka_unit_test(ten_thousand_ingresses), cmocka_unit_test(as_a_plain_search_would_find_it),
+    cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(imported_cases))

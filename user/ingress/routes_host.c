@@ -4,6 +4,7 @@
 #include "ingress/routes_host.h"
 
 #include <ctype.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +21,29 @@ static int compare_text(const char *a, size_t a_len, const char *b, size_t b_len
 	return rc ? rc : (a_len > b_len) - (a_len < b_len);
 }
 
+/* The first bytes as a number that sorts as they do. No text has a NUL. */
+static uint64_t head_of(const char *text, size_t len)
+{
+	unsigned char bytes[8] = { 0 };
+	uint64_t head;
+
+	memcpy(bytes, text, len < 8 ? len : 8);
+	memcpy(&head, bytes, 8);
+	return be64toh(head);
+}
+
 /* A rule before rules of one text have been brought together. */
 struct claim {
-	struct routes_text text;
-	struct routes_key key;
+	const char *text;
+	size_t len;
+	struct routes_rules rules;
 };
 
 static int compare_claims(const void *one, const void *two)
 {
 	const struct claim *a = one, *b = two;
 
-	return compare_text(a->text.at, a->text.len, b->text.at, b->text.len);
+	return compare_text(a->text, a->len, b->text, b->len);
 }
 
 /* Longest text first; texts of one length in descending order; then the type, Exact first. */
@@ -49,19 +62,18 @@ static int compare_patterns(const void *one, const void *two)
 
 static struct claim claim_of(const struct route *r)
 {
-	struct claim claim = { .text = { r->path, strlen(r->path) } };
-	size_t *len = &claim.text.len;
+	struct claim claim = { .text = r->path, .len = strlen(r->path) };
 
 	if (r->type == INGRESS_EXACT) {
-		claim.key.exact = r;
+		claim.rules.of[ROUTES_OF_EXACT] = r;
 	} else if (r->type == INGRESS_SPECIFIC) {
-		claim.key.specific = r;
-	} else if (*len > 1 && r->path[*len - 1] == '/') {
-		--*len;
-		claim.key.folder = r;
+		claim.rules.of[ROUTES_OF_SPECIFIC] = r;
+	} else if (claim.len > 1 && r->path[claim.len - 1] == '/') {
+		claim.len--;
+		claim.rules.of[ROUTES_OF_FOLDER] = r;
 	} else {
-		*len -= *len == 1;
-		claim.key.prefix = r;
+		claim.len -= claim.len == 1;
+		claim.rules.of[ROUTES_OF_PREFIX] = r;
 	}
 	return claim;
 }
@@ -72,121 +84,232 @@ static size_t merge(struct claim *claims, size_t n_claims)
 	size_t n = 0;
 
 	for (size_t i = 0; i < n_claims; i++) {
-		const struct routes_key *k = &claims[i].key;
-		struct routes_key *last;
+		struct routes_rules *last;
 
 		if (!n || compare_claims(&claims[n - 1], &claims[i]) != 0) {
 			claims[n++] = claims[i];
 			continue;
 		}
-		last = &claims[n - 1].key;
-		last->exact = last->exact ? last->exact : k->exact;
-		last->prefix = last->prefix ? last->prefix : k->prefix;
-		last->folder = last->folder ? last->folder : k->folder;
-		last->specific = last->specific ? last->specific : k->specific;
+		last = &claims[n - 1].rules;
+		for (int kind = 0; kind < ROUTES_KINDS; kind++)
+			if (!last->of[kind])
+				last->of[kind] = claims[i].rules.of[kind];
 	}
 	return n;
 }
 
-static int pack(struct routes_host *host, const struct claim *claims, size_t n)
+/* Everything a key begins with lies before it, and is an ancestor of the key just before it or that key. */
+static uint32_t find_parent(const struct routes_key *keys, const char *texts, uint32_t of)
 {
-	size_t bytes = 0;
-	char *text;
+	uint32_t parent = of; /* 1 + (of - 1) */
 
-	for (size_t i = 0; i < n; i++)
-		bytes += claims[i].text.len;
-	host->texts = malloc(n * (sizeof(*host->texts) + sizeof(*host->keys)) + bytes + 1);
-	if (!host->texts)
-		return -ENOMEM;
-	host->keys = (struct routes_key *)(host->texts + n);
-	host->n_keys = n;
-	text = (char *)(host->keys + n);
-	for (size_t i = 0; i < n; i++) {
-		memcpy(text, claims[i].text.at, claims[i].text.len);
-		host->texts[i] = (struct routes_text){ text, claims[i].text.len };
-		host->keys[i] = claims[i].key;
-		text += claims[i].text.len;
+	while (parent && (keys[parent - 1].len > keys[of].len ||
+			  memcmp(texts + keys[parent - 1].text, texts + keys[of].text,
+				 keys[parent - 1].len) != 0))
+		parent = keys[parent - 1].parent;
+	return parent;
+}
+
+static bool is_several(const struct routes_rules *rules)
+{
+	int n = 0;
+
+	for (int kind = 0; kind < ROUTES_KINDS; kind++)
+		n += rules->of[kind] != NULL;
+	return n > 1;
+}
+
+static void set_rules(struct routes_key *k, const struct routes_rules *rules,
+		      struct routes_rules **several)
+{
+	if (is_several(rules)) {
+		**several = *rules;
+		k->kind = ROUTES_KINDS;
+		k->rules = (*several)++;
+		return;
 	}
+	while (!rules->of[k->kind])
+		k->kind++;
+	k->only = rules->of[k->kind];
+}
+
+#define LINE 64 /* bytes, of a cache */
+
+struct routes_host *routes_host_alloc(size_t more)
+{
+	size_t size = (sizeof(struct routes_host) + more + LINE - 1) / LINE * LINE;
+	struct routes_host *host = aligned_alloc(LINE, size);
+
+	if (host)
+		memset(host, 0, size);
+	return host;
+}
+
+/* Where everything lies in the block. */
+static int lay_out(struct routes_host **host, const struct claim *claims, size_t n,
+		   struct routes_rules **ret_several, char **ret_texts)
+{
+	size_t bytes = 0, n_several = 0;
+	struct routes_host *h;
+
+	for (size_t i = 0; i < n; i++) {
+		bytes += claims[i].len;
+		n_several += is_several(&claims[i].rules);
+	}
+	if (bytes > UINT32_MAX)
+		return -ENOMEM;
+	h = routes_host_alloc(n * sizeof(*h->keys) + n_several * sizeof(**ret_several) + bytes);
+	if (!h)
+		return -ENOMEM;
+	memcpy(h, *host, sizeof(*h));
+	free(*host);
+	*host = h;
+	*ret_several = (struct routes_rules *)(h->keys + n);
+	*ret_texts = (char *)(*ret_several + n_several);
+	h->texts = *ret_texts;
+	h->n_keys = (uint32_t)n;
 	return 0;
 }
 
-/* Everything a key begins with lies before it, and is an ancestor of the key just before it or that key. */
-static void link_parents(struct routes_host *host)
+static int pack(struct routes_host **host, const struct claim *claims, size_t n)
 {
-	for (size_t i = 1; i < host->n_keys; i++) {
-		const struct routes_text *t = host->texts;
-		size_t parent = i; /* 1 + (i - 1) */
+	struct routes_rules *several;
+	struct routes_key *keys;
+	char *texts;
+	uint32_t at = 0;
+	int rc = lay_out(host, claims, n, &several, &texts);
 
-		while (parent && (t[parent - 1].len > t[i].len ||
-				  memcmp(t[parent - 1].at, t[i].at, t[parent - 1].len) != 0))
-			parent = host->keys[parent - 1].parent;
-		host->keys[i].parent = parent;
+	keys = (*host)->keys;
+	for (uint32_t i = 0; rc == 0 && i < n; i++) {
+		uint32_t len = (uint32_t)claims[i].len;
+
+		memcpy(texts + at, claims[i].text, len);
+		keys[i] = (struct routes_key){ .head = head_of(claims[i].text, len),
+					       .text = at,
+					       .len = len };
+		set_rules(&keys[i], &claims[i].rules, &several);
+		keys[i].parent = find_parent(keys, texts, i);
+		at += len;
 	}
+	return rc;
 }
 
-int routes_host_sort(struct routes_host *host)
+int routes_host_sort(struct routes_host **host)
 {
+	struct routes_host *h = *host;
 	struct claim *claims;
 	int rc;
 
-	if (host->regex) {
-		vec_sort(&host->routes, compare_patterns);
+	if (h->regex) {
+		vec_sort(&h->routes, compare_patterns);
 		return 0;
 	}
-	claims = calloc(host->routes.len + 1, sizeof(*claims));
+	claims = calloc(h->routes.len + 1, sizeof(*claims));
 	if (!claims)
 		return -ENOMEM;
-	for (size_t i = 0; i < host->routes.len; i++)
-		claims[i] = claim_of(host->routes.data[i]);
-	qsort(claims, host->routes.len, sizeof(*claims), compare_claims);
-	rc = pack(host, claims, merge(claims, host->routes.len));
+	for (size_t i = 0; i < h->routes.len; i++)
+		claims[i] = claim_of(h->routes.data[i]);
+	qsort(claims, h->routes.len, sizeof(*claims), compare_claims);
+	rc = pack(host, claims, merge(claims, h->routes.len));
 	free(claims);
-	if (rc == 0)
-		link_parents(host);
 	return rc;
 }
 
 /* ---- looking up ----------------------------------------------------------------------------------------------- */
 
-/* The rule of a key that begins the path, or NULL. */
-static const struct route *rule_of(const struct routes_key *k, size_t key_len, const char *path,
-				   size_t len)
+static const struct route *rule_of_kind(const struct routes_key *k, enum routes_kind kind)
 {
-	if (key_len == len) {
-		if (k->exact)
-			return k->exact;
-		if (k->prefix || k->folder)
-			return k->prefix ? k->prefix : k->folder;
-	} else if (path[key_len] == '/' && (k->prefix || k->folder)) {
-		return k->folder ? k->folder : k->prefix;
-	}
-	return k->specific;
+	if (k->kind == ROUTES_KINDS)
+		return k->rules->of[kind];
+	return k->kind == kind ? k->only : NULL;
 }
 
-static const struct route *find_path(const struct routes_host *host, const char *path, size_t len)
+/* The rule of a key that begins the path, or NULL. */
+static const struct route *rule_of(const struct routes_key *k, const char *path, size_t len)
 {
-	const struct routes_text *texts = host->texts;
-	size_t low = 0, high = host->n_keys, common = 0, i;
+	const struct route *prefix = rule_of_kind(k, ROUTES_OF_PREFIX),
+			   *folder = rule_of_kind(k, ROUTES_OF_FOLDER), *exact;
 
-	while (low < high) { /* the last key that is not behind the path */
+	if (k->len == len) {
+		exact = rule_of_kind(k, ROUTES_OF_EXACT);
+		if (exact)
+			return exact;
+		if (prefix || folder)
+			return prefix ? prefix : folder;
+	} else if (path[k->len] == '/' && (prefix || folder)) {
+		return folder ? folder : prefix;
+	}
+	return rule_of_kind(k, ROUTES_OF_SPECIFIC);
+}
+
+#define FEW 16
+
+/*
+ * How many heads are not above the limit. Without branches that depend on them; of a few all are read, as that can be done at
+ * once, where each step of halving waits for the one before.
+ */
+static size_t count_heads(const struct routes_key *keys, size_t n, uint64_t limit)
+{
+	size_t at = 0, count = 0;
+
+	while (n > FEW) {
+		size_t half = n / 2;
+
+		at += keys[at + half - 1].head <= limit ? half : 0;
+		n -= half;
+	}
+	for (size_t i = 0; i < n; i++)
+		count += keys[at + i].head <= limit;
+	return at + count;
+}
+
+/* How many keys are not behind the path. */
+static size_t count_keys(const struct routes_host *host, const char *path, size_t len,
+			 uint64_t head)
+{
+	size_t high = count_heads(host->keys, host->n_keys, head), low;
+	const struct routes_key *keys = host->keys;
+
+	/* A text of up to eight bytes with the same head is the path, or its beginning. */
+	if (!high || keys[high - 1].head != head || keys[high - 1].len <= 8)
+		return high;
+	low = head ? count_heads(keys, high, head - 1) : 0;
+	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (compare_text(texts[middle].at, texts[middle].len, path, len) <= 0)
+		if (compare_text(host->texts + keys[middle].text, keys[middle].len, path, len) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low) {
-		const struct routes_text *t = &texts[low - 1];
+	return low;
+}
 
-		while (common < t->len && common < len && t->at[common] == path[common])
+/* How many bytes the key and the path have in common at their beginnings. */
+static size_t count_common(const struct routes_host *host, size_t at, const char *path, size_t len,
+			   uint64_t head)
+{
+	const struct routes_key *k = &host->keys[at];
+	const char *text = host->texts + k->text;
+	uint64_t differ = k->head ^ head;
+	size_t common = differ ? (size_t)__builtin_clzll(differ) / 8 : 8;
+
+	if (common == 8)
+		while (common < k->len && common < len && text[common] == path[common])
 			common++;
-	}
-	for (i = low; i; i = host->keys[i - 1].parent) {
-		const struct route *r = NULL;
+	return common < k->len ? common : k->len;
+}
 
-		if (texts[i - 1].len <= common)
-			r = rule_of(&host->keys[i - 1], texts[i - 1].len, path, len);
+static const struct route *find_path(const struct routes_host *host, const char *path, size_t len)
+{
+	uint64_t head = head_of(path, len);
+	size_t i = count_keys(host, path, len, head);
+	size_t common = i ? count_common(host, i - 1, path, len, head) : 0;
+
+	for (; i; i = host->keys[i - 1].parent) {
+		const struct routes_key *k = &host->keys[i - 1];
+		const struct route *r = k->len <= common ? rule_of(k, path, len) : NULL;
+
 		if (r)
 			return r;
 	}

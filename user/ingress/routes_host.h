@@ -9,17 +9,30 @@
 
 #define ROUTES_HOST_MAX 253
 
-/* A path's text, of a Prefix without its final slash. */
-struct routes_text {
-	const char *at;
-	size_t len;
+/* What a rule of a text takes. A folder is a Prefix written with a final slash. */
+enum routes_kind {
+	ROUTES_OF_EXACT,
+	ROUTES_OF_PREFIX,
+	ROUTES_OF_FOLDER,
+	ROUTES_OF_SPECIFIC,
+	ROUTES_KINDS
 };
 
-/* Its rules: those that differ in type share it. */
+/* Rules that differ in kind share their text. */
+struct routes_rules {
+	const struct route *of[ROUTES_KINDS];
+};
+
+/* A text of the host's paths, of a Prefix without its final slash. */
 struct routes_key {
-	size_t parent; /* 1 + index of the longest other key this one begins with; 0 = none */
-	const struct route *exact, *prefix, *folder,
-		*specific; /* folder: a Prefix written with a final slash */
+	uint64_t head;      /* its first bytes as a number */
+	uint32_t text, len; /* bytes: where in the texts, and how many */
+	uint32_t parent;    /* 1 + index of the longest other key this one begins with; 0 = none */
+	uint32_t kind;      /* of its only rule; ROUTES_KINDS: it has several */
+	union {
+		const struct route *only;
+		const struct routes_rules *rules;
+	};
 };
 
 /* What is to be said about one of the Ingresses a host is made of. */
@@ -29,21 +42,25 @@ struct routes_note {
 	char *reason;
 };
 
-/* Immutable once made, and shared by the snapshots in which nothing has changed for it. */
+/*
+ * Immutable once made, and shared by the snapshots in which nothing has changed for it. One block of memory. Of a look-up the
+ * cache misses are the cost: of a host it reads the line that `fallback` begins, the keys, two of which share a line, and only
+ * those texts that are alike in their first eight bytes.
+ */
 struct routes_host {
 	_Atomic unsigned refs;
 	char *name; /* lower case */
-	bool regex;
 	struct VEC_OF(struct route *)
-		routes; /* counted; as added; in regex mode: in the order to be tried */
-	/* Sorted by the bytes of the texts, which lie together: a look-up reads little else. One block of memory. */
-	struct routes_text *texts;
-	struct routes_key *keys;
-	size_t n_keys;
-	struct route *fallback; /* counted; NULL: none */
-	uint64_t *made_of;      /* versions of the Ingresses of its rules, oldest first */
+		routes;    /* counted; as added; in regex mode: in the order to be tried */
+	uint64_t *made_of; /* versions of the Ingresses of its rules, oldest first */
 	size_t n_made_of;
 	struct VEC_OF(struct routes_note) notes;
+	/* From here on for looking up. */
+	struct route *fallback; /* counted; NULL: none */
+	const char *texts;
+	bool regex;
+	uint32_t n_keys;
+	_Alignas(32) struct routes_key keys[]; /* sorted by the bytes of the texts */
 };
 
 struct routes {
@@ -53,11 +70,13 @@ struct routes {
 	uint64_t fallback_version;
 };
 
+/* All zero, with so many bytes behind it. NULL: no memory. */
+struct routes_host *routes_host_alloc(size_t more);
 struct routes_host *routes_host_hold(struct routes_host *host);
 void routes_host_drop(struct routes_host *host); /* NULL is fine */
 
-/* Puts the host's routes into the order in which they are looked up. 0 or -ENOMEM. */
-int routes_host_sort(struct routes_host *host);
+/* Puts the host's routes into the order in which they are looked up; it may move. Once. 0 or -ENOMEM. */
+int routes_host_sort(struct routes_host **host);
 
 /* ---- making one ------------------------------------------------------------------------------------------------- */
 

@@ -66,7 +66,6 @@ void routes_host_drop(struct routes_host *host)
 		free(note->reason);
 	vec_done(&host->notes);
 	route_drop(host->fallback);
-	free(host->texts);
 	free(host->made_of);
 	free(host->name);
 	free(host);
@@ -339,7 +338,7 @@ static void add_redirect(struct maker *m, const char *to)
 
 static struct routes_host *new_host(const char *name, const struct routes_part *parts, size_t n)
 {
-	struct routes_host *host = calloc(1, sizeof(*host));
+	struct routes_host *host = routes_host_alloc(0);
 
 	if (!host)
 		return NULL;
@@ -369,7 +368,7 @@ static void fill(struct maker *m, const char *redirect_to)
 		compile_all(m);
 	if (!m->no_memory)
 		attach_all(m);
-	m->no_memory |= routes_host_sort(m->host) < 0;
+	m->no_memory |= routes_host_sort(&m->host) < 0;
 }
 
 int routes_host_make(const struct routes_input *in, struct match_cache *cache, const char *name,
