@@ -449,6 +449,31 @@ TEST(nothing_is_held_back)
 	assert_true(peer_stream(id)->closed);
 }
 
+/* END_STREAM goes with the last byte of a known length: not before, and in no frame of its own. */
+TEST(a_known_length_ends_with_its_last_byte)
+{
+	for (size_t first = 0; first <= 4; first++) {
+		int32_t id = request(GET, NULL);
+		struct exchange *x = &exchanges[first];
+
+		run();
+		give_head(x, OK, HTTP1_LENGTH, 4);
+		if (first)
+			x->front->ops->body(x->front, "abcd", first);
+		run();
+		assert_int_equal(peer_stream(id)->body.len, first);
+		assert_int_equal(peer_stream(id)->ended, first == 4);
+		if (first < 4)
+			x->front->ops->body(x->front, &"abcd"[first], 4 - first);
+		run();
+		assert_true(peer_stream(id)->ended);
+		assert_string_equal(buf_str(&peer_stream(id)->body), "abcd");
+		x->front->ops->end(x->front, NULL, NULL);
+		run();
+		assert_int_equal(peer_stream(id)->reset, -1);
+	}
+}
+
 /* ---- backpressure ------------------------------------------------------------------------------------------------------- */
 
 TEST(a_stalled_upload_keeps_a_window_and_no_more)
@@ -967,14 +992,15 @@ RUN(T(a_request_and_its_answer), T(prior_knowledge_comes_with_its_bytes),
     T(bodies_and_trailers_of_requests), T(a_body_with_a_length), T(trailers_of_answers),
     T(an_answer_without_a_body_ends_with_its_head), T(interim_answers_pass),
     T(an_early_answer_stops_the_upload), T(frames_of_a_turn_are_one_write), T(nothing_is_held_back),
-    T(a_stalled_upload_keeps_a_window_and_no_more), T(a_wide_window_is_a_limit_too),
-    T(a_client_that_takes_nothing_stops_the_answer), T(a_full_socket_stops_answers),
-    T(resets_travel_both_ways), T(a_closed_connection_is_told_to_all),
-    T(rapid_resets_end_the_connection), T(resets_that_are_provoked_count_too),
-    T(resets_are_forgiven_with_answers_and_time), T(malformed_requests_are_reset),
-    T(too_much_is_answered), T(a_bomb_ends_the_connection), T(endless_blocks_end_the_connection),
-    T(floods_end_the_connection), T(unread_answers_are_not_collected), T(streams_are_limited),
-    T(numbers_only_go_up), T(an_idle_connection_is_closed), T(half_a_head_is_not_waited_for),
+    T(a_known_length_ends_with_its_last_byte), T(a_stalled_upload_keeps_a_window_and_no_more),
+    T(a_wide_window_is_a_limit_too), T(a_client_that_takes_nothing_stops_the_answer),
+    T(a_full_socket_stops_answers), T(resets_travel_both_ways),
+    T(a_closed_connection_is_told_to_all), T(rapid_resets_end_the_connection),
+    T(resets_that_are_provoked_count_too), T(resets_are_forgiven_with_answers_and_time),
+    T(malformed_requests_are_reset), T(too_much_is_answered), T(a_bomb_ends_the_connection),
+    T(endless_blocks_end_the_connection), T(floods_end_the_connection),
+    T(unread_answers_are_not_collected), T(streams_are_limited), T(numbers_only_go_up),
+    T(an_idle_connection_is_closed), T(half_a_head_is_not_waited_for),
     T(a_body_that_does_not_come_is_given_up), T(other_frames_do_not_put_that_off),
     T(an_answer_that_is_not_taken_is_given_up), T(a_socket_that_is_stuck_is_closed),
     T(drain_says_goaway_twice), T(a_cut_is_said), T(no_http2_at_all))

@@ -555,15 +555,14 @@ TEST(cors)
 		&w, (struct ask){ .fields = "Origin: https://A.test\r\n" }, GATE_PASS,
 		"+Vary: Origin\nAccess-Control-Allow-Origin: https://A.test\nAccess-Control-Allow-Methods: GET\n"
 		"Access-Control-Allow-Headers: X-A\nAccess-Control-Expose-Headers: X-B\nAccess-Control-Max-Age: 5\n");
-	for (unsigned i = 0; i < 8; i++) {
-		static const char *const origins[] = { "https://x.b.test:8443",
-						       "https://x.y.b.test:8443",
-						       "http://x.b.test:8443",
-						       "https://b.test:8443",
-						       "https://evil/.b.test:8443",
-						       "https://a.test.evil",
-						       "null",
-						       "https://.b.test:8443" };
+	for (unsigned i = 0; i < 9; i++) {
+		static const char *const origins[] = {
+			"https://x.b.test:8443", "https://x.y.b.test:8443",
+			"http://x.b.test:8443",  "https://b.test:8443",
+			"https://xb.test:8443",  "https://evil/.b.test:8443",
+			"https://a.test.evil",   "null",
+			"https://.b.test:8443"
+		};
 		char field[128];
 
 		snprintf(field, sizeof(field), "Origin: %s\r\n", origins[i]);
