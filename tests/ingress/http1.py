@@ -129,6 +129,26 @@ def _(t):
     equal((r.status, r.body, r.get("connection")), (413, b"enough", "close"))
 
 
+@test("a connection whose request did not end gets no other, though its answer did")
+def _(t):
+    """What was left of the first would be the beginning of the second, or the second the end of the first."""
+    def handler(c):
+        c.origin.n += 1
+        n = c.origin.n
+        while c.request(body=False):
+            c.answer(f"connection {n}")
+
+    o = t.origin(handler)
+    o.n = 0
+    p = t.proxy({"/": o})
+    for framing, part in (b"Content-Length: 10", b"12345"), (b"Transfer-Encoding: chunked", b"5\r\n12345\r\n"):
+        c = t.client(p)
+        c.send(b"POST /first HTTP/1.1\r\nHost: a.test\r\n%s\r\n\r\n%s" % (framing, part))
+        first, second = c.response(), t.get(p, "/second")
+        equal((first.status, second.status, o.requests[-1].line), (200, 200, "GET /second HTTP/1.1"))
+        check(first.body != second.body, "both on", first.body)
+
+
 @test("other interim answers pass, but not to HTTP/1.0; a flood of them does not")
 def _(t):
     def handler(c):
