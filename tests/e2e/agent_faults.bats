@@ -85,8 +85,8 @@ changes() { python3 -c 'import struct,sys; print(struct.unpack("4q", open(sys.ar
 answers() { in_ns client "$CALL" tcp "${1:-10.96.0.10}" "${2:-80}"; }
 from_dns() { in_ns client "$CALL" udp 10.96.0.53 80 | grep -q "name=$1"; }
 from() { answers | grep -q "name=$1"; }
-metric() { in_ns node curl -sS -m 5 http://127.0.0.1:10249/metrics | awk -v m="$1" '$1 == m { print $2 }'; }
-page() { in_ns node curl -s -o /dev/null -m 5 -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
+metric() { in_ns node curl -sS -m 20 http://127.0.0.1:10249/metrics | awk -v m="$1" '$1 == m { print $2 }'; }
+page() { in_ns node curl -s -o /dev/null -m 20 -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
 page_is() { [ "$(page "$1")" = "$2" ]; }
 # Source, agent and kernel agree, and nothing waits.
 exact() { ctl diff; }
@@ -118,7 +118,7 @@ asking_end() {
 # Does the agent's page tell the time of DAYS from now?
 believes() {
 	local off
-	off=$(in_ns node curl -sS -m 5 http://127.0.0.1:10256/healthz | jq '(.currentTime | sub("[.][0-9]+"; "") | fromdate) - now') &&
+	off=$(in_ns node curl -sS -m 20 http://127.0.0.1:10256/healthz | jq '(.currentTime | sub("[.][0-9]+"; "") | fromdate) - now') &&
 	python3 -c 'import sys; sys.exit(abs(float(sys.argv[1]) - 86400 * int(sys.argv[2])) > 3600)' "$off" "$1"
 }
 

@@ -159,7 +159,7 @@ on_uplink() { ctl attach -o json | jq -r '.items[] | select(.interface == "up0")
 wrote() {
 	rm -f "$T_DIR/writes"
 	api "{\"writes\": \"$T_DIR/writes\"}"
-	for _ in $(seq 100); do [ -e "$T_DIR/writes" ] && break; sleep 0.02; done
+	wait_for 10 "the writes" test -e "$T_DIR/writes" &&
 	jq -se "[.[] | select($1)] | length ${2:->} ${3:-0}" "$T_DIR/writes" >/dev/null
 }
 
@@ -194,7 +194,7 @@ wrote() {
 	api_endpoints 10.244.1.11
 }
 
-fetch_metrics() { in_ns node curl -sS -m 5 http://127.0.0.1:10249/metrics; }
+fetch_metrics() { in_ns node curl -sS -m 20 http://127.0.0.1:10249/metrics; }
 
 @test "no Node object: not eligible, and ready all the same" {
 	api '{"delete": "nodes", "namespace": "", "name": "node-1"}'
@@ -228,7 +228,7 @@ balancer_endpoints() { # of this node, elsewhere
 	api_start
 	api_balancer 32000
 	balancer_endpoints "10.244.1.11 10.244.1.12" "10.244.2.11"
-	probe() { in_ns node curl -s -m 2 -i "$@" http://192.0.2.1:32000/any/path; }
+	probe() { in_ns node curl -s -m 20 -i "$@" http://192.0.2.1:32000/any/path; }
 	two() { probe | grep -q 'localEndpoints": 2'; }
 	wait_for 5 "the listener" two
 	run probe
@@ -239,7 +239,7 @@ balancer_endpoints() { # of this node, elsewhere
 	probe -X POST -d x | grep -q '200 OK'
 	in_ns node curl -s http://192.0.2.1:32000/ | jq -e '. == {service: {namespace: "default", name: "lb"}, localEndpoints: 2,
 		serviceProxyHealthy: true}'
-	run in_ns node curl -s -m 2 http://127.0.0.1:32000/
+	run in_ns node curl -s -m 20 http://127.0.0.1:32000/
 	assert_failure # the primary address only
 	balancer_endpoints "" "10.244.2.11"
 	drained() { probe | grep -q '503 Service Unavailable' && probe | grep -q 'Endpoint-Weight: 0'; }
@@ -248,16 +248,16 @@ balancer_endpoints() { # of this node, elsewhere
 	assert_line 'kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="external"} 1'
 	assert_line 'sluice_health_check_ports 1'
 	api_balancer 32001
-	moved() { in_ns node curl -s -m 2 http://192.0.2.1:32001/ | grep -q lb; }
+	moved() { in_ns node curl -s -m 20 http://192.0.2.1:32001/ | grep -q lb; }
 	wait_for 5 "another port" moved
-	run in_ns node curl -s -m 2 http://192.0.2.1:32000/
+	run in_ns node curl -s -m 20 http://192.0.2.1:32000/
 	assert_failure
 	api '{"delete": "services", "namespace": "default", "name": "lb"}'
 	wait_for 5 "the end" not moved
 }
 
 @test "healthCheckNodePort that is taken: an Event, tried again" {
-	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("192.0.2.1", 32002)); time.sleep(60)'
+	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("192.0.2.1", 32002)); time.sleep(900)'
 	local taken=$!
 	api_start
 	api_balancer 32002
@@ -265,7 +265,7 @@ balancer_endpoints() { # of this node, elsewhere
 	wait_for 10 "the Event" wrote '.body.reason == "FailedToStartServiceHealthcheck" and .body.action == "Listen"
 		and .body.regarding.uid == "u-lb"'
 	kill "$taken"
-	there() { in_ns node curl -s -m 2 http://192.0.2.1:32002/ | grep -q lb; }
+	there() { in_ns node curl -s -m 20 http://192.0.2.1:32002/ | grep -q lb; }
 	wait_for 10 "the next try" there
 }
 

@@ -32,7 +32,7 @@ teardown() {
 	agent_cleanup >/dev/null
 }
 
-fetch() { in_ns node curl -sS -m 5 "$@"; }
+fetch() { in_ns node curl -sS -m 20 "$@"; }
 status_of() { fetch -o /dev/null -w '%{http_code}' "$@"; }
 
 node_object() {
@@ -72,7 +72,7 @@ node_object() {
 }
 
 @test "a port that is taken is tried again, and is no reason to die" {
-	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("", 10256)); t = socket.create_server(("127.0.0.1", 10249)); time.sleep(60)'
+	in_ns_bg node python3 -c 'import socket,time; s = socket.create_server(("", 10256)); t = socket.create_server(("127.0.0.1", 10249)); time.sleep(900)'
 	local holder=$!
 	taken() { in_ns node ss -ltn | grep -q :10256; }
 	wait_for 5 "the ports to be taken" taken

@@ -107,9 +107,22 @@ model_end() { k delete -f "$CLUSTER_DIR/manifests/ai-model.yaml" --wait=true >/d
 
 have_endpoints() { [ "$(endpoints_of ai-model-service)" = "$1" ]; }
 
+# Has sluice the endpoints that are the Ready pods, and no others? Between the two the endpoints' controller takes its time.
+follows_pods() {
+	local addresses endpoints
+	addresses=$(k get pods -l app=ai-model -o json | jq -c '[.items[] | select(.metadata.deletionTimestamp == null and
+		any(.status.conditions[]?; .type == "Ready" and .status == "True")) | [.status.podIPs[].ip]]') &&
+	endpoints=$(ctl backends -s default/ai-model-service -o json | jq -c '[.items[] | select(.ready != false).address]') &&
+	jq -en --argjson pods "$addresses" --argjson have "$endpoints" '($have - [$pods[][]] == []) and
+		($pods | length > 0) and all($pods[]; . - $have != .)' >/dev/null
+}
+
+agrees() { wait_for 10 "source, agent and kernel to agree" ctl diff; }
+
 # Requests from a pod by packet and by socket, and from a process of the node, over all of the Ready pods.
 assert_served() {
 	local pods
+	wait_for 20 "the endpoints to be the Ready pods" follows_pods
 	pods=$(ready_pods ai-model)
 	assert_balanced client "$VIP" 80 "$pods" --tcp 100
 	assert_balanced node "$VIP" 80 "$pods" --tcp 100
@@ -120,7 +133,7 @@ load_begin() {
 	local from
 	LOAD_LEAST=${1:-100}
 	for from in client node; do
-		in_ns_bg "$from" "$LOAD" "$VIP" 80 --tcp 0 --rate 200 --least "$LOAD_LEAST" --seconds 60 >"$T_DIR/load.$from"
+		in_ns_bg "$from" "$LOAD" "$VIP" 80 --tcp 0 --rate 200 --least "$LOAD_LEAST" --seconds 900 >"$T_DIR/load.$from"
 		echo $! >"$T_DIR/load.$from.pid"
 	done
 }

@@ -14,7 +14,7 @@ stop = threading.Event()
 def run(address):
     while not stop.is_set():
         try:
-            with socket.create_connection((address, 80), timeout=10) as s:
+            with socket.create_connection((address, 80), timeout=60) as s:
                 s.sendall(b"GET /model HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n")
                 got = b""
                 while True:
@@ -38,5 +38,5 @@ for t in threads:
 while not stop.wait(0.2):
     print(f"done={done[0]} failed={len(failures)}", flush=True)
 for t in threads:
-    t.join(15)
+    t.join(90)
 print(f"end done={done[0]} failed={len(failures)} first={failures[:2]}", flush=True)
