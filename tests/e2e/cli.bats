@@ -230,6 +230,16 @@ shows() {
 	in_ns node sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 	assert_success
 	assert_output --regexp 'IPv4 forwarding +warn +is off +sysctl -w net.ipv4.ip_forward=1'
+	# a connection as kube-proxy would have left it
+	refute_output --regexp "kube-proxy's rest +warn"
+	in_ns node conntrack -I -p tcp --state TIME_WAIT -s 10.244.1.100 -d 10.96.0.10 --sport 4321 --dport 80 --reply-src 10.244.1.11 \
+		--reply-dst 10.244.1.100 --reply-port-src 8080 --reply-port-dst 4321 -t 60
+	run ctl doctor
+	in_ns node conntrack -D -p tcp --state TIME_WAIT
+	assert_success
+	assert_output --regexp "kube-proxy's rest +warn +1 connections .*conntrack -D -p tcp --state TIME_WAIT"
+	run ctl doctor
+	refute_output --regexp "kube-proxy's rest +warn"
 }
 
 @test "cleanup is refused while an agent runs, and leaves nothing behind" {

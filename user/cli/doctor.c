@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "cli/agent.h"
+#include "cli/leftovers.h"
 #include "core/format.h"
 #include "dp/attach.h"
 #include "dp/pin.h"
@@ -371,6 +372,27 @@ static void check_taken(struct doctor *d)
 	freeifaddrs(all);
 }
 
+/* What a kube-proxy that was here before has left in the kernel's table of connections. */
+static void check_leftovers(struct doctor *d)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/net/nf_conntrack", "re");
+	struct view view;
+	uint64_t n;
+
+	if (!file || cli_kernel_view(d->cli, &view) != CLI_OK)
+		return;
+	n = leftovers_count(file, &view);
+	view_done(&view);
+	if (n)
+		tell(d, "kube-proxy's rest", RESULT_WARN,
+		     "when it is gone: kube-proxy --cleanup; conntrack -D -p tcp --state TIME_WAIT; conntrack -D -p udp --dst-nat",
+		     "%llu connections to services are still translated by the kernel's connection table",
+		     (unsigned long long)n);
+	else
+		tell(d, "kube-proxy's rest", RESULT_OK, "",
+		     "no connection to a service is translated by others");
+}
+
 /* Refusals that are never a client's fault. */
 static void check_refusals(struct doctor *d)
 {
@@ -404,7 +426,8 @@ static void (*const machine_checks[])(struct doctor *d) = {
 };
 
 static void (*const map_checks[])(struct doctor *d) = {
-	check_room, check_hooks, check_node_address, check_records, check_taken, check_refusals,
+	check_room,  check_hooks,     check_node_address, check_records,
+	check_taken, check_leftovers, check_refusals,
 };
 
 int cli_doctor(struct cli *cli)

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Lines of /proc/net/nf_conntrack: which of them are of a service that somebody else translates.
+/* link: user/cli/leftovers.c user/core/view.c user/core/rows.c user/core/diff.c user/core/format.c user/core/address.c */
+/* link: user/base/arena.c user/base/buf.c user/base/table.c */
+#include "unit/test.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/leftovers.h"
+
+static const char udp[] =
+	"ipv4     2 udp      17 59 src=10.244.1.100 dst=10.96.0.10 sport=1234 dport=53 [UNREPLIED] src=10.244.1.11 "
+	"dst=10.244.1.100 sport=8053 dport=1234 mark=0 zone=0 use=2\n";
+static const char tcp6[] =
+	"ipv6     10 tcp      6 59 TIME_WAIT src=fd00:0000:0000:0000:0000:0000:0000:0001 dst=fd00:0010:0096:0000:0000:0000:0000:0010 "
+	"sport=1234 dport=80 src=fd00:0000:0000:0000:0000:0000:0000:0002 dst=fd00:0000:0000:0000:0000:0000:0000:0001 sport=80 "
+	"dport=1234 [ASSURED] mark=0 zone=0 use=2\n";
+static const char plain[] =
+	"ipv4     2 tcp      6 431999 ESTABLISHED src=1.1.1.1 dst=2.2.2.2 sport=1234 dport=80 src=2.2.2.2 dst=1.1.1.1 sport=80 "
+	"dport=1234 [ASSURED] mark=0 zone=0 use=2\n";
+
+TEST(translated_or_not)
+{
+	char text[ADDRESS_TEXT_LEN];
+	struct leftover l;
+
+	assert_true(leftovers_parse(udp, &l));
+	assert_int_equal(l.proto, IPPROTO_UDP);
+	assert_int_equal(l.port, 53);
+	assert_string_equal(address_format(&l.vip, text), "10.96.0.10");
+	assert_true(leftovers_parse(tcp6, &l));
+	assert_int_equal(l.proto, IPPROTO_TCP);
+	assert_int_equal(l.port, 80);
+	assert_string_equal(address_format(&l.vip, text), "fd00:10:96::10");
+	assert_false(leftovers_parse(plain, &l));
+}
+
+TEST(what_is_no_such_line)
+{
+	static const char *const lines[] = {
+		"",
+		"\n",
+		"ipv4 2 icmp 1 29 src=1.1.1.1 dst=2.2.2.2 type=8 code=0 id=1 src=2.2.2.2 dst=1.1.1.1 type=0 code=0 id=1 mark=0\n",
+		"ipv4 2 tcp 6 59 src= dst= sport= dport= src= dst= sport= dport=\n",
+		"ipv4 2 tcp 6 59 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2\n",
+		"ipv4 2 tcp 999 59 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 src=3.3.3.3 dst=1.1.1.1 sport=2 dport=1\n",
+		"ipv4 2 tcp 6 59 src=1.1.1.1 dst=nonsense-that-is-longer-than-any-address-can-ever-be-written-in-text sport=1 dport=2 "
+		"src=3.3.3.3 dst=1.1.1.1 sport=2 dport=1\n",
+	};
+	struct leftover l;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		assert_false(leftovers_parse(lines[i], &l));
+}
+
+TEST(those_of_services_count)
+{
+	struct view_service services[2] = { { .port = 53, .proto = IPPROTO_UDP },
+					    { .port = 81, .proto = IPPROTO_TCP } };
+	const struct view view = { .services = services, .n_services = 2 };
+	char text[2048];
+	FILE *file;
+
+	assert_int_equal(address_parse("10.96.0.10", &services[0].vip), 0);
+	assert_int_equal(address_parse("fd00:10:96::10", &services[1].vip), 0);
+	snprintf(text, sizeof(text), "%s%s%s%s", udp, tcp6, plain, udp);
+	file = fmemopen(text, strlen(text), "r");
+	assert_non_null(file);
+	assert_int_equal(leftovers_count(file, &view), 2); /* the other port is nobody's */
+	fclose(file);
+}
+
+RUN(cmocka_unit_test(translated_or_not), cmocka_unit_test(what_is_no_such_line),
+    cmocka_unit_test(those_of_services_count))
