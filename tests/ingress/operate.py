@@ -505,4 +505,5 @@ def _(t):
     check(not bad, f"{len(bad)} of {done[0]}:", bad[:3])
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -171,11 +171,8 @@ static void group_rules(struct builder *b)
 
 static bool is_unchanged(const struct routes_host *host, const struct group *group)
 {
-	const struct route *first = host->routes.len ? host->routes.data[0] : NULL;
-	bool redirects = first && first->redirect_host;
-
-	if (redirects != !!group->redirect_to || host->n_made_of != group->parts.len ||
-	    (redirects && strcmp(first->redirect_host, group->redirect_to) != 0))
+	if (!host->redirect_to != !group->redirect_to || host->n_made_of != group->parts.len ||
+	    (host->redirect_to && strcmp(host->redirect_to, group->redirect_to) != 0))
 		return false;
 	for (size_t i = 0; i < host->n_made_of; i++)
 		if (!host->made_of[i] || host->made_of[i] != group->parts.data[i].version)
@@ -192,9 +189,10 @@ static void say_notes(const struct builder *b, const struct routes_host *host,
 		say(b, group->parts.data[note->part].ingress, note->severity, "%s", note->reason);
 }
 
-static void put_host(struct builder *b, const char *name, struct routes_host *host)
+static void put_host(struct builder *b, struct table *hosts, const char *name,
+		     struct routes_host *host)
 {
-	if (table_put_str(&b->routes->hosts, name, host, NULL) < 0) {
+	if (table_put_str(hosts, name, host, NULL) < 0) {
 		routes_host_drop(host);
 		b->no_memory = true;
 	}
@@ -205,7 +203,7 @@ static void make_host(struct builder *b, const char *name, const struct group *g
 	struct routes_host *host = b->maker->last ? table_get_str(&b->maker->last->hosts, name)
 						  : NULL;
 
-	if (host && strcmp(host->name, name) == 0 && is_unchanged(host, group)) {
+	if (host && is_unchanged(host, group)) {
 		routes_host_hold(host);
 	} else if (routes_host_make(b->in, b->maker->cache, name, group->redirect_to,
 				    group->parts.data, group->parts.len, &host) < 0) {
@@ -213,7 +211,7 @@ static void make_host(struct builder *b, const char *name, const struct group *g
 		return;
 	}
 	say_notes(b, host, group);
-	put_host(b, name, host);
+	put_host(b, &b->routes->hosts, name, host);
 }
 
 static void add_alias(struct builder *b, const struct ingress *ingress, const char *alias,
@@ -230,7 +228,9 @@ static void add_alias(struct builder *b, const struct ingress *ingress, const ch
 	}
 	there = table_get_str(&b->routes->hosts, lower);
 	if (!there)
-		put_host(b, lower, routes_host_hold(host));
+		there = table_get_str(&b->routes->aliases, lower);
+	if (!there)
+		put_host(b, &b->routes->aliases, lower, routes_host_hold(host));
 	else if (there != host)
 		say(b, ingress, ROUTES_LOSER,
 		    "server-alias \"%s\": another Ingress has this host; change one of them",
@@ -328,6 +328,7 @@ int routes_make(struct routes_maker *maker, const struct routes_input *input,
 		return -ENOMEM;
 	b.routes->refs = 1;
 	table_init(&b.routes->hosts, input->seed);
+	table_init(&b.routes->aliases, input->seed);
 	table_init(&b.groups, input->seed);
 	b.no_memory = take_ours(&b) < 0;
 	group_rules(&b);
@@ -397,6 +398,7 @@ void routes_drop(struct routes *routes)
 	if (!routes || atomic_fetch_sub(&routes->refs, 1) != 1)
 		return;
 	table_done(&routes->hosts, drop_host);
+	table_done(&routes->aliases, drop_host);
 	route_drop(routes->fallback);
 	free(routes);
 }

@@ -162,6 +162,8 @@ static int lay_out(struct routes_host **host, const struct claim *claims, size_t
 	if (!h)
 		return -ENOMEM;
 	memcpy(h, *host, sizeof(*h));
+	if (h->n_made_of == 1)
+		h->made_of = &h->made_of_one;
 	free(*host);
 	*host = h;
 	*ret_several = (struct routes_rules *)(h->keys + n);
@@ -334,6 +336,13 @@ static int find_pattern(const struct routes_host *host, struct match_work *work,
 	return -ENOENT;
 }
 
+static const struct routes_host *get_host(const struct routes *routes, const char *name, size_t len)
+{
+	const struct routes_host *host = table_get(&routes->hosts, name, len);
+
+	return host ? host : table_get(&routes->aliases, name, len);
+}
+
 /* Exact, then one label wild, then none; NULL if nobody has it. */
 static const struct routes_host *find_host(const struct routes *routes, const char *name,
 					   size_t len)
@@ -346,7 +355,7 @@ static const struct routes_host *find_host(const struct routes *routes, const ch
 	if (len <= ROUTES_HOST_MAX) {
 		for (size_t i = 0; i < len; i++)
 			lower[i] = (char)tolower((unsigned char)name[i]);
-		host = table_get(&routes->hosts, lower, len);
+		host = get_host(routes, lower, len);
 		if (host && len)
 			return host;
 		dot = memchr(lower, '.', len);
@@ -354,7 +363,7 @@ static const struct routes_host *find_host(const struct routes *routes, const ch
 			char *wild = lower + (dot - lower) - 1;
 
 			*wild = '*';
-			host = table_get(&routes->hosts, wild, len - (size_t)(wild - lower));
+			host = get_host(routes, wild, len - (size_t)(wild - lower));
 			if (host)
 				return host;
 		}

@@ -51,9 +51,12 @@ struct routes_host {
 	_Atomic unsigned refs;
 	char *name; /* lower case */
 	struct VEC_OF(struct route *)
-		routes;    /* counted; as added; in regex mode: in the order to be tried */
-	uint64_t *made_of; /* versions of the Ingresses of its rules, oldest first */
+		routes;          /* counted; as added; in regex mode: in the order to be tried */
+	const char *redirect_to; /* NULL: it does not just send on to another host */
+	uint64_t *
+		made_of; /* versions of the Ingresses of its rules, oldest first: of one, at made_of_one */
 	size_t n_made_of;
+	uint64_t made_of_one;
 	struct VEC_OF(struct routes_note) notes;
 	/* From here on for looking up. */
 	struct route *fallback; /* counted; NULL: none */
@@ -65,7 +68,8 @@ struct routes_host {
 
 struct routes {
 	_Atomic unsigned refs;
-	struct table hosts;     /* name or alias -> struct routes_host, counted */
+	struct table hosts;     /* name -> struct routes_host, counted */
+	struct table aliases;   /* the same for other names, which are nobody's own */
 	struct route *fallback; /* of all hosts that nobody names; counted */
 	uint64_t fallback_version;
 };

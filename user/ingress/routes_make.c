@@ -66,7 +66,8 @@ void routes_host_drop(struct routes_host *host)
 		free(note->reason);
 	vec_done(&host->notes);
 	route_drop(host->fallback);
-	free(host->made_of);
+	if (host->made_of != &host->made_of_one)
+		free(host->made_of);
 	free(host->name);
 	free(host);
 }
@@ -330,10 +331,12 @@ static void add_redirect(struct maker *m, const char *to)
 		return;
 	}
 	r->tls = has_tls(m->parts[0].ingress, to);
-	if (find_claim(m, r->path, r->type) || m->no_memory)
+	if (find_claim(m, r->path, r->type) || m->no_memory) {
 		route_drop(r);
-	else
-		keep_route(m, r);
+		return;
+	}
+	m->host->redirect_to = r->redirect_host;
+	keep_route(m, r);
 }
 
 static struct routes_host *new_host(const char *name, const struct routes_part *parts, size_t n)
@@ -344,7 +347,7 @@ static struct routes_host *new_host(const char *name, const struct routes_part *
 		return NULL;
 	host->refs = 1;
 	host->name = strdup(name);
-	host->made_of = calloc(n + 1, sizeof(uint64_t));
+	host->made_of = n == 1 ? &host->made_of_one : calloc(n + 1, sizeof(uint64_t));
 	if (!host->name || !host->made_of) {
 		routes_host_drop(host);
 		return NULL;
