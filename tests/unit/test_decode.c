@@ -813,7 +813,7 @@ TEST(compares_objects)
 		"metadata: {name: web-1, labels: {kubernetes.io/service-name: web},\n"
 		"  annotations: {endpoints.kubernetes.io/last-change-trigger-time: 2025-01-31T12:00:00.5Z}}\n"
 		"ports: [{name: a, port: 8080}]\n"
-		"endpoints: [{addresses: [10.1.0.1], nodeName: n1, hints: {forZones: [{name: z}], forNodes: [{name: y}]}}]\n"
+		"endpoints: [{addresses: [10.1.0.1], nodeName: n1, zone: u, hints: {forZones: [{name: z}], forNodes: [{name: y}]}}]\n"
 		"---\napiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/zone: z}}\n"
 		"spec: {podCIDRs: [10.1.0.0/24], taints: [{key: ToBeDeletedByClusterAutoscaler}]}\n"
 		"status: {addresses: [{type: InternalIP, address: 192.0.2.2}, {type: ExternalIP, address: 192.0.2.3}]}\n"
@@ -838,6 +838,7 @@ TEST(compares_objects)
 		{ "port: 8080", "port: 8081", 1 },
 		{ "10.1.0.1]", "10.1.0.2]", 1 },
 		{ "nodeName: n1", "nodeName: n2", 1 },
+		{ "zone: u", "zone: v", 1 },
 		{ "name: y}", "name: x}", 1 },
 		{ "forZones", "forNones", 1 },
 		{ "zone: z}", "zone: y}", 2 },
@@ -885,7 +886,7 @@ TEST(survives_lack_of_memory)
 		"loadBalancerSourceRanges: [10.0.0.0/8]}, status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}}";
 	static const char slice[] = SLICE(
 		"addressType: IPv4, ports: [{name: a, port: 1}], endpoints: [{addresses: [10.0.0.1], "
-		"targetRef: {name: p}, nodeName: n, hints: {forZones: [{name: a}, {name: b}]}}]");
+		"targetRef: {name: p}, nodeName: n, zone: z, hints: {forZones: [{name: a}, {name: b}]}}]");
 	static const char node[] =
 		"{apiVersion: v1, kind: Node, metadata: {name: n, labels: {topology.kubernetes.io/zone: z}}, "
 		"spec: {podCIDRs: [x], podCIDR: 10.0.0.0/8}, status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}}";

@@ -39,6 +39,7 @@ static const struct service service = {
 static struct endpoint endpoints[2] = {
 	{ .addr = { 4, { 10, 0, 0, 9 } },
 	  .node_name = name,
+	  .zone = name,
 	  .pod_name = name,
 	  .ready = true,
 	  .zone_hints = hints,
@@ -173,6 +174,8 @@ TEST(slices)
 	assert_string_equal(c.endpoints[0].zone_hints[0], "zone");
 	assert_string_equal(c.endpoints[0].zone_hints[1], "name");
 	assert_ptr_not_equal(c.endpoints[0].zone_hints[1], c.endpoints[0].node_hints[0]);
+	assert_string_equal(c.endpoints[0].zone, "name");
+	assert_ptr_not_equal(c.endpoints[0].zone, slice.endpoints[0].zone);
 	assert_null(c.endpoints[1].node_name);
 	assert_true(c.endpoints[1].terminating);
 	assert_int_equal(c.ports[0].port, 8080);

@@ -115,6 +115,7 @@ int service_copy(const struct service *s, struct service *ret_copy)
 static void endpoint_done(struct endpoint *e)
 {
 	free(e->node_name);
+	free(e->zone);
 	free(e->pod_name);
 	model_free_texts(e->zone_hints, e->n_zone_hints);
 	model_free_texts(e->node_hints, e->n_node_hints);
@@ -123,6 +124,7 @@ static void endpoint_done(struct endpoint *e)
 static void copy_endpoint(const struct endpoint *from, struct endpoint *to, int *rc)
 {
 	to->node_name = model_copy_text(from->node_name, rc);
+	to->zone = model_copy_text(from->zone, rc);
 	to->pod_name = model_copy_text(from->pod_name, rc);
 	to->zone_hints = model_copy_texts(from->zone_hints, from->n_zone_hints, rc);
 	to->node_hints = model_copy_texts(from->node_hints, from->n_node_hints, rc);

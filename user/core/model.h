@@ -106,6 +106,7 @@ struct service {
 struct endpoint {
 	struct address addr; /* addresses[0] */
 	char *node_name;     /* NULL = unknown, remote */
+	char *zone;          /* NULL = unknown */
 	char *pod_name;      /* targetRef.name, for people; NULL = none */
 	bool ready;          /* nil became true */
 	bool serving;        /* nil became true */

@@ -94,6 +94,13 @@ static bool has_text(char *const *texts, size_t n, const char *text)
 	return false;
 }
 
+/* There, or meant for it: hints are only there if the Service asks for them. */
+static bool is_of_zone(const struct endpoint *e, const char *zone)
+{
+	return (e->zone && strcmp(e->zone, zone) == 0) ||
+	       has_text(e->zone_hints, e->n_zone_hints, zone);
+}
+
 static void add_endpoint(struct gather *g, const struct endpoint *e, uint16_t port)
 {
 	const char *node = g->config->in.settings->node_name;
@@ -104,8 +111,7 @@ static void add_endpoint(struct gather *g, const struct endpoint *e, uint16_t po
 	if (address_refusal(&e->addr))
 		return;
 	ep.same_node = node && e->node_name && strcmp(node, e->node_name) == 0;
-	ep.same_zone = ep.same_node ||
-		       (g->my_zone && has_text(e->zone_hints, e->n_zone_hints, g->my_zone));
+	ep.same_zone = ep.same_node || (g->my_zone && is_of_zone(e, g->my_zone));
 	if (e->pod_name) {
 		ep.pod = arena_printf(&g->pods, "%s/%s", g->entry->namespace, e->pod_name);
 		g->no_memory |= !ep.pod;

@@ -112,7 +112,7 @@ static void read_endpoint(struct notes *n, const struct field *f, struct endpoin
 					     "hints",     "hostname",   "nodeName",
 					     "targetRef", "zone",       NULL };
 	struct field node = field_get(f, "nodeName"), target = field_get(f, "targetRef");
-	struct field target_name = field_get(&target, "name");
+	struct field target_name = field_get(&target, "name"), zone = field_get(f, "zone");
 	struct endpoint *e = &slice->endpoints[slice->n_endpoints];
 
 	if (!field_is_map(n, f))
@@ -122,6 +122,7 @@ static void read_endpoint(struct notes *n, const struct field *f, struct endpoin
 		return;
 	slice->n_endpoints++; /* from here on it is freed with the slice */
 	e->node_name = field_strdup(n, &node);
+	e->zone = field_strdup(n, &zone);
 	if (field_is_map(n, &target))
 		e->pod_name = field_strdup(n, &target_name);
 	read_conditions(n, f, e);

@@ -108,7 +108,8 @@ static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
 	return address_cmp(&a->addr, &b->addr) == 0 && a->ready == b->ready &&
 	       a->serving == b->serving && a->terminating == b->terminating &&
-	       text_equal(a->node_name, b->node_name) && text_equal(a->pod_name, b->pod_name) &&
+	       text_equal(a->node_name, b->node_name) && text_equal(a->zone, b->zone) &&
+	       text_equal(a->pod_name, b->pod_name) &&
 	       words_equal(a->zone_hints, a->n_zone_hints, b->zone_hints, b->n_zone_hints) &&
 	       words_equal(a->node_hints, a->n_node_hints, b->node_hints, b->n_node_hints);
 }
