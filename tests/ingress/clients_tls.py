@@ -2,8 +2,10 @@
 """Clients that people use, over TLS and HTTP/2: curl, nghttp, h2load, gRPC in Python, WebSocket."""
 
 import asyncio
+import os
 import re
 import ssl
+import subprocess
 import threading
 from concurrent import futures
 
@@ -101,12 +103,12 @@ def grpc_proxy(t):
     channel = grpc.secure_channel(f"{p.address}:{p.tls_port}", credentials, (("grpc.ssl_target_name_override", HOST),
                                                                             ("grpc.default_authority", HOST)))
     t.ends.append(channel.close)
-    return channel, p, echo_service
+    return channel, p, crt, echo_service
 
 
 @test("gRPC: unary calls, metadata both ways, a status with its message, an unknown method")
 def _(t):
-    channel, _, _ = grpc_proxy(t)
+    channel, _, _, _ = grpc_proxy(t)
     call = channel.unary_unary("/test.Echo/Unary")
     answered, details = call.with_call(b"hello", timeout=DEADLINE, metadata=(("x-in", "in:"),))
     equal(answered, b"in:hello")
@@ -123,9 +125,45 @@ def _(t):
             check(text is None or e.details() == text, e.details())
 
 
+PROTO = """syntax = "proto3";
+package test;
+message Text { string text = 1; }
+service Echo {
+  rpc Unary(Text) returns (Text);
+  rpc Both(stream Text) returns (stream Text);
+  rpc Client(stream Text) returns (Text);
+  rpc None(Text) returns (Text);
+}
+"""
+
+
+@test("gRPC by Go (grpcurl): calls and streams, trailers, a method that is not there")
+def _(t):
+    here = os.path.dirname(os.path.abspath(__file__))
+    grpcurl = run(here + "/../kube/build").decode().strip() + "/grpcurl"
+    _, p, crt, _ = grpc_proxy(t)
+    with open(t.folder + "/echo.proto", "w", encoding="ascii") as f:
+        f.write(PROTO)
+
+    def ask(method, text, *options):
+        done = subprocess.run([grpcurl, "-cacert", crt, "-authority", HOST, "-import-path", t.folder, "-proto", "echo.proto", *options,
+                               "-d", text, f"{p.address}:{p.tls_port}", "test.Echo/" + method], capture_output=True)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    code, out, err = ask("Unary", '{"text": "hello"}', "-v")
+    equal(code, 0, err)
+    check('"text": "hello"' in out and "x-trailer: there" in out, out)
+    code, out, err = ask("Both", '{"text": "a"} {"text": "b"} {"text": "c"}')
+    equal((code, re.findall(r'"text": "(.)"', out)), (0, ["a", "b", "c"]), err)
+    code, out, err = ask("Client", '{"text": "a"} {"text": "z"}')  # of one field sent twice the last one holds
+    equal((code, re.findall(r'"text": "(.)"', out)), (0, ["z"]), err)
+    code, out, err = ask("None", "{}")
+    check(code == 64 + grpc.StatusCode.UNIMPLEMENTED.value[0] and "Code: Unimplemented" in err, f"{code} {out} {err}")
+
+
 @test("gRPC: streams of the server, of the client, of both at once")
 def _(t):
-    channel, _, _ = grpc_proxy(t)
+    channel, _, _, _ = grpc_proxy(t)
     equal(list(channel.unary_stream("/test.Echo/Server")(b"200", timeout=DEADLINE)), [b"%d" % i for i in range(200)])
     equal(channel.stream_unary("/test.Echo/Client")((b"%d," % i for i in range(200)), timeout=DEADLINE),
           b"".join(b"%d," % i for i in range(200)))
@@ -144,7 +182,7 @@ def _(t):
 
 @test("gRPC: a call that the client gives up ends at the server; no endpoint is UNAVAILABLE")
 def _(t):
-    channel, p, echo_service = grpc_proxy(t)
+    channel, p, _, echo_service = grpc_proxy(t)
     try:
         channel.unary_unary("/test.Echo/Slow")(b"", timeout=.3)
         check(False, "the deadline was expected to pass")
