@@ -554,6 +554,35 @@ TEST(a_client_that_takes_nothing_stops_the_answer)
 	assert_true(exchanges[0].rooms > 0);
 }
 
+/* Events are small, and wait for their turn's end together: what waits is bounded all the same. */
+TEST(small_pieces_do_not_pile_up)
+{
+	static const char event[1000];
+	struct exchange *x = &exchanges[0];
+	size_t given = 0, n;
+	int32_t id = request(GET, NULL);
+
+	run();
+	peer.consumes = false;
+	give_head(x, OK, HTTP1_CHUNKED, 0);
+	do {
+		n = x->front->ops->body(x->front, event, sizeof(event));
+		given += n;
+		run();
+		assert_true(given <= 65535 + FRONT_KEEP);
+	} while (n == sizeof(event));
+	assert_int_equal(peer_stream(id)->body.len, 65535);
+	assert_int_equal(x->rooms, 0);
+	peer.consumes = true;
+	nghttp2_session_consume(peer.session, id, 65535);
+	run();
+	assert_int_equal(peer_stream(id)->body.len, given);
+	assert_int_equal(x->rooms, 1);
+	x->front->ops->end(x->front, NULL, NULL);
+	run();
+	assert_true(peer_stream(id)->closed);
+}
+
 TEST(a_full_socket_stops_answers)
 {
 	static char data[1 << 20];
@@ -994,7 +1023,7 @@ RUN(T(a_request_and_its_answer), T(prior_knowledge_comes_with_its_bytes),
     T(an_early_answer_stops_the_upload), T(frames_of_a_turn_are_one_write), T(nothing_is_held_back),
     T(a_known_length_ends_with_its_last_byte), T(a_stalled_upload_keeps_a_window_and_no_more),
     T(a_wide_window_is_a_limit_too), T(a_client_that_takes_nothing_stops_the_answer),
-    T(a_full_socket_stops_answers), T(resets_travel_both_ways),
+    T(small_pieces_do_not_pile_up), T(a_full_socket_stops_answers), T(resets_travel_both_ways),
     T(a_closed_connection_is_told_to_all), T(rapid_resets_end_the_connection),
     T(resets_that_are_provoked_count_too), T(resets_are_forgiven_with_answers_and_time),
     T(malformed_requests_are_reset), T(too_much_is_answered), T(a_bomb_ends_the_connection),
