@@ -330,12 +330,6 @@ static void on_end(struct front1 *f)
 		f->state = TUNNEL_ENDED;
 		exchange_request_end(f->front.exchange, NULL, NULL);
 		return;
-	case NOTHING:
-		if (f->client->worker->settings->half_close && !f->answered) {
-			f->closing = true;
-			return;
-		}
-		break;
 	case TUNNEL_ENDED:
 		return;
 	default:
