@@ -112,7 +112,7 @@ def request_case(case):
         was = len(o.connections)
         mark = {c: len(getattr(c, "raw", b"")) for c in o.connections}
         c = t.client(p)
-        c.sock.settimeout(5)
+        c.sock.settimeout(DEADLINE)
         raw = raw_bytes(case["raw"])
         try:
             # In pieces, as a network may deliver it.
@@ -228,10 +228,10 @@ def behaviour(case):
                         break
             except OSError:
                 pass
-            check(time.monotonic() - begin < 4, time.monotonic() - begin)
+            check(time.monotonic() - begin < 15, time.monotonic() - begin)  # all of it would take half a minute
         elif name == "idle-before-request":  # 3 s here
-            equal(c.ended(), b"")
-            check(time.monotonic() - begin < 5)
+            equal(c.ended(3 * DEADLINE), b"")
+            check(time.monotonic() - begin < 3 * DEADLINE)
         elif name == "ten-thousand-idle":
             before = p.memory_kib()
             idle = []
@@ -255,14 +255,14 @@ def behaviour(case):
                 half.append(s)
             begin = time.monotonic()
             for s in half:
-                s.settimeout(5)
+                s.settimeout(DEADLINE)
                 try:
                     while s.recv(4096):
                         pass
                 except ConnectionError:
                     pass
                 s.close()
-            check(time.monotonic() - begin < 4)
+            check(time.monotonic() - begin < 9)  # 10 s if nothing is said
             equal(t.get(q, "/x").status, 200)
         elif name == "client-abort-mid-stream":
 

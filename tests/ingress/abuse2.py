@@ -208,7 +208,7 @@ def _(t):
     c = Raw(t, p)
     c.request(1, head("POST"), END_HEADERS)
     c.attack([frame(0, 0, 1, b"x" * 16384)] * 2000)
-    c.sock.settimeout(5)
+    c.sock.settimeout(DEADLINE)
     while not c.over and 1 not in c.resets and c.goaway is None:
         c.pump()
     check(c.resets.get(1, c.goaway) in (FLOW, None) and (c.over or c.resets or c.goaway), c.resets, c.goaway)

@@ -227,25 +227,24 @@ def _(t):
         c.send(f"GET / HTTP/1.1\r\nHost: slow.test\r\n{basic('ann', password)}\r\n".encode())
         return c
 
-    begin = time.monotonic()
+    begin = s.p.cpu_ns()
     equal(ask("pass").final().status, 200)
-    once = time.monotonic() - begin
-    begin = time.monotonic()
+    once = s.p.cpu_ns() - begin
+    begin = s.p.cpu_ns()
     equal(ask("pass").final().status, 200)
-    check(time.monotonic() - begin < max(once / 4, 0.02), "remembered", once)
+    again = s.p.cpu_ns() - begin
+    check(again < once / 4, "remembered", once, again)
     guesses = [ask(f"guess{i}") for i in range(12)]
     free = t.client(s.p)
-    begin = time.monotonic()
-    for _i in range(20):
+    for _i in range(5):
         free.send(b"GET / HTTP/1.1\r\nHost: free.test\r\n\r\n")
         equal(free.final().status, 200)
-    took = time.monotonic() - begin
+    waiting = 12 - len(select.select([g.sock for g in guesses], [], [], 0)[0])
     for c in guesses[:4]:
         c.close()
     for c in guesses[4:]:
         equal(c.final().status, 401)
-    all_of = time.monotonic() - begin
-    check(took < all_of / 2, f"others waited {took:.3f} s of {all_of:.3f} s")
+    check(waiting > 0, "others had their answers after all passwords")
     guesses = [ask(f"more{i}") for i in range(200)]
     got = collections.Counter(c.final().status for c in guesses)
     check(got[401] >= 32 and got[503] > 0 and got[401] + got[503] == 200, got)
@@ -416,7 +415,7 @@ def _(t):
     r = s.get("slow.test")
     took = time.monotonic() - begin
     equal(len(r.body), 250 * 1024)
-    check(0.7 <= took <= 3, f"200 KiB at 200 KiB/s took {took:.2f} s")
+    check(0.7 <= took <= DEADLINE, f"200 KiB at 200 KiB/s took {took:.2f} s")
 
 
 @test("CORS: allowed origins, preflight, credentials")
@@ -533,9 +532,9 @@ def _(t):
     def drip(c):
         while c.request():
             c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for _i in range(6):
+            for _i in range(12):
                 c.send(b"1\r\nx\r\n")
-                c.origin.pause.wait(0.25)  # shorter than the time-out, longer together
+                c.origin.pause.wait(0.2)  # far shorter than the time-out, longer together
             c.send(b"0\r\n\r\n")
 
     def silent(c):
@@ -551,17 +550,17 @@ def _(t):
     for o in origins.values():
         o.pause = pause
     s = Site(t)
-    s.host("drip.test", {"proxy-read-timeout": "1"}, [origins["drip"]])
+    s.host("drip.test", {"proxy-read-timeout": "2"}, [origins["drip"]])
     s.host("silent.test", {"proxy-read-timeout": "500ms", "proxy-next-upstream": "off"}, [origins["silent"]])
     s.host("busy.test", {"proxy-next-upstream": "error http_503"}, [origins["busy"], t.origin(tell("good"))])
     s.host("busyoff.test", {"proxy-next-upstream": "off", "load-balance": "round_robin"},
            [origins["busy"], t.origin(tell("good"))])
     s.start()
     r = s.get("drip.test")
-    check(r.complete and r.body == b"xxxxxx", r)
+    check(r.complete and r.body == b"x" * 12, r)
     begin = time.monotonic()
     equal(s.get("silent.test").status, 504)
-    check(0.4 < time.monotonic() - begin < 3)
+    check(0.4 < time.monotonic() - begin < DEADLINE)
     pause.set()
     for _i in range(6):
         equal(told(s.get("busy.test"))["who"], "good")
@@ -581,7 +580,7 @@ def _(t):
     r = s.get("never.test")
     equal(r.status, 503)
     check(r.get("retry-after"), r)
-    check(0.1 <= time.monotonic() - begin < 5)
+    check(0.1 <= time.monotonic() - begin < DEADLINE)
     c = t.client(s.p)
     c.send(b"GET / HTTP/1.1\r\nHost: late.test\r\nConnection: close\r\n\r\n")
     s.p.write("more", service("late-test", [(o.address, o.port)])[1:])

@@ -504,10 +504,10 @@ def _(t):
     check(second > first)
     check(ask("/x") > second)
     p2 = t.proxy({"/": o}, "--endpoint-keep-alive", "1s")
-    n = int(t.get(p2, "/x").body)
     begin = time.monotonic()
+    n = int(t.get(p2, "/x").body)
     until(lambda: o.connections[n - 1].over, "its end")
-    check(0.8 < time.monotonic() - begin < 2)
+    check(0.9 < time.monotonic() - begin < 3.9, time.monotonic() - begin)  # 4 s if nothing is said
 
 
 @test("an endpoint that leaves: its idle connections close at once, running requests end in peace")
@@ -573,7 +573,7 @@ def _(t):
     r = clients[b"/idle"].response()
     equal((r.status, r.complete), (200, False))
     check(clients[b"/full"].response().status in (502, 504))
-    check(0.9 < time.monotonic() - begin < 4, time.monotonic() - begin)
+    check(0.9 < time.monotonic() - begin < DEADLINE, time.monotonic() - begin)
     for s in fill + [full]:
         s.close()
 
@@ -630,7 +630,7 @@ def _(t):
     r = t.get(p)
     equal(r.status, 503)
     check(int(r.get("retry-after")) > 0)
-    check(0.9 < time.monotonic() - begin < 3)
+    check(0.9 < time.monotonic() - begin < DEADLINE)
     p = t.proxy({"/": []}, "--wait-for-endpoint", "30s", host="a.test")
     c = t.client(p)
     body = os.urandom(50000)
@@ -689,7 +689,7 @@ def _(t):
     p.terminate()
     c.ended()
     equal(c.how, "rst")
-    check(0.8 < time.monotonic() - begin < 3)
+    check(0.8 < time.monotonic() - begin < DEADLINE)
     equal(p.process.wait(DEADLINE), 0)
     equal(p.record(path="/x")["ended"], "drained")
 

@@ -44,7 +44,7 @@ def endless(_request, context):
 
 
 def was_cancelled(_request, _context):
-    return b"%d" % cancelled.wait(5)
+    return b"%d" % cancelled.wait(9)
 
 
 def left(_request, context):
@@ -122,7 +122,8 @@ def call(channel):
     sent.put(None)
     assert list(back) == []
 
-    assert int(method("unary_unary", "Left")(b"", timeout=7)) in (6, 7)
+    left_s = int(method("unary_unary", "Left")(b"", timeout=100))
+    assert 60 < left_s <= 110, left_s  # grpc-core rounds what it sends up
     assert code_of(method("unary_unary", "Hang"), b"", timeout=0.5) == grpc.StatusCode.DEADLINE_EXCEEDED
     assert code_of(method("unary_unary", "None"), b"", timeout=10) == grpc.StatusCode.UNIMPLEMENTED
     endless = method("unary_stream", "Endless")(b"", timeout=20)

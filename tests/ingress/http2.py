@@ -296,7 +296,7 @@ def _(t):
     equal(c.final(s).body, b"okend")
     while not c.ended:
         c.poll()
-    equal(p.process.wait(5), 0)
+    equal(p.process.wait(DEADLINE), 0)
 
 
 # ---- TLS ------------------------------------------------------------------------------------------------------------

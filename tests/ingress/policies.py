@@ -127,21 +127,17 @@ def _(t):
                 ingress("j", {"/": "s"}, "b.test")]
     p = t.proxy(objects)
     guess = lambda w: base64.b64encode(b"alice:" + w).decode().encode()
-    n = 6
+    n = 12
     waiting = []
     for i in range(n):
         c = t.client(p)
         c.send(b"GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: Basic %s\r\n\r\n" % guess(b"wrong%d" % i))
         waiting.append(c)
-    begin = time.monotonic()
-    for _i in range(20):
+    for _i in range(5):
         equal(t.get(p, host="b.test").status, 200)
-    others = time.monotonic() - begin
+    check(len(select.select([c.sock for c in waiting], [], [], 0)[0]) < n, "others had their answers after all passwords")
     for c in waiting:
         equal(c.response().status, 401)
-    all_of_them = time.monotonic() - begin
-    check(all_of_them > 0.2, "the test's passwords are too cheap", all_of_them)
-    check(others < all_of_them / 2, others, all_of_them)
     c = t.client(p)
     for _i in range(3):
         c.send(b"GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: Basic %s\r\n\r\n" % guess(b"secret"))
@@ -192,7 +188,7 @@ def _(t):
     p = proxy(t, [o], {N + "proxy-read-timeout": "1"})
     begin = time.monotonic()
     equal(t.get(p).status, 504)
-    check(0.9 < time.monotonic() - begin < 3)
+    check(0.9 < time.monotonic() - begin < DEADLINE)
 
 
 @test("sluice.dev/wait-for-endpoint holds a request")
@@ -200,7 +196,7 @@ def _(t):
     p = proxy(t, [], {"sluice.dev/wait-for-endpoint": "1s"})
     begin = time.monotonic()
     equal(t.get(p).status, 503)
-    check(0.9 < time.monotonic() - begin < 3)
+    check(0.9 < time.monotonic() - begin < DEADLINE)
 
 
 @test("limit-rate: an answer takes its time, and other clients none")
@@ -210,7 +206,7 @@ def _(t):
     begin = time.monotonic()
     r = t.get(p)
     equal(len(r.body), 300000)
-    check(1.5 < time.monotonic() - begin < 6, time.monotonic() - begin)
+    check(1.5 < time.monotonic() - begin < 3 * DEADLINE, time.monotonic() - begin)
 
 
 @test("backend-protocol HTTPS: endpoints are spoken to by TLS, and their connections are used again")

@@ -4,7 +4,7 @@
 from harness import *
 
 GET = b"GET %s HTTP/1.1\r\nHost: a.test\r\n\r\n"
-EVENTS, EVERY_S = 12, 0.03
+EVENTS = 12
 
 
 def events(framing):
@@ -20,7 +20,7 @@ def events(framing):
         else:
             c.send(b"HTTP/1.1 200 OK\r\n\r\n")
         for _i in range(EVENTS):
-            time.sleep(EVERY_S)  # the pace of a stream, not a wait for something
+            c.origin.next.acquire(timeout=DEADLINE)  # the one before has arrived
             event = b"data: %.6f\n\n" % time.monotonic()
             event = event.ljust(size, b" ")
             c.send(b"%x\r\n%s\r\n" % (size, event) if framing == "chunked" else event)
@@ -35,6 +35,7 @@ for _framing in ("length", "chunked", "close"):
     @test(f"events arrive one by one, each at once: origin's framing is {_framing}")
     def _(t, framing=_framing):
         o = t.origin(events(framing))
+        o.next = threading.Semaphore(0)
         p = t.proxy({"/": o})
         for version in (b"1.1", b"1.0"):
             c = t.client(p)
@@ -42,12 +43,13 @@ for _framing in ("length", "chunked", "close"):
             c.head()
             delays = []
             while len(delays) < EVENTS:
+                o.next.release()
                 at = c.until(b"data: ")
                 check(at is not None)
                 sent = float(c.until(b"\n"))
                 delays.append(time.monotonic() - sent)
             delays.sort()
-            check(delays[EVENTS // 2] < 0.01, "half of them later than 10 ms", delays)
+            check(delays[1] < 0.01, "all but one later than 10 ms", delays)  # a machine that is busy delays some, a timer all
 
 
 @test("the head of an answer does not wait for its body")
@@ -136,11 +138,11 @@ def _(t):
     for _i in range(200):
         c.send(GET % b"/quick")
         equal(c.response().body, b"quick")
-    begin = time.monotonic()
+    begin = p.cpu_ns()
     for _i in range(50):
         c.send(GET % b"/quick")
         c.response()
-    check(time.monotonic() - begin < 1)
+    check(p.cpu_ns() - begin < 1e9, "nanoseconds for 50 requests", p.cpu_ns() - begin)
 
 
 @test("a fast client and an origin that takes nothing: at most 256 KiB, and the client is stopped")
