@@ -545,6 +545,8 @@ def _(t):
 def _(t):
     def handler(c):
         r = c.request()
+        if not r:
+            return
         if r.target == "/idle":
             c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
         c.ended(30)
@@ -564,9 +566,12 @@ def _(t):
         + service("full", [(ADDRESS, full.getsockname()[1])])
         + [ingress("i", {"/": "o", "/full": "full"})]
     )
-    p = t.proxy(objects, "--first-byte-timeout", "1s", "--idle-timeout", "1s", "--connect-timeout", "1s")
+    names = {b"/first": "--first-byte-timeout", b"/idle": "--idle-timeout", b"/full": "--connect-timeout"}
+    # Each alone is short: another one's end would come too late.
+    proxies = {path: t.proxy(objects, *(w for n in names.values() for w in (n, "1s" if n == short else "60s")))
+               for path, short in names.items()}
     begin = time.monotonic()
-    clients = {path: t.client(p) for path in (b"/first", b"/idle", b"/full")}
+    clients = {path: t.client(p) for path, p in proxies.items()}
     for path, c in clients.items():
         c.send(GET % path)
     equal(clients[b"/first"].response().status, 504)
@@ -609,14 +614,17 @@ def _(t):
 def _(t):
     def handler(c):
         while c.request():
+            c.origin.most = max(c.origin.most, len(c.requests))
             c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
     o = t.origin(handler)
+    o.most = 0
     p = t.proxy({"/": o})
     c = t.client(p)
     for _i in range(5):
         c.send(GET % b"/")
         equal(c.response().body, b"ok")
+    equal(o.most, 1, "requests of one connection")
 
 
 # ---- waiting and ending ----------------------------------------------------------------------------------------------
