@@ -771,6 +771,9 @@ TEST(external_authentication)
 	g = answered(&w, a, "HTTP/1.1 302 moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(g.result.status, 503);
 	got_done(&w, &g);
+	g = answered(&w, a, "HTTP/1.1 500 broken\r\nContent-Length: 0\r\n\r\n");
+	assert_int_equal(g.result.status, 503);
+	got_done(&w, &g);
 	g = answered(&w, a, NULL);
 	assert_int_equal(g.result.status, 503);
 	got_done(&w, &g);
