@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A request on its way to an endpoint and back, between two sides made for the test.
-/* link: user/ingress/exchange.c user/ingress/ending.c user/base/buf.c user/base/arena.c user/base/loop.c user/base/clock.c */
+/* link: user/ingress/exchange.c user/ingress/exchange_end.c user/ingress/ending.c user/base/buf.c user/base/arena.c user/base/loop.c user/base/clock.c */
 #include "unit/test.h"
 
 #include "ingress/answer.h"

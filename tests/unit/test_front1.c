@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A client's connection of HTTP/1.1 against an exchange and a socket made for the test.
-/* link: user/ingress/front1.c user/ingress/recv1.c user/ingress/send1.c user/ingress/http1.c user/ingress/http1_chunk.c user/ingress/http1_write.c user/base/buf.c user/base/loop.c user/base/clock.c */
+/* link: user/ingress/front1.c user/ingress/front1_answer.c user/ingress/recv1.c user/ingress/send1.c user/ingress/http1.c user/ingress/http1_chunk.c user/ingress/http1_write.c user/base/buf.c user/base/loop.c user/base/clock.c */
 #include "unit/test.h"
 
 #include "ingress/answer.h"

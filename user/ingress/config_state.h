@@ -96,6 +96,20 @@ struct config {
 /* "namespace/name"; returns key. */
 const char *config_key(const char *namespace, const char *name, char key[CONFIG_KEY_MAX]);
 
+/* ---- config.c ---- */
+
+/* Something has changed: it will be worked on. */
+void config_wake(struct config *config);
+/* Is all known without which nothing is given to the workers? */
+bool config_has_first(const struct config *config);
+
+/* ---- config_objects.c ---- */
+
+/* Where the source tells. */
+struct source_sink config_sink(struct config *config);
+void config_class_free(void *ingress_class);
+void config_secret_free(void *config_secret);
+
 /* ---- config_backends.c ---- */
 
 /* The backend, made if it is not there yet. NULL: no memory. */

@@ -8,15 +8,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "ingress/answer.h"
-#include "ingress/ask.h"
-#include "ingress/client.h"
-#include "ingress/report.h"
-#include "ingress/rule.h"
 #include "ingress/settings.h"
 #include "ingress/stats.h"
 #include "ingress/upstream.h"
-#include "ingress/verify.h"
 
 #define WAIT_POLL_NS      (25 * CLOCK_NS_PER_MS) /* is there an endpoint now? */
 #define POLICY_NEXT_USUAL (POLICY_NEXT_ERROR | POLICY_NEXT_TIMEOUT | POLICY_NEXT_NON_IDEMPOTENT)
@@ -26,183 +20,6 @@
 static uint64_t now(const struct exchange *x)
 {
 	return worker_now_ns(x->worker);
-}
-
-/* ---- the end --------------------------------------------------------------------------------------------------- */
-
-static void exchange_free(void *arg)
-{
-	struct exchange *x = arg;
-
-	if (x->arena) {
-		arena_done(x->arena);
-		free(x->arena);
-	}
-	buf_done(&x->kept);
-	free(x->trailer);
-	free(x);
-}
-
-static void release_origin(struct exchange *x, enum upstream_result result)
-{
-	if (!x->origin)
-		return;
-	upstream_release(x->upstream, x->origin, result, now(x));
-	x->origin = NULL;
-}
-
-static enum upstream_result result_of(enum ending ending)
-{
-	switch (ending) {
-	case ENDING_COMPLETE:
-		return UPSTREAM_OK;
-	case ENDING_ORIGIN_CONNECT:
-	case ENDING_ORIGIN_TLS:
-	case ENDING_ORIGIN_CLOSED:
-	case ENDING_ORIGIN_RESET:
-	case ENDING_ORIGIN_TIMEOUT:
-	case ENDING_ORIGIN_FAULT:
-		return UPSTREAM_FAILED;
-	default:
-		return UPSTREAM_ABANDONED;
-	}
-}
-
-static void note_try(struct exchange *x, enum ending ending)
-{
-	struct record *record = &x->record;
-
-	if (!x->origin)
-		return;
-	if (record->n_tries < RECORD_TRIES) {
-		struct record_try *try = &record->tries[record->n_tries];
-
-		try->addr = x->origin->addr;
-		try->port = x->origin->port;
-		try->status = x->origin_status;
-		try->ending = (uint8_t)ending;
-	}
-	record->n_tries++;
-}
-
-void exchange_finish(struct exchange *x, enum ending ending)
-{
-	struct worker *worker = x->worker;
-
-	if (x->front)
-		x->front->exchange = NULL;
-	x->front = NULL;
-	x->back = NULL;
-	worker_clear_timer(worker, &x->timer);
-	if (x->ask)
-		ask_abandon(x->ask);
-	if (x->verify)
-		verify_abandon(x->verify);
-	if (x->judged)
-		gate_job_drop(x->judged->gate.job);
-	x->judged = NULL;
-	note_try(x, ending);
-	x->record.ending = (uint8_t)ending;
-	x->record.phase = ending == ENDING_COMPLETE ? PHASE_DONE : x->phase;
-	x->record.rule = x->rule;
-	x->record.pod = x->origin ? x->origin->pod : NULL;
-	if (!x->is_ask)
-		report(worker, x->stats, &x->record, x->logged);
-	if (x->held) {
-		struct gate_result left = { .held = x->held };
-
-		gate_leave(worker->gate, &left);
-	}
-	release_origin(x, result_of(ending));
-	for (size_t i = 0; i < RECORD_TRIES; i++)
-		origin_drop(x->tried[i]);
-	rule_drop(x->rule);
-	policy_drop(x->policy);
-	worker_give_buf(worker, &x->text);
-	x->grave = (struct worker_grave){ .free = exchange_free, .arg = x };
-	worker_bury(worker, &x->grave);
-}
-
-static void leave_back(struct exchange *x, enum ending why)
-{
-	struct back *back = x->back;
-
-	x->back = NULL;
-	x->ready = false;
-	if (back)
-		back->ops->abort(back, why);
-}
-
-/* With those that are for every answer. */
-static size_t join_sets(const struct exchange *x, const struct http1_set *set, size_t n_set,
-			struct http1_set *all)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < n_set && n < ANSWER_SET; i++)
-		all[n++] = set[i];
-	for (size_t i = 0; i < x->n_response_set && n < ANSWER_SET; i++)
-		all[n++] = x->response_set[i];
-	return n;
-}
-
-void exchange_answer_with(struct exchange *x, unsigned status, enum ending ending,
-			  const char *reason, const struct http1_set *set, size_t n_set,
-			  const char *body, size_t body_len)
-{
-	struct front *front = x->front;
-	struct http1_set all[ANSWER_SET];
-	struct answer answer = {
-		.status = status,
-		.set = all,
-		.n_set = join_sets(x, set, n_set, all),
-		.body = body,
-		.body_len = body_len,
-		.reason = reason,
-		.is_head = x->is_head,
-		.is_grpc = x->is_grpc,
-	};
-
-	leave_back(x, ending);
-	x->front = NULL;
-	x->record.status = (uint16_t)status;
-	x->record.reason = reason;
-	if (x->is_ask) /* who asks tells no answer from ours */
-		front->ops->abort(front, ending);
-	else if (answer_send(front, &answer) < 0)
-		front->ops->abort(front, ending);
-	front->exchange = NULL;
-	exchange_finish(x, ending);
-}
-
-void exchange_answer(struct exchange *x, unsigned status, enum ending ending, const char *reason)
-{
-	static const struct http1_set soon[] = { { .name = "Retry-After", .value = "5" } };
-
-	exchange_answer_with(x, status, ending, reason, soon, status == 503, NULL, 0);
-}
-
-/* What has begun cannot be completed. */
-static void cut(struct exchange *x, enum ending ending)
-{
-	struct front *front = x->front;
-
-	leave_back(x, ending);
-	x->front = NULL;
-	front->exchange = NULL;
-	front->ops->abort(front, ending);
-	exchange_finish(x, ending);
-}
-
-static void fail(struct exchange *x, enum ending ending)
-{
-	if (x->answering)
-		cut(x, ending);
-	else if (ending == ENDING_NO_MEMORY)
-		exchange_answer(x, 500, ending, "out of memory");
-	else
-		exchange_answer(x, ending == ENDING_ORIGIN_TIMEOUT ? 504 : 502, ending,
-				ending_text(ending));
 }
 
 /* ---- deadlines ------------------------------------------------------------------------------------------------- */
@@ -239,7 +56,7 @@ static void set_phase(struct exchange *x, enum phase phase)
 
 static void time_out(struct exchange *x)
 {
-	leave_back(x, ENDING_ORIGIN_TIMEOUT);
+	exchange_leave_back(x, ENDING_ORIGIN_TIMEOUT);
 	exchange_back_failed(x, ENDING_ORIGIN_TIMEOUT, false);
 }
 
@@ -351,10 +168,10 @@ static bool may_try_again(struct exchange *x)
 /* Lets go of the endpoint, which did not answer. */
 static void give_back(struct exchange *x, enum ending why)
 {
-	note_try(x, why);
+	exchange_note_try(x, why);
 	if (x->record.n_tries <= RECORD_TRIES)
 		x->tried[x->record.n_tries - 1] = origin_hold(x->origin);
-	release_origin(x, UPSTREAM_FAILED);
+	exchange_release_origin(x, UPSTREAM_FAILED);
 	x->last_failure = (uint8_t)why;
 	x->record.retried = true;
 	x->request_sent = false;
@@ -414,8 +231,8 @@ static void use_origin(struct exchange *x, struct origin *origin)
 		x->origin = origin;
 		x->origin_status = 0;
 		if (was_tried(x, origin)) { /* there is no other */
-			release_origin(x, UPSTREAM_ABANDONED);
-			fail(x, x->last_failure);
+			exchange_release_origin(x, UPSTREAM_ABANDONED);
+			exchange_fail(x, x->last_failure);
 			return;
 		}
 		if (x->judged)
@@ -423,9 +240,9 @@ static void use_origin(struct exchange *x, struct origin *origin)
 		rc = open_back(x);
 		if (rc == 0)
 			return;
-		leave_back(x, ENDING_ORIGIN_CONNECT);
+		exchange_leave_back(x, ENDING_ORIGIN_CONNECT);
 		if (rc == -ENOMEM || !(x->next & POLICY_NEXT_ERROR) || !may_try_again(x)) {
-			fail(x, rc == -ENOMEM ? ENDING_NO_MEMORY : ENDING_ORIGIN_CONNECT);
+			exchange_fail(x, rc == -ENOMEM ? ENDING_NO_MEMORY : ENDING_ORIGIN_CONNECT);
 			return;
 		}
 		give_back(x, ENDING_ORIGIN_CONNECT);
@@ -475,13 +292,13 @@ void exchange_back_failed(struct exchange *x, enum ending why, bool safe)
 	x->back = NULL;
 	x->ready = false;
 	if (x->answering || !is_harmless(x, why, safe, reused) || !may_try_again(x)) {
-		fail(x, why);
+		exchange_fail(x, why);
 		return;
 	}
 	x->fresh = reused;
 	if (reused) { /* the endpoint is as good as any other: only the connection was old */
-		note_try(x, why);
-		release_origin(x, UPSTREAM_ABANDONED);
+		exchange_note_try(x, why);
+		exchange_release_origin(x, UPSTREAM_ABANDONED);
 		x->record.retried = true;
 		x->request_sent = false;
 	} else {
@@ -502,7 +319,7 @@ size_t exchange_request_body(struct exchange *x, const char *data, size_t len)
 	}
 	if (x->record.bytes_in + len > x->body_max) {
 		if (x->answering)
-			cut(x, ENDING_REFUSED);
+			exchange_cut(x, ENDING_REFUSED);
 		else
 			exchange_answer(x, 413, ENDING_REFUSED, "the body is larger than allowed");
 		return len;
@@ -567,7 +384,7 @@ void exchange_back_room(struct exchange *x)
 void exchange_client_gone(struct exchange *x, enum ending why)
 {
 	x->front = NULL;
-	leave_back(x, why);
+	exchange_leave_back(x, why);
 	exchange_finish(x, why);
 }
 
@@ -624,7 +441,7 @@ static bool try_another(struct exchange *x, const struct http1_head *head)
 			upstream_release(x->upstream, other, UPSTREAM_ABANDONED, now(x));
 		return false;
 	}
-	leave_back(x, ENDING_ORIGIN_FAULT);
+	exchange_leave_back(x, ENDING_ORIGIN_FAULT);
 	x->origin_status = head->status;
 	give_back(x, ENDING_COMPLETE);
 	use_origin(x, other);
@@ -638,7 +455,9 @@ void exchange_response(struct exchange *x, const struct http1_head *head, const 
 	int rc;
 
 	if (head->status == 101 && !x->request_done) {
-		fail(x, ENDING_ORIGIN_FAULT); /* its body would be taken for the other protocol */
+		exchange_fail(
+			x,
+			ENDING_ORIGIN_FAULT); /* its body would be taken for the other protocol */
 		return;
 	}
 	if (final && x->next & ~POLICY_NEXT_USUAL && try_another(x, head))
@@ -650,7 +469,7 @@ void exchange_response(struct exchange *x, const struct http1_head *head, const 
 	}
 	rc = x->front->ops->head(x->front, head, bytes, &out);
 	if (rc < 0) {
-		fail(x, rc == -ENOMEM ? ENDING_NO_MEMORY : ENDING_ORIGIN_FAULT);
+		exchange_fail(x, rc == -ENOMEM ? ENDING_NO_MEMORY : ENDING_ORIGIN_FAULT);
 		return;
 	}
 	if (final) {

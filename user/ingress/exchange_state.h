@@ -9,6 +9,7 @@
 #include "ingress/gate.h"
 #include "ingress/pool.h"
 #include "ingress/record.h"
+#include "ingress/upstream.h"
 #include "ingress/worker.h"
 
 /* A request while it is judged, and what came of it. */
@@ -116,6 +117,18 @@ void exchange_answer_with(struct exchange *x, unsigned status, enum ending endin
 
 void exchange_init_timer(struct exchange *x);
 
+/* ---- exchange_end.c ---- */
+
+/* Lets go of the endpoint. */
+void exchange_release_origin(struct exchange *x, enum upstream_result result);
+/* For the log: what came of this endpoint. */
+void exchange_note_try(struct exchange *x, enum ending ending);
+/* Nobody wants the endpoint's answer. */
+void exchange_leave_back(struct exchange *x, enum ending why);
+/* What has begun cannot be completed. */
+void exchange_cut(struct exchange *x, enum ending ending);
+/* It has failed: an answer of ours, unless one has begun. */
+void exchange_fail(struct exchange *x, enum ending ending);
 /* The client's side knows already. */
 void exchange_finish(struct exchange *x, enum ending ending);
 

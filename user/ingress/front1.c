@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Reads a client's requests of HTTP/1.1 one after the other, and writes what exchanges answer. */
+/* Reads a client's requests of HTTP/1.1 one after the other, and decides what follows each. */
 /* Must not know where a request goes. */
 #include "ingress/front1.h"
 
@@ -10,58 +10,14 @@
 
 #include "base/clock.h"
 #include "ingress/answer.h"
-#include "ingress/client.h"
-#include "ingress/exchange.h"
-#include "ingress/recv1.h"
-#include "ingress/send1.h"
+#include "ingress/front1_state.h"
 #include "ingress/settings.h"
 #include "ingress/stats.h"
 
 #define READ_FIRST (16 * 1024) /* bytes of a read, at first */
 #define READ_LEAST (4 * 1024)
 #define READ_HEAD  (4 * 1024)
-#define DISCARD_MAX \
-	(64 *       \
-	 1024) /* bytes of a body that nobody wants, before the connection is given up for it */
-#define LINGER_NS (2 * CLOCK_NS_PER_S)
-
-/* What bytes of the client are for. */
-enum state {
-	HEAD,
-	BODY,    /* of the request, to the exchange */
-	NOTHING, /* the request is complete: what comes is the next one, and waits */
-	DISCARD, /* the exchange is over, the request's body is not */
-	TUNNEL,
-	TUNNEL_ENDED, /* the client has ended its half */
-	LINGER,       /* we have ended ours, and wait for the client to see what was said */
-};
-
-struct front1 {
-	struct front front;
-	struct client *client;
-	struct sock *sock;
-	struct worker_grave grave;
-	struct worker_task task;
-	struct send1 send;
-	struct recv1 recv;
-	struct buf in;           /* bytes that wait */
-	struct http1_head *head; /* one that is not complete; else NULL */
-	uint64_t progress_ns;    /* the client last sent or took something */
-	uint64_t discarded;      /* bytes */
-	uint32_t read_size;
-	enum state state;
-	uint8_t minor; /* of the request's version */
-	enum http1_body answer_body;
-	bool readable;     /* there may be bytes in the socket */
-	bool stalled;      /* the exchange did not take all of a body */
-	bool keep;         /* the client wants to go on */
-	bool may_not_come; /* the client waits for 100 before it sends its body */
-	bool answering;    /* the final answer's head was given */
-	bool answered;     /* and its end */
-	bool closing;      /* no request after this one */
-	bool pumping;
-	bool dead;
-};
+#define LINGER_NS  (2 * CLOCK_NS_PER_S)
 
 static void pump(struct front1 *f);
 static void advance(struct front1 *f);
@@ -82,7 +38,7 @@ static void front1_free(void *arg)
 	free(f);
 }
 
-static void close_now(struct front1 *f, bool reset)
+void front1_close(struct front1 *f, bool reset)
 {
 	struct worker *worker = f->client->worker;
 
@@ -105,7 +61,7 @@ static void give_up(struct front1 *f, enum ending why, bool reset)
 		f->front.exchange = NULL;
 		exchange_client_gone(x, why);
 	}
-	close_now(f, reset);
+	front1_close(f, reset);
 }
 
 /* Our half ends; the client's bytes are thrown away until it has ended its own, as a close() would reset what it has not read. */
@@ -114,7 +70,7 @@ static void linger(struct front1 *f)
 	if (f->state == LINGER)
 		return;
 	if (f->client->fin || (f->state == NOTHING && !f->readable && !f->in.len)) {
-		close_now(f, false);
+		front1_close(f, false);
 		return;
 	}
 	f->state = LINGER;
@@ -131,7 +87,7 @@ static void answer_and_close(struct front1 *f, unsigned status, const char *reas
 {
 	f->closing = true;
 	f->state = DISCARD;
-	f->discarded = DISCARD_MAX;
+	f->discarded = FRONT1_DISCARD_MAX;
 	answer_refused(&f->front, status, reason);
 }
 
@@ -169,7 +125,7 @@ static size_t take_head(struct front1 *f, const char *bytes, size_t len)
 	if (n == HTTP1_PARTIAL && !f->head) {
 		f->head = malloc(sizeof(*f->head));
 		if (!f->head) {
-			close_now(f, true);
+			front1_close(f, true);
 			return len;
 		}
 		memcpy(f->head, head, sizeof(*head));
@@ -180,11 +136,11 @@ static size_t take_head(struct front1 *f, const char *bytes, size_t len)
 	if (n < 0) {
 		refuse(f, (enum http1_fault) - n);
 	} else if (f->client->fin && !settings->half_close) {
-		close_now(f, false); /* nobody is there to answer */
+		front1_close(f, false); /* nobody is there to answer */
 	} else {
 		begin_request(f, head);
 		if (exchange_start(&f->front, head, bytes) < 0)
-			close_now(f, true);
+			front1_close(f, true);
 	}
 	free(f->head);
 	f->head = NULL;
@@ -202,13 +158,13 @@ static void body_fault(struct front1 *f, enum http1_fault fault)
 	if (x)
 		exchange_client_gone(x, ENDING_CLIENT_FAULT);
 	if (f->answering && !f->answered) {
-		close_now(f, true);
+		front1_close(f, true);
 		return;
 	}
 	if (!f->answered)
 		answer_and_close(f, http1_fault_status(fault), NULL);
 	f->closing = true;
-	f->discarded = DISCARD_MAX;
+	f->discarded = FRONT1_DISCARD_MAX;
 	f->state = DISCARD;
 	worker_task(f->client->worker, &f->task);
 }
@@ -232,7 +188,7 @@ static size_t offer(struct front1 *f, const char *data, size_t len)
 	f->progress_ns = now(f);
 	if (f->state == DISCARD) {
 		f->discarded += len;
-		if (f->discarded > DISCARD_MAX)
+		if (f->discarded > FRONT1_DISCARD_MAX)
 			f->closing = true;
 		return len;
 	}
@@ -451,7 +407,7 @@ static void on_task(void *arg)
 	rc = f->send.full && !f->send.error ? -EAGAIN : send1_flush(&f->send);
 	if (rc < 0 && rc != -EAGAIN) {
 		if (f->state == LINGER || f->answered)
-			close_now(f, true);
+			front1_close(f, true);
 		else
 			give_up(f, ENDING_CLIENT_RESET, true);
 		return;
@@ -518,7 +474,7 @@ static void time_out(struct front1 *f)
 	if (x)
 		exchange_client_gone(x, ENDING_CLIENT_TIMEOUT);
 	if (f->answering || f->send.full)
-		close_now(f, true);
+		front1_close(f, true);
 	else
 		answer_and_close(f, 408, x ? NULL : "the request's head took too long");
 }
@@ -530,7 +486,7 @@ static void on_timeout(void *state)
 	bool waits = f->send.full || (f->state == BODY && !f->stalled) || f->state == DISCARD;
 
 	if (f->state == LINGER || (f->state == HEAD && !f->head))
-		close_now(f, false);
+		front1_close(f, false);
 	else if (f->state == HEAD || (waits && limit && now(f) >= f->progress_ns + limit))
 		time_out(f);
 	else if (limit)
@@ -563,121 +519,7 @@ static void on_cut(void *state, enum ending why)
 		give_up(f, why, why != ENDING_COMPLETE);
 }
 
-/* ---- what the exchange says ---------------------------------------------------------------------------------------- */
-
-static struct front1 *of(struct front *front)
-{
-	return (struct front1 *)((char *)front - offsetof(struct front1, front));
-}
-
-/* Is what is left of the request's body worth reading for the sake of the connection? */
-static bool is_worth_reading(const struct front1 *f)
-{
-	if (f->state != BODY)
-		return true;
-	return !f->may_not_come && (f->recv.body == HTTP1_CHUNKED || f->recv.left <= DISCARD_MAX);
-}
-
-static enum http1_body framing(const struct front1 *f, enum http1_body body)
-{
-	if (body == HTTP1_CHUNKED || body == HTTP1_UNTIL_CLOSE)
-		return f->minor ? HTTP1_CHUNKED : HTTP1_UNTIL_CLOSE;
-	return body;
-}
-
-static int front_head(struct front *front, const struct http1_head *head, const char *bytes,
-		      const struct http1_out *out)
-{
-	struct front1 *f = of(front);
-	struct http1_out o = *out;
-	bool final = head->status >= 200 || head->status == 101;
-	int rc;
-
-	if (!final && f->minor == 0)
-		return 0; /* HTTP/1.0 knows no interim answers */
-	o.minor = f->minor;
-	o.body = final ? framing(f, out->body) : HTTP1_NO_BODY;
-	if (final && head->status != 101) {
-		f->closing |= !f->keep || out->close || o.body == HTTP1_UNTIL_CLOSE ||
-			      f->client->worker->draining || !is_worth_reading(f);
-		o.close = f->closing;
-	}
-	rc = http1_write_response(send1_text(&f->send), head, bytes, &o);
-	if (rc < 0)
-		return rc;
-	send1_put(&f->send);
-	if (!final) {
-		f->may_not_come &= head->status != 100;
-		return 0;
-	}
-	f->answering = true;
-	f->answer_body = o.body;
-	send1_begin(&f->send, o.body);
-	if (head->status == 101) {
-		f->state = TUNNEL;
-		f->closing = true;
-	}
-	return 0;
-}
-
-static size_t front_body(struct front *front, const char *data, size_t len)
-{
-	struct front1 *f = of(front);
-
-	f->progress_ns = now(f);
-	return send1_body(&f->send, data, len);
-}
-
-static void front_end(struct front *front, const struct http1_head *trailer, const char *bytes)
-{
-	struct front1 *f = of(front);
-
-	f->front.exchange = NULL;
-	f->answered = true;
-	f->stalled = false;
-	if (f->state == BODY)
-		f->state = DISCARD;
-	else if (f->state == TUNNEL) /* what the client says meanwhile is for nobody */
-		f->state = TUNNEL_ENDED;
-	send1_end(&f->send, f->minor ? trailer : NULL, bytes);
-	worker_task(f->client->worker, &f->task);
-}
-
-static void front_abort(struct front *front, enum ending why)
-{
-	struct front1 *f = of(front);
-
-	(void)why;
-	f->front.exchange = NULL;
-	if (f->dead)
-		return;
-	/* What was given so far should arrive, but for a body whose end is the close: that end must not look like one. */
-	if (!f->answering || f->answer_body == HTTP1_UNTIL_CLOSE ||
-	    f->answer_body == HTTP1_TUNNEL) {
-		close_now(f, true);
-		return;
-	}
-	send1_flush(&f->send);
-	close_now(f, false);
-}
-
-/* Not at once: whoever says it may stand on bytes in the scratch memory. */
-static void front_resume(struct front *front)
-{
-	struct front1 *f = of(front);
-
-	f->stalled = false;
-	worker_task(f->client->worker, &f->task);
-}
-
-static const struct front_ops front_ops = {
-	.protocol = "HTTP/1.1",
-	.head = front_head,
-	.body = front_body,
-	.end = front_end,
-	.abort = front_abort,
-	.resume = front_resume,
-};
+/* ---- beginning -------------------------------------------------------------------------------------------------- */
 
 static const struct client_ops client_ops = {
 	.events = on_events,
@@ -694,7 +536,7 @@ int front1_new(struct client *client, const char *bytes, size_t len)
 
 	if (!f)
 		return -ENOMEM;
-	f->front = (struct front){ .ops = &front_ops, .worker = client->worker, .client = client };
+	f->front = (struct front){ .ops = &front1_ops, .worker = client->worker, .client = client };
 	f->client = client;
 	f->sock = &client->sock;
 	f->task = (struct worker_task){ .fn = on_task, .arg = f };
