@@ -133,16 +133,9 @@ static void set_rules(struct routes_key *k, const struct routes_rules *rules,
 	k->only = rules->of[k->kind];
 }
 
-#define LINE 64 /* bytes, of a cache */
-
 struct routes_host *routes_host_alloc(size_t more)
 {
-	size_t size = (sizeof(struct routes_host) + more + LINE - 1) / LINE * LINE;
-	struct routes_host *host = aligned_alloc(LINE, size);
-
-	if (host)
-		memset(host, 0, size);
-	return host;
+	return calloc(1, sizeof(struct routes_host) + more);
 }
 
 /* Where everything lies in the block. */

@@ -44,7 +44,7 @@ struct routes_note {
 
 /*
  * Immutable once made, and shared by the snapshots in which nothing has changed for it. One block of memory. Of a look-up the
- * cache misses are the cost: of a host it reads the line that `fallback` begins, the keys, two of which share a line, and only
+ * cache misses are the cost: of a host it reads from `fallback` on, the keys, two of which share a line, and only
  * those texts that are alike in their first eight bytes.
  */
 struct routes_host {
@@ -63,7 +63,7 @@ struct routes_host {
 	const char *texts;
 	bool regex;
 	uint32_t n_keys;
-	_Alignas(32) struct routes_key keys[]; /* sorted by the bytes of the texts */
+	struct routes_key keys[]; /* sorted by the bytes of the texts */
 };
 
 struct routes {
