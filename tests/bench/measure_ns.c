@@ -259,7 +259,8 @@ static int make_rig(const struct rig_options *options, uint32_t services, uint8_
 /* The rigs of one family. Tables are a quarter larger than their flows, so that hardly a bucket is full. */
 struct rigs {
 	struct rig *tcp;
-	struct rig *udp; /* apart: a table for UDP is half of that for TCP; NULL: not measured */
+	struct rig *udp;   /* apart: a table for UDP is half of that for TCP */
+	struct rig *fresh; /* as tcp: a flood of new flows puts others out of full buckets */
 	struct rig *flat[N_FLAT];
 };
 
@@ -267,6 +268,7 @@ static void free_rigs(struct rigs *r)
 {
 	rig_free(r->tcp);
 	rig_free(r->udp);
+	rig_free(r->fresh);
 	for (int i = 0; i < N_FLAT; i++)
 		rig_free(r->flat[i]);
 }
@@ -282,10 +284,13 @@ static int make_rigs(struct rigs *r, int family, uint32_t many, struct err *err)
 	};
 	int rc = make_rig(&options, SERVICES, IPPROTO_TCP, many, SERVICES, err, &r->tcp);
 
+	options.name = "fresh";
+	if (rc == 0)
+		rc = make_rig(&options, SERVICES, IPPROTO_TCP, many, SERVICES, err, &r->fresh);
 	options.name = "udp";
 	options.flows *= 2;
 	options.udp = true;
-	if (rc == 0 && family == 4)
+	if (rc == 0)
 		rc = make_rig(&options, SERVICES, IPPROTO_UDP, many, SERVICES, err, &r->udp);
 	for (int i = 0; rc == 0 && i < N_FLAT; i++) {
 		struct rig_options small = {
@@ -308,10 +313,9 @@ static void add_cases(const struct rigs *r, int family, uint32_t many)
 	if (family == 4)
 		add_floors(many);
 	add_established(r->tcp, IPPROTO_TCP, many);
-	if (r->udp)
-		add_established(r->udp, IPPROTO_UDP, many);
+	add_established(r->udp, IPPROTO_UDP, many);
 	add_foreign(r->tcp, many);
-	add("new flow", "generator in", r->tcp->programs.fd[DP_PROG_sl_pod_in],
+	add("new flow", "generator in", r->fresh->programs.fd[DP_PROG_sl_pod_in],
 	    syns(family, SERVICES));
 	for (int i = 0; i < N_FLAT; i++)
 		add_flat(r->flat[i]);
@@ -321,7 +325,7 @@ static int check_rigs(const struct rigs *r, struct err *err)
 {
 	int rc = check_reasons(r->tcp, err);
 
-	if (rc == 0 && r->udp)
+	if (rc == 0)
 		rc = check_reasons(r->udp, err);
 	for (int i = 0; rc == 0 && i < N_FLAT; i++)
 		rc = check_reasons(r->flat[i], err);
