@@ -735,6 +735,34 @@ TEST(malformed_requests_are_reset)
 	assert_int_equal(closed, 0);
 }
 
+/* One request that is none is no half a head: the calls beside it go on. */
+TEST(a_malformed_request_ends_no_others)
+{
+	static const char *const lines[] = {
+		GET "te: gzip\n",
+		GET ":late: x\n",
+		":method: GET\n:scheme: http\n:authority: a.test\n",
+		GET ":path: /y\n",
+		GET "content-length: x\n",
+	};
+	struct peer_body call = { .left = 1, .stays_open = true };
+	int32_t quiet = request(POST "content-type: application/grpc\n", &call);
+
+	run();
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		int32_t id = request(lines[i], NULL);
+
+		run();
+		assert_int_equal(peer_stream(id)->reset, NGHTTP2_PROTOCOL_ERROR);
+		wait_until(mock.now_ns + 30 * CLOCK_NS_PER_S);
+		if (peer.goaways || closed)
+			fail_msg("%s: the connection has ended", lines[i]);
+	}
+	assert_int_equal(n_exchanges, 1);
+	assert_false(exchanges[0].gone);
+	assert_int_equal(peer_stream(quiet)->reset, -1);
+}
+
 TEST(too_much_is_answered)
 {
 	static char lines[20000];
@@ -1026,10 +1054,10 @@ RUN(T(a_request_and_its_answer), T(prior_knowledge_comes_with_its_bytes),
     T(small_pieces_do_not_pile_up), T(a_full_socket_stops_answers), T(resets_travel_both_ways),
     T(a_closed_connection_is_told_to_all), T(rapid_resets_end_the_connection),
     T(resets_that_are_provoked_count_too), T(resets_are_forgiven_with_answers_and_time),
-    T(malformed_requests_are_reset), T(too_much_is_answered), T(a_bomb_ends_the_connection),
-    T(endless_blocks_end_the_connection), T(floods_end_the_connection),
-    T(unread_answers_are_not_collected), T(streams_are_limited), T(numbers_only_go_up),
-    T(an_idle_connection_is_closed), T(half_a_head_is_not_waited_for),
+    T(malformed_requests_are_reset), T(a_malformed_request_ends_no_others), T(too_much_is_answered),
+    T(a_bomb_ends_the_connection), T(endless_blocks_end_the_connection),
+    T(floods_end_the_connection), T(unread_answers_are_not_collected), T(streams_are_limited),
+    T(numbers_only_go_up), T(an_idle_connection_is_closed), T(half_a_head_is_not_waited_for),
     T(a_body_that_does_not_come_is_given_up), T(other_frames_do_not_put_that_off),
     T(an_answer_that_is_not_taken_is_given_up), T(a_socket_that_is_stuck_is_closed),
     T(drain_says_goaway_twice), T(a_cut_is_said), T(no_http2_at_all))

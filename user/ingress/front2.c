@@ -127,6 +127,7 @@ static int on_begin_frame(struct http2_session *h2, const nghttp2_frame_hd *hd)
 {
 	struct front2 *f = of(h2);
 
+	f->block_since_ns = 0; /* whichever there was has ended */
 	if (hd->type != NGHTTP2_HEADERS)
 		return 0;
 	if (hd->stream_id > f->last_id) {
@@ -151,6 +152,13 @@ static enum http1_kind on_block(struct http2_session *h2, const nghttp2_frame *f
 	f->block_since_ns = now(f);
 	*ret_limits = opens ? &f->client->worker->settings->request_limits : &http1_limits_trailer;
 	return opens ? HTTP1_REQUEST : HTTP1_TRAILER;
+}
+
+/* The rest of its last frame is for nobody, and may take as long as the connection may be idle. */
+static void on_bad_block(struct http2_session *h2, const nghttp2_frame *frame)
+{
+	if (frame->hd.flags & NGHTTP2_FLAG_END_HEADERS)
+		of(h2)->block_since_ns = 0;
 }
 
 static int on_headers(struct front2 *f, const nghttp2_frame *frame, struct http2_stream *s)
@@ -531,6 +539,7 @@ static const struct http2_session_ops session_ops = {
 	.settings = our_settings,
 	.n_settings = sizeof(our_settings) / sizeof(our_settings[0]),
 	.begin_frame = on_begin_frame,
+	.bad_block = on_bad_block,
 	.block = on_block,
 	.frame = on_frame,
 	.data = on_data,

@@ -80,6 +80,17 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	return 0;
 }
 
+static int on_bad_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
+{
+	struct http2_session *h2 = arg;
+
+	(void)session;
+	(void)error;
+	if (frame->hd.type == NGHTTP2_HEADERS)
+		h2->ops->bad_block(h2, frame);
+	return 0;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct http2_session *h2 = arg;
@@ -139,6 +150,8 @@ static void set_callbacks(nghttp2_session_callbacks *c, const struct http2_sessi
 	nghttp2_session_callbacks_set_on_begin_headers_callback(c, on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(c, on_header);
 	nghttp2_session_callbacks_set_on_invalid_header_callback(c, on_invalid_header);
+	if (ops->bad_block)
+		nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(c, on_bad_frame);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(c, on_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
 	if (ops->sent)

@@ -52,8 +52,10 @@ struct http2_session_ops {
 	/* A frame is complete, with its block of fields; bytes of a body. */
 	int (*frame)(struct http2_session *h2, const nghttp2_frame *frame, struct http2_stream *s);
 	void (*data)(struct http2_stream *s, const char *bytes, size_t len);
-	/* May be NULL: the header of a frame has come; a frame was sent. */
+	/* May be NULL: the header of a frame has come; a block is malformed, so its stream is reset and no frame() follows; a frame was
+	 * sent. */
 	int (*begin_frame)(struct http2_session *h2, const nghttp2_frame_hd *hd);
+	void (*bad_block)(struct http2_session *h2, const nghttp2_frame *frame);
 	int (*sent)(struct http2_session *h2, const nghttp2_frame *frame, struct http2_stream *s);
 	/* One that waited may be given more. */
 	void (*room)(struct http2_stream *s);
