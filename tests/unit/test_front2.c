@@ -763,6 +763,29 @@ TEST(a_malformed_request_ends_no_others)
 	assert_int_equal(peer_stream(quiet)->reset, -1);
 }
 
+/* The same of one in two frames, whose end is not seen: the next frame says that it was. */
+TEST(nor_does_a_long_one)
+{
+	static char lines[30000];
+	struct peer_body call = { .left = 1, .stays_open = true };
+
+	request(POST "content-type: application/grpc\n", &call);
+	run();
+	snprintf(lines, sizeof(lines), "%ste: gzip\nx: ", GET);
+	memset(lines + strlen(lines), '~', 20000); /* not made shorter by HPACK */
+	strcat(lines, "\n");
+	assert_int_equal(request(lines, NULL), 3);
+	assert_true(peer_send() > 16384 + 2 * 9); /* HEADERS and CONTINUATION */
+	client.ops->events(client.state, EPOLLIN);
+	run();
+	assert_int_equal(peer_stream(3)->reset, NGHTTP2_PROTOCOL_ERROR);
+	nghttp2_submit_ping(peer.session, NGHTTP2_FLAG_NONE, NULL);
+	run();
+	wait_until(mock.now_ns + 30 * CLOCK_NS_PER_S);
+	assert_int_equal(peer.goaways, 0);
+	assert_false(exchanges[0].gone);
+}
+
 TEST(too_much_is_answered)
 {
 	static char lines[20000];
@@ -1054,8 +1077,8 @@ RUN(T(a_request_and_its_answer), T(prior_knowledge_comes_with_its_bytes),
     T(small_pieces_do_not_pile_up), T(a_full_socket_stops_answers), T(resets_travel_both_ways),
     T(a_closed_connection_is_told_to_all), T(rapid_resets_end_the_connection),
     T(resets_that_are_provoked_count_too), T(resets_are_forgiven_with_answers_and_time),
-    T(malformed_requests_are_reset), T(a_malformed_request_ends_no_others), T(too_much_is_answered),
-    T(a_bomb_ends_the_connection), T(endless_blocks_end_the_connection),
+    T(malformed_requests_are_reset), T(a_malformed_request_ends_no_others), T(nor_does_a_long_one),
+    T(too_much_is_answered), T(a_bomb_ends_the_connection), T(endless_blocks_end_the_connection),
     T(floods_end_the_connection), T(unread_answers_are_not_collected), T(streams_are_limited),
     T(numbers_only_go_up), T(an_idle_connection_is_closed), T(half_a_head_is_not_waited_for),
     T(a_body_that_does_not_come_is_given_up), T(other_frames_do_not_put_that_off),
