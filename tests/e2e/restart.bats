@@ -36,12 +36,12 @@ setup() { begin_test; }
 teardown() { end_test; }
 teardown_file() { topology_end; }
 
-# 200 connections that stay, 40 UDP sockets, 240 requests a second with a flow each, and 1,100 visits at a time, half of them UDP:
+# 200 connections that stay, 40 UDP sockets, 240 requests a second with a flow each, and 1,200 visits at a time, half of them UDP:
 # a flow asks, stays for a second and a half (about a kill and a start), asks again, and is replaced. Not all of them are always
 # open: 1,000 are, in the mean. From a pod by packet, from the node by socket (whose peers are pods therefore), over IPv4 and IPv6.
 #
-# Ports suffice: each load closes about 120 TCP connections a second, whose ports rest for a minute: 7,200 of 28,000 to one address.
-VISITS=275 # of each of the four
+# Ports suffice: each load closes about 130 TCP connections a second, whose ports rest for a minute: 7,800 of 28,000 to one address.
+VISITS=300 # of each of the four: a slow machine has fewer of them at a time
 
 start_loads() {
 	loads=()
