@@ -98,6 +98,11 @@ static size_t merge(struct claim *claims, size_t n_claims)
 	return n;
 }
 
+static const struct routes_key *keys_of(const struct routes_host *host)
+{
+	return (const struct routes_key *)(host->heads + host->n_keys);
+}
+
 /* Everything a key begins with lies before it, and is an ancestor of the key just before it or that key. */
 static uint32_t find_parent(const struct routes_key *keys, const char *texts, uint32_t of)
 {
@@ -151,7 +156,8 @@ static int lay_out(struct routes_host **host, const struct claim *claims, size_t
 	}
 	if (bytes > UINT32_MAX)
 		return -ENOMEM;
-	h = routes_host_alloc(n * sizeof(*h->keys) + n_several * sizeof(**ret_several) + bytes);
+	h = routes_host_alloc(n * (sizeof(*h->heads) + sizeof(struct routes_key)) +
+			      n_several * sizeof(**ret_several) + bytes);
 	if (!h)
 		return -ENOMEM;
 	memcpy(h, *host, sizeof(*h));
@@ -159,29 +165,29 @@ static int lay_out(struct routes_host **host, const struct claim *claims, size_t
 		h->made_of = &h->made_of_one;
 	free(*host);
 	*host = h;
-	*ret_several = (struct routes_rules *)(h->keys + n);
+	h->n_keys = (uint32_t)n;
+	*ret_several = (struct routes_rules *)(keys_of(h) + n);
 	*ret_texts = (char *)(*ret_several + n_several);
 	h->texts = *ret_texts;
-	h->n_keys = (uint32_t)n;
 	return 0;
 }
 
 static int pack(struct routes_host **host, const struct claim *claims, size_t n)
 {
 	struct routes_rules *several;
-	struct routes_key *keys;
+	struct routes_key *keys = NULL;
 	char *texts;
 	uint32_t at = 0;
 	int rc = lay_out(host, claims, n, &several, &texts);
 
-	keys = (*host)->keys;
+	if (rc == 0)
+		keys = (struct routes_key *)keys_of(*host);
 	for (uint32_t i = 0; rc == 0 && i < n; i++) {
 		uint32_t len = (uint32_t)claims[i].len;
 
 		memcpy(texts + at, claims[i].text, len);
-		keys[i] = (struct routes_key){ .head = head_of(claims[i].text, len),
-					       .text = at,
-					       .len = len };
+		(*host)->heads[i] = head_of(claims[i].text, len);
+		keys[i] = (struct routes_key){ .text = at, .len = len };
 		set_rules(&keys[i], &claims[i].rules, &several);
 		keys[i].parent = find_parent(keys, texts, i);
 		at += len;
@@ -243,18 +249,18 @@ static const struct route *rule_of(const struct routes_key *k, const char *path,
  * How many heads are not above the limit. Without branches that depend on them; of a few all are read, as that can be done at
  * once, where each step of halving waits for the one before.
  */
-static size_t count_heads(const struct routes_key *keys, size_t n, uint64_t limit)
+static size_t count_heads(const uint64_t *heads, size_t n, uint64_t limit)
 {
 	size_t at = 0, count = 0;
 
 	while (n > FEW) {
 		size_t half = n / 2;
 
-		at += keys[at + half - 1].head <= limit ? half : 0;
+		at += heads[at + half - 1] <= limit ? half : 0;
 		n -= half;
 	}
 	for (size_t i = 0; i < n; i++)
-		count += keys[at + i].head <= limit;
+		count += heads[at + i] <= limit;
 	return at + count;
 }
 
@@ -262,13 +268,13 @@ static size_t count_heads(const struct routes_key *keys, size_t n, uint64_t limi
 static size_t count_keys(const struct routes_host *host, const char *path, size_t len,
 			 uint64_t head)
 {
-	size_t high = count_heads(host->keys, host->n_keys, head), low;
-	const struct routes_key *keys = host->keys;
+	size_t high = count_heads(host->heads, host->n_keys, head), low;
+	const struct routes_key *keys = keys_of(host);
 
 	/* A text of up to eight bytes with the same head is the path, or its beginning. */
-	if (!high || keys[high - 1].head != head || keys[high - 1].len <= 8)
+	if (!high || host->heads[high - 1] != head || keys[high - 1].len <= 8)
 		return high;
-	low = head ? count_heads(keys, high, head - 1) : 0;
+	low = head ? count_heads(host->heads, high, head - 1) : 0;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
@@ -284,9 +290,9 @@ static size_t count_keys(const struct routes_host *host, const char *path, size_
 static size_t count_common(const struct routes_host *host, size_t at, const char *path, size_t len,
 			   uint64_t head)
 {
-	const struct routes_key *k = &host->keys[at];
+	const struct routes_key *k = keys_of(host) + at;
 	const char *text = host->texts + k->text;
-	uint64_t differ = k->head ^ head;
+	uint64_t differ = host->heads[at] ^ head;
 	size_t common = differ ? (size_t)__builtin_clzll(differ) / 8 : 8;
 
 	if (common == 8)
@@ -297,12 +303,13 @@ static size_t count_common(const struct routes_host *host, size_t at, const char
 
 static const struct route *find_path(const struct routes_host *host, const char *path, size_t len)
 {
+	const struct routes_key *keys = keys_of(host);
 	uint64_t head = head_of(path, len);
 	size_t i = count_keys(host, path, len, head);
 	size_t common = i ? count_common(host, i - 1, path, len, head) : 0;
 
-	for (; i; i = host->keys[i - 1].parent) {
-		const struct routes_key *k = &host->keys[i - 1];
+	for (; i; i = keys[i - 1].parent) {
+		const struct routes_key *k = &keys[i - 1];
 		const struct route *r = k->len <= common ? rule_of(k, path, len) : NULL;
 
 		if (r)

@@ -25,7 +25,6 @@ struct routes_rules {
 
 /* A text of the host's paths, of a Prefix without its final slash. */
 struct routes_key {
-	uint64_t head;      /* its first bytes as a number */
 	uint32_t text, len; /* bytes: where in the texts, and how many */
 	uint32_t parent;    /* 1 + index of the longest other key this one begins with; 0 = none */
 	uint32_t kind;      /* of its only rule; ROUTES_KINDS: it has several */
@@ -43,9 +42,9 @@ struct routes_note {
 };
 
 /*
- * Immutable once made, and shared by the snapshots in which nothing has changed for it. One block of memory. Of a look-up the
- * cache misses are the cost: of a host it reads from `fallback` on, the keys, two of which share a line, and only
- * those texts that are alike in their first eight bytes.
+ * Immutable once made, and shared by the snapshots in which nothing has changed for it. One block of memory: this, the heads,
+ * as many keys, and the texts. Of a look-up the cache misses are the cost: of a host it reads from `fallback` on, the heads,
+ * eight of which share a line, the one key that may fit, and only those texts that are alike in their first eight bytes.
  */
 struct routes_host {
 	_Atomic unsigned refs;
@@ -63,7 +62,8 @@ struct routes_host {
 	const char *texts;
 	bool regex;
 	uint32_t n_keys;
-	struct routes_key keys[]; /* sorted by the bytes of the texts */
+	uint64_t heads
+		[]; /* of each key, which are sorted by the bytes of their texts: the first of these as a number */
 };
 
 struct routes {
