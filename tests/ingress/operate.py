@@ -14,6 +14,7 @@ import threading
 import time
 
 from harness import *
+from pairs import certificate, der, pair, secret
 
 LONG = os.environ.get("LONG")
 
@@ -403,11 +404,15 @@ def _(t):
     changes = int(os.environ.get("CHANGES", changes))
     go = threading.Event()
     o = t.origin(endless(go))
-    objects = service("a", [(ADDRESS, o.port)]) + [ingress("i", {"/": "a"})]
-    p = t.proxy(objects, "--workers", "2")
+    pairs, tls_port = [pair(host) for host in ("tls.test", "TLS.test", "Tls.test")], free_port()
+    objects = service("a", [(ADDRESS, o.port)]) + [ingress("i", {"/": "a"}), secret("rotated", *pairs[0]), ingress(
+        "t", {"/": "a"}, host="tls.test", tls=[{"hosts": ["tls.test"], "secretName": "rotated"}])]
+    p = t.proxy(objects, "--workers", "2", "--https-addr", f"{CLIENT}:{tls_port}")
+    p.write("all", objects[:-2] + objects[-1:])
+    p.write("change4", [objects[-2]])
     for k in range(0, many, 500):
         p.write(f"many{k}", [ingress(f"m{i}", {f"/m{i}": "a"}, host=f"h{i}.test") for i in range(k, min(k + 500, many))])
-    until(lambda: metrics(p)["sluice_ingresses"] == many + 1, "all Ingresses", 60)
+    until(lambda: metrics(p)["sluice_ingresses"] == many + 2, "all Ingresses", 60)
     open_streams = []
     delays, memory = [], []
     for n in range(changes):
@@ -416,21 +421,22 @@ def _(t):
             c.send(f"GET /stream{n} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
             c.until(b"x\r\n")
             open_streams.append(c)
-        kind = n % 3
+        kind, seen = n % 4, None
         if kind == 0:  # a route
             p.write("change", [ingress("c", {f"/c{n}": "a"})])
-            path = f"/c{n}"
+            seen = lambda: t.get(p, f"/c{n}").status == 200
         elif kind == 1:  # a host with an annotation
             p.write("change2", [ingress("d", {f"/d{n}": "a"}, annotations={"nginx.ingress.kubernetes.io/proxy-read-timeout": str(n + 1)})])
-            path = None
-        else:  # endpoints
+        elif kind == 2:  # endpoints
             p.write("change3", service("b", [(ADDRESS, o.port), (ADDRESS, 1 + n % 1000)]) + [ingress("e", {"/e": "b"})])
-            path = None
-        if n % 10 == 0:
-            if path:
-                until(lambda: t.get(p, path).status == 200, f"{path} in force")
-            m = metrics(p)
-            delays.append(m["sluice_config_delay_seconds"])
+        else:
+            crt, key = pairs[n // 4 % len(pairs)]
+            p.write("change4", [secret("rotated", crt, key)])
+            seen = lambda: certificate(p, tls_port, "tls.test") == der(crt)
+        if n % 9 == 0:  # of each kind in turn
+            if seen:
+                until(seen, f"change {n} in force")
+            delays.append(metrics(p)["sluice_config_delay_seconds"])
             memory.append(rss(p))
     while len(open_streams) < streams:
         c = t.client(p)
