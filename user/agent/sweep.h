@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * When to look for UDP sockets of backends that are gone (dp/sockets.h): after a loss, in pieces between other work, and not
- * more often than every 50 ms.
+ * more often than every 50 ms. One that the kernel refused, or broke off, is tried again: after a second, two, four … sixty.
  */
 #ifndef AGENT_SWEEP_H
 #define AGENT_SWEEP_H
