@@ -181,7 +181,6 @@ static int note_unused(struct config *config)
 		{ "detect-local", "sources are not changed yet", false },
 		{ "nodeport-addresses", "node ports are not served yet", false },
 		{ "masquerade-all", "sources are not changed yet", false },
-		{ "snat-ports", "sources are not changed yet", false },
 	};
 	struct buf buf = { 0 };
 
