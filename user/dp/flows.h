@@ -26,7 +26,7 @@ int dp_flows_each(struct dp *dp, int family, enum dp_flow_table table, dp_flow_f
 int dp_flow_lookup(const struct dp *dp, enum dp_map map, uint64_t mix, const void *key,
 		   void *ret_value);
 
-/* The same for an entry of sl4_sockets or sl6_sockets; mix is sl{4,6}_socket_mix. */
+/* The same for an entry of sl4_sockets or sl6_sockets; mix is sl{4,6}_socket_mix. Not of a TCP socket: those lie by their cookies. */
 int dp_socket_lookup(const struct dp *dp, int family, uint64_t mix, const void *key,
 		     void *ret_value);
 
