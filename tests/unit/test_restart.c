@@ -610,6 +610,124 @@ static void random_event(struct world *w, uint32_t *r)
 	}
 }
 
+/* ---- programs that run meanwhile ---- */
+
+/* One that has read a record, and goes on whenever it likes: to a ring line, and to the backend that it names. */
+struct running {
+	bool is_on, before; /* before: since before the barrier that is under way */
+	int family;
+	struct row_service s;
+	struct sl_name name;
+	uint32_t id; /* 0: the line is to be read still */
+	uint32_t i;
+};
+
+static struct {
+	struct running programs[4];
+	bool barrier;
+	unsigned reached, spanned; /* backends; runs between the begin and the end of a barrier */
+} running;
+
+static void program_start(struct world *w, uint32_t *r, struct running *p)
+{
+	int family = next_random(r) % 4 ? 4 : 6;
+	const struct table *rows = &w->kernel.rows[row_table_of(ROW4_SERVICES, family)];
+	uint32_t skip = next_random(r) % 16;
+	struct table_entry *e;
+
+	table_for_each(e, rows) {
+		const struct sl_slot_ref *ref = e->value;
+
+		if (skip-- > 0)
+			continue;
+		*p = (struct running){ .family = family };
+		row_decode_service(
+			family,
+			kernel_get(&w->kernel, row_table_of(ROW4_RECORDS, family), &ref->slot),
+			&p->s);
+		if (p->s.kind == SL_KIND_ADDRESS || !p->s.cluster_len)
+			return;
+		memcpy(&p->name,
+		       kernel_get(&w->kernel, row_table_of(ROW4_NAMES, family), &p->s.service),
+		       sizeof(p->name));
+		p->i = next_random(r) % p->s.cluster_len;
+		p->is_on = true;
+		return;
+	}
+}
+
+/* What it finds is its service's, or nothing: whatever was given back is nobody else's yet. */
+static void program_step(struct world *w, struct running *p)
+{
+	uint32_t at = p->s.cluster_line + p->i / SL_RING_LINE_IDS;
+	const struct sl_ring_line *line;
+	const struct sl_name *name;
+	struct row_backend b;
+	const void *bytes;
+
+	if (!p->id) {
+		line = kernel_get(&w->kernel, row_table_of(ROW4_RINGS, p->family), &at);
+		p->id = line ? line->backend[p->i % SL_RING_LINE_IDS] : 0;
+		p->is_on = p->id != 0;
+		return;
+	}
+	p->is_on = false;
+	bytes = kernel_get(&w->kernel, row_table_of(ROW4_BACKENDS, p->family), &p->id);
+	if (!bytes)
+		return;
+	row_decode_backend(p->family, bytes, &b);
+	if (!b.flags)
+		return;
+	assert_int_equal(b.service, p->s.service);
+	name = kernel_get(&w->kernel, row_table_of(ROW4_NAMES, p->family), &p->s.service);
+	if (name)
+		assert_memory_equal(name, &p->name,
+				    offsetof(struct sl_name, port)); /* which may change */
+	running.reached++;
+}
+
+/* All that are to end before a barrier passes do, each at its pace. */
+static void programs_end(struct world *w, bool all)
+{
+	for (size_t i = 0; i < 4; i++)
+		while (running.programs[i].is_on && (all || running.programs[i].before))
+			program_step(w, &running.programs[i]);
+}
+
+static void random_programs(struct world *w, uint32_t *r)
+{
+	struct running *p = &running.programs[next_random(r) % 4];
+
+	if (!p->is_on)
+		program_start(w, r, p);
+	else if (next_random(r) % 64 == 0)
+		program_step(w, p);
+}
+
+/* A barrier takes its time: runs go on between its begin and its end. */
+static void random_barrier(struct world *w, uint32_t *r)
+{
+	if (running.barrier) {
+		running.spanned++;
+		if (next_random(r) % 2)
+			return;
+		programs_end(w, false);
+		plan_rest_end(w->plan);
+		running.barrier = false;
+	} else if (next_random(r) % 2 && plan_rest_begin(w->plan)) {
+		running.barrier = true;
+		for (size_t i = 0; i < 4; i++)
+			running.programs[i].before = running.programs[i].is_on;
+	}
+}
+
+/* Before the agent goes: the next one waits for a barrier before it reads the maps. */
+static void barrier_stop(struct world *w)
+{
+	programs_end(w, true);
+	running.barrier = false;
+}
+
 /* Some operations fail, and the agent is killed somewhere. */
 static void random_apply(struct world *w, uint32_t *r)
 {
@@ -629,10 +747,10 @@ static void random_apply(struct world *w, uint32_t *r)
 			} else {
 				diff_failed(w->diff, &ops[i]);
 			}
+			random_programs(w, r);
 		}
 	}
-	if (next_random(r) % 2 && plan_rest_begin(w->plan))
-		plan_rest_end(w->plan);
+	random_barrier(w, r);
 }
 
 /* A fresh agent with an empty kernel, fed the same objects, ends the same. */
@@ -662,15 +780,19 @@ static void live(uint32_t seed, int steps, unsigned kinds)
 	uint32_t r = seed;
 	struct world w;
 
+	memset(&running, 0, sizeof(running));
 	world_init_with(&w, 60, 2000, kinds);
 	for (int step = 0; step < steps; step++) {
 		for (uint32_t k = next_random(&r) % 6; k > 0; k--)
 			random_event(&w, &r);
 		assert_int_equal(plan_run(w.plan), 0);
 		random_apply(&w, &r);
-		if (next_random(&r) % 8 == 0)
+		if (next_random(&r) % 8 == 0) {
+			barrier_stop(&w);
 			world_restart(&w);
+		}
 		if (step % 25 == 24) {
+			barrier_stop(&w);
 			world_settle(&w);
 			assert_no_leftovers(&w);
 			assert_as_fresh(&w);
@@ -679,6 +801,7 @@ static void live(uint32_t seed, int steps, unsigned kinds)
 			assert_int_equal(w.ops, 0);
 		}
 	}
+	assert_true(running.reached > 20 && running.spanned > 10);
 	world_done(&w);
 }
 
