@@ -23,27 +23,40 @@ static __always_inline bool V(is_taken)(const struct V(work) *w, const struct V(
 	return f->state != SL_STATE_CLOSING && V(flow_is_fresh)(f, w->twin.proto, w->p.now);
 }
 
+/*
+ * Writes the same over the entry that is there, unless that is taken (NO_ROOM). Another CPU may judge that entry at the same moment:
+ * only one of the two finds it unchanged, for the other it EXISTS.
+ */
+static __always_inline int V(claim_over)(struct V(work) *w)
+{
+	__u32 *word;
+	struct V(flow) *f = V(flow_find)(&w->twin, V(flow_mixed)(&w->twin), &word);
+
+	if (f) {
+		w->found = *f;
+		if (V(is_taken)(w, &w->found))
+			return PUT_NO_ROOM;
+	}
+	return V(flow_put)(TWIN, OVER_FOUND);
+}
+
 /* Writes work.twin → work.twin_value as a new flow's. 0, or 1: the key belongs to another live flow. */
 __noinline int V(claim)(void)
 {
 	struct V(work) *w = V(work_get)();
-	struct V(flow) *f;
-	__u32 *word;
 	int result;
 
 	if (!w)
 		return 1;
 	result = V(flow_put)(TWIN, OVER_NONE);
-	if (result != PUT_EXISTS)
-		return result != PUT_DONE;
-	f = V(flow_find)(&w->twin, V(flow_mixed)(&w->twin), &word);
-	if (f) {
-		w->found = *f;
-		if (V(is_taken)(w, &w->found))
-			return 1;
-	}
-	/* Another CPU may judge the same entry at the same moment: only one of the two finds it unchanged. */
-	return V(flow_put)(TWIN, OVER_FOUND) != PUT_DONE;
+	if (result == PUT_EXISTS)
+		result = V(claim_over)(w);
+	/* Its own former entry may change, too: an answer touches it, in two places. It is its own still. */
+	if (result == PUT_EXISTS)
+		result = V(claim_over)(w);
+	if (result == PUT_EXISTS)
+		result = V(claim_over)(w);
+	return result != PUT_DONE;
 }
 
 /*

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "prog/harness_internal.h"
 #include "prog/life.h"
 
@@ -196,6 +197,38 @@ static void two_services_want_the_tuple_of_a_closing_flow(void **state)
 	}
 }
 
+/* ---- an entry that was put out ---------------------------------------------------------------------------------------- */
+
+/* Until the clock that entries carry has moved on: the coarse one may be late by one more. */
+static void tick_passes(void)
+{
+	uint32_t begin = sl_tick(clock_now_ns());
+
+	while (sl_tick(clock_now_ns()) - begin < 3)
+		sched_yield();
+}
+
+/* The client speaks, and at the same moment the server: what the flow opens again is itself, with its own port. */
+static void a_flow_opens_again_while_it_is_answered(void **state)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		start(state);
+		service_with(V, IPPROTO_TCP, .algorithm = SL_ALGORITHM_MAGLEV,
+			     .backends = { { .at = B } });
+		for (unsigned int i = 0; i < RACES; i++) {
+			tcp_opens(nth(i), V, B);
+			flow_remove(SL_FLOW_REQUEST, IPPROTO_TCP, nth(i), V);
+		}
+		tick_passes();
+		run_races(TCP(family, nth(0), V, ACK), POD_IN, TCP(family, B, nth(0), ACK),
+			  POD_OUT);
+		for (unsigned int i = 0; i < RACES; i++)
+			if (racers[0].done[i].out.sport != nth(i).port)
+				fail_msg("round %d race %u: the server sees port %u", round, i,
+					 racers[0].done[i].out.sport);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +238,8 @@ int main(void)
 		ON(1, "v6", both_sides_close_at_once),
 		ON(0, "v4", two_services_want_the_tuple_of_a_closing_flow),
 		ON(3, "v6 fast", two_services_want_the_tuple_of_a_closing_flow),
+		ON(0, "v4", a_flow_opens_again_while_it_is_answered),
+		ON(3, "v6 fast", a_flow_opens_again_while_it_is_answered),
 	};
 
 	return run_group("races", tests);
