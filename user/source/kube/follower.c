@@ -52,8 +52,10 @@ static void tell_status(struct follower *f, unsigned status)
 
 	if (!status || status == 200 || status == 410)
 		return;
-	if (f->config.optional && (status == 404 || status == 403))
+	if (f->config.optional && (status == 404 || status == 403)) {
+		tell(f, NULL); /* it was reached, and such a kind need not be there */
 		return;
+	}
 	snprintf(reason, sizeof(reason), "the API server answers %u%s: what it said before is kept",
 		 status,
 		 status == 401   ? " (the token or certificate is not accepted)"

@@ -29,6 +29,7 @@
 #define INITIAL_SILENCE_NS (10 * CLOCK_NS_PER_S) /* of a stream that shall begin with a list */
 #define ABSENT_NS \
 	(300 * CLOCK_NS_PER_S) /* between looks for a kind that the server does not know */
+#define ABSENT_TRIES 3 /* before that is believed: a server that has just started does not know everything at once */
 #define EXPIRED_NS  (10 * CLOCK_NS_PER_S) /* a watch that expires again sooner has to wait */
 #define WATCH_MIN_S 300                   /* timeoutSeconds: this to twice this */
 #define TOKEN_MAX   8192                  /* of a `continue` */
@@ -86,6 +87,7 @@ struct watch {
 	bool any_version; /* the next list need not be as new as `version`: it is read from the source of truth */
 	bool tried_login;
 	bool waits_for_server;
+	bool forbidden; /* the last answer was 403 */
 	char version[WATCH_VERSION_MAX + 1];
 	char list_version[WATCH_VERSION_MAX + 1];
 	char *token; /* continue; NULL = none */
@@ -97,6 +99,7 @@ struct watch {
 	uint64_t stream_s;           /* timeoutSeconds */
 	uint64_t stream_events;
 	unsigned errors;
+	unsigned absences; /* answers in a row that a kind is not there */
 	uint64_t expired_ns; /* when a watch did so last; 0 = never */
 	uint64_t wait_until_ns;
 	uint64_t backoff_ns, backed_off_ns; /* the next one; when the last was used */
@@ -676,14 +679,17 @@ void watch_head(struct watch *w, uint64_t now_ns, unsigned status, const char *r
 	w->stats.last_status = status;
 	w->heard_ns = now_ns;
 	/* A server that has just started knows no rights for a moment, and must not be waited for as long as for one that is away. */
-	if (w->down && status == 403)
+	if (status == 403 && (w->down || !w->forbidden))
 		w->backoff_ns = BACKOFF_MIN_NS;
+	w->forbidden = status == 403;
 	w->down = false;
 	w->verdict = verdict_of(status);
-	if (status == 200)
+	if (status == 200) {
 		w->tried_login = false;
-	else if (retry)
+		w->absences = 0;
+	} else if (retry) {
 		w->retry_after_ns = retry_after(retry);
+	}
 }
 
 int watch_bytes(struct watch *w, uint64_t now_ns, const char *bytes, size_t len)
@@ -800,7 +806,9 @@ static uint64_t on_refused(struct watch *w, uint64_t now_ns, uint64_t random)
 		w->listed = true;
 		w->sink.listed(w->sink.ctx, w->config->kind);
 	}
-	return absent ? ABSENT_NS + random % ABSENT_NS : backoff(w, now_ns, random);
+	if (absent && ++w->absences > ABSENT_TRIES)
+		return ABSENT_NS + random % ABSENT_NS;
+	return backoff(w, now_ns, random);
 }
 
 static bool on_login(struct watch *w)
