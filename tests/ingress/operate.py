@@ -242,6 +242,46 @@ def _(t):
     load.streams[0].until(b"0\r\n\r\n")
 
 
+@test("told to end before its successor has begun, it accepts until that one does")
+def _(t):
+    o, go = origin_of_streams(t)
+    path = os.path.join(t.folder, "handover.sock")
+    p = t.proxy({"/": o}, "--handover-socket", path)
+    until(lambda: os.path.exists(path), "it answers successors")
+    load = Load(t, p, 5)
+    p.terminate()
+    until(lambda: "accepting until a successor does" in p.stderr(), "it waits")
+    equal(page(p, "/readyz")[0], 503, "no probe takes it for the new one")
+    before = load.done
+    until(lambda: load.done > before + 50, "requests go on")
+    q = successor(t, p)
+    until(lambda: "took over listening sockets" in q.stderr(), "the successor serves")
+    before = load.done
+    until(lambda: load.done > before + 50, "requests go on")
+    load.end()
+    check(load.refused == load.reset == load.wrong == 0, load.figures())
+    go.set()
+    for c in load.streams:
+        check(c.until(b"0\r\n\r\n").endswith(b"4\r\nlast\r\n0\r\n\r\n"), "a stream's end")
+    equal(p.process.wait(DEADLINE), 0, "exit status")
+
+
+@test("told to end where no successor comes, it drains after a while; told again, at once")
+def _(t):
+    for again in (False, True):
+        path = os.path.join(t.folder, "handover.sock")
+        p = t.proxy({"/": t.origin(answer("ok"))}, "--handover-socket", path)
+        until(lambda: os.path.exists(path), "it answers successors")
+        p.terminate()
+        until(lambda: "accepting until a successor does" in p.stderr(), "it waits")
+        equal(t.get(p, "/x").status, 200)
+        check(p.process.poll() is None, "it still runs")
+        if again:
+            p.terminate()
+        equal(p.process.wait(DEADLINE), 0, "exit status")
+        check("draining connections=" in p.stderr(), p.stderr())
+
+
 @test("a successor that dies before it serves leaves everything as it is")
 def _(t):
     o, go = origin_of_streams(t)

@@ -402,6 +402,17 @@ int handover_serve(struct loop *loop, const char *path, const struct handover_op
 	return 0;
 }
 
+int handover_successors(const struct handover *h)
+{
+	int n = 0;
+
+	if (h->fd < 0)
+		return -1;
+	for (int i = 0; i < PEERS_MAX; i++)
+		n += h->peers[i].fd >= 0;
+	return n;
+}
+
 void handover_free(struct handover *h)
 {
 	if (!h)

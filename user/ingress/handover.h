@@ -51,5 +51,7 @@ struct handover_ops {
 int handover_serve(struct loop *loop, const char *path, const struct handover_ops *ops,
 		   struct err *err, struct handover **ret_handover);
 void handover_free(struct handover *handover); /* NULL is fine */
+/* How many successors are connected; -1: nobody is answered any more. */
+int handover_successors(const struct handover *handover);
 
 #endif

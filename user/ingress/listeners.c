@@ -233,6 +233,11 @@ int listeners_ready(struct listeners *l, struct err *err)
 	return rc;
 }
 
+int listeners_successors(const struct listeners *l)
+{
+	return l->handover ? handover_successors(l->handover) : -1;
+}
+
 /* Without a configuration, 503 is a better answer than none. */
 static void on_late(void *arg)
 {

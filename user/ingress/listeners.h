@@ -40,5 +40,7 @@ int listeners_new(const struct listeners_input *input, struct err *err,
 void listeners_free(struct listeners *listeners);
 /* The configuration is in force; more than once is fine. 0 or a negative errno with *err: nobody can be served. */
 int listeners_ready(struct listeners *listeners, struct err *err);
+/* How many processes are about to take the sockets over; -1: none can. */
+int listeners_successors(const struct listeners *listeners);
 
 #endif

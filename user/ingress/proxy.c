@@ -32,7 +32,9 @@
 #include "ingress/verify.h"
 #include "ingress/worker.h"
 
-#define DRAIN_POLL_NS (50 * CLOCK_NS_PER_MS)
+#define DRAIN_POLL_NS      (50 * CLOCK_NS_PER_MS)
+#define SUCCESSOR_NS       (5 * CLOCK_NS_PER_S)  /* nobody has come by then: nobody will */
+#define SUCCESSOR_READY_NS (60 * CLOCK_NS_PER_S) /* for one that has, to have its configuration */
 
 struct proxy {
 	const struct settings *settings;
@@ -49,6 +51,8 @@ struct proxy {
 	struct control *control;
 	struct listeners *listeners;
 	struct loop_event *term, *interrupt, *drain;
+	uint64_t
+		told_ns; /* when it was told to end, and has waited for a successor since; 0: it has not */
 	uint64_t drain_until_ns; /* 0: not draining */
 	bool cut;
 };
@@ -87,10 +91,30 @@ static size_t n_clients(const struct proxy *p)
 	return n;
 }
 
+static void begin_drain(struct proxy *p)
+{
+	log_info("draining connections=%zu", n_clients(p));
+	p->drain_until_ns = clock_now_ns() + p->settings->drain_ns;
+	tell_all(p, drain_worker);
+}
+
+/* None, or it serves, or it takes too long. */
+static bool is_successor_settled(const struct proxy *p)
+{
+	int n = p->listeners ? listeners_successors(p->listeners) : -1;
+
+	return n < 0 || clock_now_ns() - p->told_ns >= (n ? SUCCESSOR_READY_NS : SUCCESSOR_NS);
+}
+
 static void on_drain(void *arg)
 {
 	struct proxy *p = arg;
 
+	if (!p->drain_until_ns) {
+		if (is_successor_settled(p))
+			begin_drain(p);
+		return;
+	}
 	if (n_clients(p) == 0) {
 		loop_stop(p->loop, 0);
 	} else if (clock_now_ns() >= p->drain_until_ns && !p->cut) {
@@ -101,20 +125,31 @@ static void on_drain(void *arg)
 	}
 }
 
+/*
+ * The first time it is told: a successor may be on its way, and until that accepts somebody has to. Kubernetes ends the old pod as
+ * soon as the new one looks ready, and on the host's network it is the old one that answers the probe of the new.
+ */
 static void on_signal(void *arg, int signo)
 {
 	struct proxy *p = arg;
 
-	if (p->drain_until_ns) { /* asked twice */
+	if (p->drain_until_ns) { /* asked again */
 		p->drain_until_ns = clock_now_ns();
 		return;
 	}
-	log_info("draining signal=%s connections=%zu", sigabbrev_np(signo), n_clients(p));
-	notify_send("STOPPING=1\nSTATUS=draining");
-	p->drain_until_ns = clock_now_ns() + p->settings->drain_ns;
-	control_drain(p->control);
-	tell_all(p, drain_worker);
-	loop_arm(p->drain, DRAIN_POLL_NS, DRAIN_POLL_NS);
+	if (!p->told_ns) {
+		p->told_ns = clock_now_ns();
+		notify_send("STOPPING=1\nSTATUS=draining");
+		control_drain(p->control);
+		loop_arm(p->drain, DRAIN_POLL_NS, DRAIN_POLL_NS);
+		if (!is_successor_settled(p)) {
+			log_info(
+				"told to end: accepting until a successor does signal=%s seconds=%d",
+				sigabbrev_np(signo), (int)(SUCCESSOR_NS / CLOCK_NS_PER_S));
+			return;
+		}
+	}
+	begin_drain(p);
 }
 
 /* ---- the beginning --------------------------------------------------------------------------------------------- */

@@ -29,7 +29,8 @@
 #define INITIAL_SILENCE_NS (10 * CLOCK_NS_PER_S) /* of a stream that shall begin with a list */
 #define ABSENT_NS \
 	(300 * CLOCK_NS_PER_S) /* between looks for a kind that the server does not know */
-#define ABSENT_TRIES 3 /* before that is believed: a server that has just started does not know everything at once */
+#define ABSENT_TRIES \
+	3 /* before that is believed: a server that has just started does not know everything at once */
 #define EXPIRED_NS  (10 * CLOCK_NS_PER_S) /* a watch that expires again sooner has to wait */
 #define WATCH_MIN_S 300                   /* timeoutSeconds: this to twice this */
 #define TOKEN_MAX   8192                  /* of a `continue` */
@@ -99,7 +100,7 @@ struct watch {
 	uint64_t stream_s;           /* timeoutSeconds */
 	uint64_t stream_events;
 	unsigned errors;
-	unsigned absences; /* answers in a row that a kind is not there */
+	unsigned absences;   /* answers in a row that a kind is not there */
 	uint64_t expired_ns; /* when a watch did so last; 0 = never */
 	uint64_t wait_until_ns;
 	uint64_t backoff_ns, backed_off_ns; /* the next one; when the last was used */
