@@ -322,6 +322,33 @@ TEST(near_ones_first_until_they_are_busy)
 	upstream_drop(u);
 }
 
+/* Whatever is drawn and however it is chosen: nobody is ever above the quarter, as somebody always is below it. */
+TEST(busy_near_ones_are_not_chosen_among_all_either)
+{
+	struct upstream *u = make(&upstream_defaults, 0);
+	struct upstream_pick pick = { .near = UPSTREAM_SAME_NODE, .now_ns = NOW };
+	struct origin *busy[60];
+
+	pods[0].same_node = pods[0].same_zone = pods[1].same_zone = true;
+	assert_int_equal(upstream_set(u, pods, 3, NOW, NULL), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		unsigned load[3] = { 0 };
+
+		pick.choice = i % 2 ? UPSTREAM_ROUND_ROBIN : UPSTREAM_LEAST;
+		for (unsigned k = 0; k < 60; k++) {
+			int pod;
+
+			pick.random = i * 1000 + k;
+			pod = take(u, &pick, &busy[k]);
+			assert_in_range(pod, 0, 2);
+			assert_true(++load[pod] <= ((k + 1) * 125 + 299) / 300);
+		}
+		for (unsigned k = 0; k < 60; k++)
+			upstream_release(u, busy[k], UPSTREAM_OK, NOW);
+	}
+	upstream_drop(u);
+}
+
 TEST(what_was_tried_is_tried_last)
 {
 	struct upstream *u = make(&upstream_defaults, 3);
@@ -613,6 +640,7 @@ RUN(cmocka_unit_test(without_endpoints_there_is_none),
     cmocka_unit_test(a_bound_spreads_a_hot_key),
     cmocka_unit_test(a_cookie_finds_its_endpoint_and_tells_no_address),
     cmocka_unit_test(near_ones_first_until_they_are_busy),
+    cmocka_unit_test(busy_near_ones_are_not_chosen_among_all_either),
     cmocka_unit_test(what_was_tried_is_tried_last),
     cmocka_unit_test(failing_endpoints_are_left_alone_longer_each_time),
     cmocka_unit_test(never_more_than_half),

@@ -22,6 +22,7 @@ struct field {
 	size_t n; /* the first n */
 	enum grade grade;
 	uint64_t random;
+	uint64_t bound; /* requests in flight that they must be below */
 };
 
 static uint64_t draw(struct field *f)
@@ -50,7 +51,7 @@ static bool was_tried(const struct upstream_pick *pick, const struct origin *o)
 
 static bool is_fit(const struct field *f, const struct origin *o)
 {
-	if (atomic_load_explicit(&o->gone, memory_order_relaxed))
+	if (atomic_load_explicit(&o->gone, memory_order_relaxed) || load_of(o) >= f->bound)
 		return false;
 	if (f->grade < ANY && was_tried(f->pick, o))
 		return false;
@@ -180,20 +181,21 @@ static struct origin *choose(struct field *f, unsigned turn)
 
 /* ---- near ones first --------------------------------------------------------------------------------------------- */
 
+/* Of those that are not too busy: a near one, or any. Somebody is not, but may be unfit for another reason: then NULL. */
 static struct origin *choose_near(struct field *f, unsigned turn)
 {
-	size_t n[] = { f->pick->near == UPSTREAM_SAME_NODE ? f->list->n_node : 0, f->list->n_zone };
-	uint64_t bound = bound_of(f, 125);
+	size_t n[] = { f->pick->near == UPSTREAM_SAME_NODE ? f->list->n_node : 0, f->list->n_zone,
+		       f->list->n };
+	struct origin *o = NULL;
 
-	for (size_t i = 0; i < 2; i++) {
-		struct origin *o;
-
+	f->bound = bound_of(f, 125);
+	for (size_t i = 0; !o && i < sizeof(n) / sizeof(n[0]); i++) {
 		f->n = n[i];
 		o = choose(f, turn);
-		if (o && load_of(o) < bound)
-			return o;
 	}
-	return NULL;
+	f->bound = UINT64_MAX;
+	f->n = f->list->n;
+	return o;
 }
 
 static int digit(char c)
@@ -232,7 +234,7 @@ static struct origin *choose_sticky(const struct field *f)
 struct origin *upstream_choose(struct upstream *upstream, const struct upstream_list *list,
 			       const struct upstream_pick *pick)
 {
-	struct field f = { upstream, list, pick, list->n, HEALTHY, pick->random };
+	struct field f = { upstream, list, pick, list->n, HEALTHY, pick->random, UINT64_MAX };
 	struct origin *o = pick->sticky ? choose_sticky(&f) : NULL;
 	unsigned turn = 0;
 
@@ -242,7 +244,6 @@ struct origin *upstream_choose(struct upstream *upstream, const struct upstream_
 		turn = atomic_fetch_add_explicit(&upstream->turn, 1, memory_order_relaxed);
 	if (pick->near != UPSTREAM_ANYWHERE && list->n_zone)
 		o = choose_near(&f, turn);
-	f.n = list->n;
 	for (int grade = HEALTHY; !o && grade < GRADES; grade++) {
 		f.grade = (enum grade)grade;
 		o = choose(&f, turn);
