@@ -15,6 +15,7 @@
 #include "source/value_json.h"
 #include "base/vec.h"
 #include "prog/harness.h"
+#include "unit/cases.h"
 
 #include <arpa/inet.h>
 #include <cjson/cJSON.h>
@@ -27,37 +28,6 @@
 #include <bpf/bpf.h>
 
 /* ---- JSON -------------------------------------------------------------------------------------------- */
-
-static cJSON *load_scenarios(void)
-{
-	const char *root = getenv("TEST_DATA");
-	static char text[1 << 20];
-	char path[512];
-	size_t len;
-	cJSON *json;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/kube-proxy-flows.json", root ? root : "tests/data");
-	f = fopen(path, "r");
-	if (!f)
-		fail_msg("%s: cannot be read; run from the top folder", path);
-	len = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[len] = 0;
-	json = cJSON_Parse(text);
-	assert_non_null(json);
-	return json;
-}
-
-static const cJSON *get(const cJSON *j, const char *name)
-{
-	return j ? cJSON_GetObjectItemCaseSensitive(j, name) : NULL;
-}
-
-static const char *text_of(const cJSON *j, const char *name)
-{
-	return cJSON_GetStringValue(get(j, name));
-}
 
 static struct address addr(const char *text)
 {
@@ -165,14 +135,14 @@ static void settle(struct control *c)
 
 static void control_init(struct control *c, const cJSON *scenario)
 {
-	const cJSON *config = get(scenario, "config"), *item;
+	const cJSON *config = cases_get(scenario, "config"), *item;
 	struct cidr cidrs[SL_CIDRS];
-	struct plan_config p = { .node_name = text_of(get(scenario, "node"), "name"),
+	struct plan_config p = { .node_name = cases_text(cases_get(scenario, "node"), "name"),
 				 .service_cidrs = cidrs,
 				 .snat_low = 61000,
 				 .snat_high = 65535,
 				 .limits = plan_limits_of(100, 500) };
-	const char *zone = text_of(get(scenario, "node"), "zone");
+	const char *zone = cases_text(cases_get(scenario, "node"), "zone");
 	struct address own[8];
 	struct node node = { .meta = { .namespace = (char *)"",
 				       .name = (char *)(uintptr_t)p.node_name },
@@ -183,17 +153,17 @@ static void control_init(struct control *c, const cJSON *scenario)
 	memset(c, 0, sizeof(*c));
 	p.limits.lines = HARNESS_LINES;
 	assert_true(p.limits.slots <= HARNESS_RECORDS && p.limits.backend_ids <= HARNESS_BACKENDS);
-	cJSON_ArrayForEach(item, get(config, "serviceCIDRs"))
+	cJSON_ArrayForEach(item, cases_get(config, "serviceCIDRs"))
 		assert_int_equal(cidr_parse(item->valuestring, &cidrs[p.n_service_cidrs++]), 0);
 	c->problems = problems_new(NULL, NULL);
 	c->store = store_new(c->problems);
 	c->diff = diff_new();
 	assert_int_equal(plan_new(&p, c->store, c->diff, c->problems, &c->plan), 0);
 	sink = store_sink(c->store);
-	cJSON_ArrayForEach(item, get(get(scenario, "node"), "ips"))
+	cJSON_ArrayForEach(item, cases_get(cases_get(scenario, "node"), "ips"))
 		own[node.n_internal_ips++] = addr(item->valuestring);
 	sink.put_node(sink.ctx, &node);
-	cJSON_ArrayForEach(item, get(scenario, "objects")) put_object(c, item);
+	cJSON_ArrayForEach(item, cases_get(scenario, "objects")) put_object(c, item);
 	for (int kind = 0; kind < OBJECT_KINDS; kind++)
 		sink.listed(sink.ctx, (enum object_kind)kind);
 	diff_allow_removals(c->diff);
@@ -340,13 +310,13 @@ static bool is_cluster_ip(const cJSON *scenario, const struct address *a, bool *
 	const cJSON *object;
 
 	*ret_sticky = false;
-	cJSON_ArrayForEach(object, get(scenario, "objects"))
+	cJSON_ArrayForEach(object, cases_get(scenario, "objects"))
 	{
-		const cJSON *spec = get(object, "spec");
-		const char *affinity = text_of(spec, "sessionAffinity");
+		const cJSON *spec = cases_get(object, "spec");
+		const char *affinity = cases_text(spec, "sessionAffinity");
 
-		if (strcmp(text_of(object, "kind"), "Service") != 0 ||
-		    !lists(get(spec, "clusterIPs"), a))
+		if (strcmp(cases_text(object, "kind"), "Service") != 0 ||
+		    !lists(cases_get(spec, "clusterIPs"), a))
 			continue;
 		*ret_sticky = affinity && strcmp(affinity, "ClientIP") == 0;
 		return true;
@@ -356,30 +326,31 @@ static bool is_cluster_ip(const cJSON *scenario, const struct address *a, bool *
 
 static void run_flow(const cJSON *scenario, const cJSON *json, struct counts *n)
 {
-	const cJSON *config = get(scenario, "config"), *cidr;
-	const cJSON *expected = get(get(json, "expect"), "backends");
+	const cJSON *config = cases_get(scenario, "config"), *cidr;
+	const cJSON *expected = cases_get(cases_get(json, "expect"), "backends");
 	const char *outcome = cJSON_GetStringValue(expected);
-	struct flow flow = { .src = addr(text_of(json, "src")),
-			     .dst = addr(text_of(json, "dst")),
-			     .proto = proto_of(text_of(json, "proto")),
-			     .dport = (uint16_t)get(json, "dport")->valueint };
+	struct flow flow = { .src = addr(cases_text(json, "src")),
+			     .dst = addr(cases_text(json, "dst")),
+			     .proto = proto_of(cases_text(json, "proto")),
+			     .dport = (uint16_t)cases_get(json, "dport")->valueint };
 	bool sticky, ours = is_cluster_ip(scenario, &flow.dst, &sticky);
 	struct parsed out;
 	char what[400];
 
-	snprintf(what, sizeof(what), "%s / %s", text_of(scenario, "name"), text_of(json, "name"));
+	snprintf(what, sizeof(what), "%s / %s", cases_text(scenario, "name"),
+		 cases_text(json, "name"));
 	flow.what = what;
-	cJSON_ArrayForEach(cidr, get(config, "serviceCIDRs"))
+	cJSON_ArrayForEach(cidr, cases_get(config, "serviceCIDRs"))
 		ours |= is_inside(cidr->valuestring, &flow.dst);
 	if (is_inside("127.0.0.0/8", &flow.src) || is_inside("::1/128", &flow.src)) {
 		n->loopback++; /* meets no hook of ours, and is no service address */
 		return;
 	}
-	if (lists(get(get(scenario, "node"), "ips"), &flow.src) && ours) {
+	if (lists(cases_get(cases_get(scenario, "node"), "ips"), &flow.src) && ours) {
 		n->calls++;
 		return;
 	}
-	flow.program = is_inside(text_of(config, "detectLocalCIDR"), &flow.src) ? POD_IN : UP_IN;
+	flow.program = is_inside(cases_text(config, "detectLocalCIDR"), &flow.src) ? POD_IN : UP_IN;
 	if (!ours) { /* node ports, addresses from outside: the gate keeps them out, so they are left alone */
 		expect_reason(&flow, SL_REASON_NOT_SERVICE, SL_REASON_NOT_SERVICE);
 		n->gated++;
@@ -403,20 +374,20 @@ static void run_flow(const cJSON *scenario, const cJSON *json, struct counts *n)
 
 static void reference_flows(void **state)
 {
-	cJSON *scenarios = load_scenarios();
+	cJSON *scenarios = cases_load("kube-proxy-flows.json");
 	struct counts n = { 0 };
 	const cJSON *json, *flow;
 
 	cJSON_ArrayForEach(json, scenarios)
 	{
-		bool v6 = strcmp(text_of(get(json, "config"), "ipFamily"), "IPv6") == 0;
+		bool v6 = strcmp(cases_text(cases_get(json, "config"), "ipFamily"), "IPv6") == 0;
 		struct control c;
 
 		start(state);
 		if (v6 != (family == 6))
 			continue;
 		control_init(&c, json);
-		cJSON_ArrayForEach(flow, get(json, "flows")) run_flow(json, flow, &n);
+		cJSON_ArrayForEach(flow, cases_get(json, "flows")) run_flow(json, flow, &n);
 		control_done(&c);
 	}
 	print_message(

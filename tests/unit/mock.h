@@ -29,6 +29,8 @@ static struct {
 	bool end_written; /* we have */
 	unsigned writes;  /* calls that wrote something */
 	uint64_t now_ns;
+	struct worker_task *posted; /* until mock_tasks() */
+	struct wheel_timer *timer;  /* the last that was set, until one is cleared */
 } mock;
 
 /* ---- sock ------------------------------------------------------------------------------------------------------- */
@@ -98,6 +100,33 @@ void worker_bury(struct worker *worker, struct worker_grave *grave)
 	SLIST_INSERT_HEAD(&worker->graves, grave, link);
 }
 
+void worker_task(struct worker *worker, struct worker_task *task)
+{
+	(void)worker;
+	mock.posted = task;
+}
+
+void worker_task_cancel(struct worker *worker, struct worker_task *task)
+{
+	(void)worker;
+	(void)task;
+	mock.posted = NULL;
+}
+
+void worker_set_timer(struct worker *worker, struct wheel_timer *timer, uint64_t deadline_ns)
+{
+	(void)worker;
+	timer->deadline_ns = deadline_ns;
+	mock.timer = timer;
+}
+
+void worker_clear_timer(struct worker *worker, struct wheel_timer *timer)
+{
+	(void)worker;
+	timer->deadline_ns = 0;
+	mock.timer = NULL;
+}
+
 static void mock_bury(void)
 {
 	struct worker_grave *grave;
@@ -134,6 +163,18 @@ static void mock_turns(void)
 	while (loop_turn(mock.worker.loop, 0) > 0)
 		mock_bury();
 	mock_bury();
+}
+
+/* The same, after tasks of the worker. */
+static inline void mock_tasks(void)
+{
+	while (mock.posted) {
+		struct worker_task *task = mock.posted;
+
+		mock.posted = NULL;
+		task->fn(task->arg);
+	}
+	mock_turns();
 }
 
 #endif

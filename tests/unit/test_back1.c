@@ -156,33 +156,6 @@ void stats_gauge(struct stats *stats, enum stats_gauge gauge, int64_t n)
 	(void)n;
 }
 
-void worker_set_timer(struct worker *worker, struct wheel_timer *timer, uint64_t deadline_ns)
-{
-	(void)worker;
-	timer->deadline_ns = deadline_ns;
-}
-
-void worker_clear_timer(struct worker *worker, struct wheel_timer *timer)
-{
-	(void)worker;
-	timer->deadline_ns = 0;
-}
-
-static struct worker_task *posted;
-
-void worker_task(struct worker *worker, struct worker_task *task)
-{
-	(void)worker;
-	posted = task;
-}
-
-void worker_task_cancel(struct worker *worker, struct worker_task *task)
-{
-	(void)worker;
-	(void)task;
-	posted = NULL;
-}
-
 /* ---- the rig -------------------------------------------------------------------------------------------------------- */
 
 #define READ_FIRST (16 * 1024) /* of back1: its first read */
@@ -190,24 +163,13 @@ void worker_task_cancel(struct worker *worker, struct worker_task *task)
 static struct settings settings;
 static struct origin origin;
 
-static void run_tasks(void)
-{
-	while (posted) {
-		struct worker_task *task = posted;
-
-		posted = NULL;
-		task->fn(task->arg);
-	}
-	mock_turns();
-}
-
 static void send_request(void)
 {
 	static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 	assert_int_equal(exchange.back->ops->head(exchange.back, text, strlen(text), HTTP1_NO_BODY),
 			 0);
-	run_tasks();
+	mock_tasks();
 	assert_string_equal(buf_str(&mock.out), text);
 	buf_reset(&mock.out);
 }
@@ -229,7 +191,6 @@ static int set_up(void **state)
 	mock_start(&settings);
 	pooled = NULL;
 	closed = false;
-	posted = NULL;
 	assert_int_equal(back1_connect(&mock.worker, &want, &exchange, &back), 0);
 	begin(back);
 	return 0;
@@ -240,7 +201,7 @@ static int tear_down(void **state)
 	(void)state;
 	if (!closed)
 		exchange.back->ops->abort(exchange.back, ENDING_CLIENT_CLOSED);
-	run_tasks();
+	mock_tasks();
 	buf_done(&exchange.body);
 	mock_end();
 	return 0;
@@ -252,14 +213,14 @@ static void arrives(const char *bytes, size_t len)
 		return;
 	assert_int_equal(buf_put(&mock.in, bytes, len), 0);
 	on_events(on_events_arg, EPOLLIN);
-	run_tasks();
+	mock_tasks();
 }
 
 static void ends(void)
 {
 	mock.ended = true;
 	on_events(on_events_arg, EPOLLIN | EPOLLRDHUP);
-	run_tasks();
+	mock_tasks();
 }
 
 /* Another exchange on the connection that waits in the pool; false: it is of no use. */

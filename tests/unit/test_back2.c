@@ -96,7 +96,6 @@ static struct origin origin;
 static struct pool_entry *shared;
 static int connected, closed;
 static int handshake; /* what sock_handshake() says */
-static struct wheel_timer *timer;
 
 int connect_start(const struct origin *o, const struct settings *settings, int *ret_fd)
 {
@@ -186,20 +185,6 @@ void stats_gauge(struct stats *stats, enum stats_gauge gauge, int64_t change)
 	(void)change;
 }
 
-void worker_set_timer(struct worker *worker, struct wheel_timer *t, uint64_t deadline_ns)
-{
-	(void)worker;
-	t->deadline_ns = deadline_ns;
-	timer = t;
-}
-
-void worker_clear_timer(struct worker *worker, struct wheel_timer *t)
-{
-	(void)worker;
-	t->deadline_ns = 0;
-	timer = NULL;
-}
-
 /* ---- the rig -------------------------------------------------------------------------------------------------------- */
 
 static struct settings settings;
@@ -262,7 +247,6 @@ static int set_up(void **state)
 	origin = (struct origin){ .refs = 1 };
 	shared = NULL;
 	connected = closed = handshake = 0;
-	timer = NULL;
 	nghttp2_submit_settings(peer.session, NGHTTP2_FLAG_NONE, NULL, 0);
 	return 0;
 }
@@ -506,8 +490,8 @@ TEST(a_connection_that_takes_too_long_fails)
 {
 	struct exchange *x = start(0, (struct back_want){ .http2 = true, .connect_ns = 5 });
 
-	assert_non_null(timer);
-	timer->fn(timer->arg);
+	assert_non_null(mock.timer);
+	mock.timer->fn(mock.timer->arg);
 	assert_true(x->failed && x->safe);
 	assert_int_equal(x->why, ENDING_ORIGIN_CONNECT);
 	mock_turns();
@@ -719,12 +703,12 @@ TEST(an_idle_connection_is_closed)
 
 	give(x, GET, HTTP1_NO_BODY);
 	run();
-	assert_null(timer);
+	assert_null(mock.timer);
 	respond(1, ":status: 200\n", NULL);
 	run();
-	assert_non_null(timer);
-	assert_int_equal(timer->deadline_ns, mock.now_ns + settings.origin_idle_ns);
-	timer->fn(timer->arg);
+	assert_non_null(mock.timer);
+	assert_int_equal(mock.timer->deadline_ns, mock.now_ns + settings.origin_idle_ns);
+	mock.timer->fn(mock.timer->arg);
 	run();
 	assert_int_equal(peer.goaways, 1);
 	assert_int_equal(closed, 1);

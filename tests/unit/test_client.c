@@ -117,18 +117,6 @@ bool tls_was_resumed(const struct ssl_st *ssl)
 	return false;
 }
 
-void worker_set_timer(struct worker *worker, struct wheel_timer *timer, uint64_t deadline_ns)
-{
-	(void)worker;
-	timer->deadline_ns = deadline_ns;
-}
-
-void worker_clear_timer(struct worker *worker, struct wheel_timer *timer)
-{
-	(void)worker;
-	timer->deadline_ns = 0;
-}
-
 /* ---- the rig -------------------------------------------------------------------------------------------------------- */
 
 static struct cidr proxies[2];

@@ -121,18 +121,6 @@ void stats_gap(struct stats *stats, unsigned slot, uint64_t gap_ns)
 	gaps++;
 }
 
-void worker_set_timer(struct worker *worker, struct wheel_timer *timer, uint64_t deadline_ns)
-{
-	(void)worker;
-	timer->deadline_ns = deadline_ns;
-}
-
-void worker_clear_timer(struct worker *worker, struct wheel_timer *timer)
-{
-	(void)worker;
-	timer->deadline_ns = 0;
-}
-
 uint64_t worker_random64(struct worker *worker)
 {
 	(void)worker;

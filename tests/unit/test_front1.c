@@ -87,35 +87,9 @@ void stats_add(struct stats *stats, enum stats_counter counter, uint64_t n)
 	(void)n;
 }
 
-static struct worker_task *posted;
-
-void worker_task(struct worker *worker, struct worker_task *task)
-{
-	(void)worker;
-	posted = task;
-}
-
-void worker_task_cancel(struct worker *worker, struct worker_task *task)
-{
-	(void)worker;
-	(void)task;
-	posted = NULL;
-}
-
 /* ---- the rig -------------------------------------------------------------------------------------------------------- */
 
 static struct settings settings;
-
-static void run_tasks(void)
-{
-	while (posted) {
-		struct worker_task *task = posted;
-
-		posted = NULL;
-		task->fn(task->arg);
-	}
-	mock_turns();
-}
 
 static int set_up(void **state)
 {
@@ -125,7 +99,6 @@ static int set_up(void **state)
 	client = (struct client){ .worker = &mock.worker };
 	client.sock.worker = &mock.worker;
 	closed = 0;
-	posted = NULL;
 	return 0;
 }
 
@@ -142,7 +115,7 @@ static void come(const char *text, uint32_t events)
 {
 	buf_puts(&mock.in, text);
 	client.ops->events(client.state, events);
-	run_tasks();
+	mock_tasks();
 }
 
 /* A tunnel whose last bytes the client's socket does not take, and whose endpoint has closed. */
@@ -156,18 +129,18 @@ static void end_tunnel(void)
 	struct http1_head head;
 
 	assert_int_equal(front1_new(&client, ask, sizeof(ask) - 1), 0);
-	run_tasks();
+	mock_tasks();
 	http1_head_init(&head, HTTP1_RESPONSE, &http1_limits_response);
 	http1_head_answers(&head, false, true);
 	assert_true(http1_head_read(&head, text, sizeof(text) - 1) > 0);
 	assert_int_equal(exchange.front->ops->head(exchange.front, &head, text, &out), 0);
-	run_tasks();
+	mock_tasks();
 	come("ping", EPOLLIN);
 	assert_int_equal(exchange.taken, 4);
 	mock.out_room = 0;
 	assert_int_equal(exchange.front->ops->body(exchange.front, "last", 4), 4);
 	exchange.front->ops->end(exchange.front, NULL, NULL);
-	run_tasks();
+	mock_tasks();
 	assert_int_equal(closed, 0);
 }
 
