@@ -257,8 +257,8 @@ def _(t):
     p.terminate()
     until(lambda: "accepting until a successor does" in p.stderr(), "it waits")
     equal(page(p, "/readyz")[0], 503, "no probe takes it for the new one")
-    before = load.done
-    until(lambda: load.done > before + 50, "requests go on")
+    before, begin = load.done, time.monotonic()
+    until(lambda: load.done > before + 50 and time.monotonic() - begin > 1, "requests go on for a while")
     q = successor(t, p)
     until(lambda: "took over listening sockets" in q.stderr(), "the successor serves")
     before = load.done
@@ -293,6 +293,27 @@ def _(t):
     p.terminate()
     equal(p.process.wait(DEADLINE), 0, "exit status")
     s.close()
+
+
+@test("who drains answers no successor any more: its listening sockets are closed")
+def _(t):
+    o, go = origin_of_streams(t)
+    p, path = with_handover(t, o)
+    c = t.client(p)
+    c.send(b"GET /stream HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    c.until(b"x\r\n")
+    p.terminate()
+    until(lambda: "accepting until a successor does" in p.stderr(), "it waits")
+    p.terminate()
+    until(lambda: "draining connections=" in p.stderr(), "it drains")
+    until(lambda: not os.path.exists(path), "nobody answers")
+    q = successor(t, p)
+    until(lambda: os.path.exists(path), "the next one serves")
+    equal(t.get(q, "/x").body, b"new")
+    check("took over" not in q.stderr(), q.stderr())
+    go.set()
+    check(c.until(b"0\r\n\r\n").endswith(b"4\r\nlast\r\n0\r\n\r\n"), "the stream's end")
+    equal(p.process.wait(DEADLINE), 0, "exit status")
 
 
 @test("a successor that dies before it serves leaves everything as it is")

@@ -238,6 +238,14 @@ int listeners_successors(const struct listeners *l)
 	return l->handover ? handover_successors(l->handover) : -1;
 }
 
+void listeners_drain(struct listeners *l)
+{
+	if (!l)
+		return;
+	handover_free(l->handover);
+	l->handover = NULL;
+}
+
 /* Without a configuration, 503 is a better answer than none. */
 static void on_late(void *arg)
 {
@@ -284,7 +292,7 @@ void listeners_free(struct listeners *l)
 {
 	if (!l)
 		return;
-	handover_free(l->handover);
+	listeners_drain(l);
 	loop_remove(l->late);
 	while (l->n > l->given)
 		close(l->fds[--l->n].fd);

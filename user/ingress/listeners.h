@@ -42,5 +42,7 @@ void listeners_free(struct listeners *listeners);
 int listeners_ready(struct listeners *listeners, struct err *err);
 /* How many processes are about to take the sockets over; -1: none can. */
 int listeners_successors(const struct listeners *listeners);
+/* The workers are about to close the sockets: no successor is given them any more. NULL is fine. */
+void listeners_drain(struct listeners *listeners);
 
 #endif

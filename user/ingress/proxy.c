@@ -95,6 +95,7 @@ static void begin_drain(struct proxy *p)
 {
 	log_info("draining connections=%zu", n_clients(p));
 	p->drain_until_ns = clock_now_ns() + p->settings->drain_ns;
+	listeners_drain(p->listeners);
 	tell_all(p, drain_worker);
 }
 
