@@ -455,9 +455,8 @@ void exchange_response(struct exchange *x, const struct http1_head *head, const 
 	int rc;
 
 	if (head->status == 101 && !x->request_done) {
-		exchange_fail(
-			x,
-			ENDING_ORIGIN_FAULT); /* its body would be taken for the other protocol */
+		/* its body would be taken for the other protocol */
+		exchange_fail(x, ENDING_ORIGIN_FAULT);
 		return;
 	}
 	if (final && x->next & ~POLICY_NEXT_USUAL && try_another(x, head))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Chooses one of several endpoints: by load, in turn, by a key, by a cookie. */
 /* Must not know what requests are, or how endpoints come and go. */
+#include "base/digit.h"
 #include "base/table.h"
 #include "ingress/upstream_list.h"
 
@@ -198,13 +199,6 @@ static struct origin *choose_near(struct field *f, unsigned turn)
 	return o;
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct origin *upstream_find(const struct upstream_list *list, const char *sticky, size_t len)
 {
 	uint64_t key = 0;
@@ -212,7 +206,7 @@ struct origin *upstream_find(const struct upstream_list *list, const char *stick
 	if (len != UPSTREAM_STICKY_LEN)
 		return NULL;
 	for (size_t i = 0; i < len; i++) {
-		int d = digit(sticky[i]);
+		int d = digit_hex((unsigned char)sticky[i]);
 
 		if (d < 0)
 			return NULL;
