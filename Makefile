@@ -497,14 +497,16 @@ lint-layers: ## check who includes whom
 	[ $$bad = 0 ] || { echo "include rules: the lines above reach across a layer" >&2; exit 1; }
 
 # For clangd and clang-tidy; written from the same variables that compile, so it cannot disagree.
+C_SOURCES := $(USER_SRCS) $(filter-out %.bpf.c,$(wildcard tests/*/*.c tests/*/*/*.c)) $(wildcard deploy/*/*.c)
+BPF_SOURCES := $(BPF_SRCS) $(wildcard tests/*/*.bpf.c)
 $(O)/compile_commands.json: $(O)/.sources Makefile | $(O)/.tools
 	$(file >$@,[)
-	$(foreach s,$(USER_SRCS) $(wildcard tests/*/*.c),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
+	$(foreach s,$(C_SOURCES),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
 	"command": "$(CC) $(BASE_CFLAGS) $(strip $(call group_cflags,$(call group_of,$(s)))) $(CFLAGS) -c $(s)"}$(comma)))
-	$(foreach s,$(BPF_SRCS),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
-	"command": "$(CLANG) $(BPF_CFLAGS) -c $(s)"}$(comma)))
+	$(foreach s,$(BPF_SOURCES),$(file >>$@,{"directory": "$(CURDIR)"$(comma) "file": "$(s)"$(comma) \
+	"command": "$(CLANG) $(BPF_CFLAGS) $(strip $(BPF_SYS)) -c $(s)"}$(comma)))
 	@sed -i -e '$$s/,$$//' $@; echo ']' >>$@
-$(eval $(call stamp,$(O)/.sources,$(USER_SRCS) $(BPF_SRCS) $(wildcard tests/*/*.c)))
+$(eval $(call stamp,$(O)/.sources,$(C_SOURCES) $(BPF_SOURCES) $(CC) $(CFLAGS) $(WERROR)))
 
 # --------------------------------------------------------------------------------------------------- install
 
@@ -530,5 +532,5 @@ uninstall: ## remove what install put there
 	$(Q)rm -f $(SBINDIR)/sluiced $(SBINDIR)/sluice-proxy $(BINDIR)/sluicectl $(BINDIR)/kubectl-sluice
 
 # What the compilers noted about headers.
--include $(BPF_ALL:%=$(O)/bpf/%.full.d) $(patsubst %.c,$(O)/obj/%.d,$(USER_SRCS) $(wildcard tests/*/*.c)) \
-	$(patsubst %.c,$(SANB)/obj/%.d,$(USER_SRCS) $(wildcard tests/*/*.c)) $(TRAFFIC:=.d)
+-include $(BPF_ALL:%=$(O)/bpf/%.full.d) $(patsubst %.c,$(O)/obj/%.d,$(C_SOURCES)) \
+	$(patsubst %.c,$(SANB)/obj/%.d,$(C_SOURCES)) $(TRAFFIC:=.d)

@@ -14,7 +14,7 @@ setup_file() {
 	topology_pod client 100
 	topology_model server
 	topology_model other
-	"${CC:-cc}" -shared -fPIC -O2 -Wall -Wextra -Werror -o "$BATS_FILE_TMPDIR/shim.so" "$BATS_TEST_DIRNAME/shim/shim.c" -ldl
+	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -shared -fPIC -O2 -Wall -Wextra -Werror -o "$BATS_FILE_TMPDIR/shim.so" "$BATS_TEST_DIRNAME/shim/shim.c" -ldl
 }
 
 teardown_file() {

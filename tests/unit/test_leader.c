@@ -304,8 +304,8 @@ TEST(nonsense_is_no_lease)
 {
 	static const char *const bodies[] = {
 		"", "{", "[]", "{\"metadata\":3}",
-		"{\"metadata\":{},\"spec\":{\"leaseDurationSeconds\":-1e300,"
-		"\"leaseTransitions\":1e300,\"holderIdentity\":7}}"
+		("{\"metadata\":{},\"spec\":{\"leaseDurationSeconds\":-1e300,"
+		 "\"leaseTransitions\":1e300,\"holderIdentity\":7}}")
 	};
 	struct leader_request q = { 0 };
 

@@ -46,8 +46,8 @@ TEST(what_is_no_such_line)
 		"ipv4 2 tcp 6 59 src= dst= sport= dport= src= dst= sport= dport=\n",
 		"ipv4 2 tcp 6 59 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2\n",
 		"ipv4 2 tcp 999 59 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 src=3.3.3.3 dst=1.1.1.1 sport=2 dport=1\n",
-		"ipv4 2 tcp 6 59 src=1.1.1.1 dst=nonsense-that-is-longer-than-any-address-can-ever-be-written-in-text sport=1 dport=2 "
-		"src=3.3.3.3 dst=1.1.1.1 sport=2 dport=1\n",
+		("ipv4 2 tcp 6 59 src=1.1.1.1 dst=nonsense-that-is-longer-than-any-address-can-ever-be-written-in-text sport=1 dport=2 "
+		 "src=3.3.3.3 dst=1.1.1.1 sport=2 dport=1\n"),
 	};
 	struct leftover l;
 

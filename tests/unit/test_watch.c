@@ -479,7 +479,7 @@ TEST(a9_cuts_between_reads_change_nothing)
 	for (cut = 0; cut <= len; cut++) {
 		follow();
 		assert_int_equal(watch_bytes(watch, now_ns, STREAM, cut), 0);
-		assert_int_equal(watch_bytes(watch, now_ns, STREAM + cut, len - cut), 0);
+		assert_int_equal(watch_bytes(watch, now_ns, &STREAM[cut], len - cut), 0);
 		told(STREAM_TOLD);
 		teardown(NULL);
 		setup(NULL);

@@ -39,7 +39,6 @@ struct certs_cache {
 
 CLEANUP_DEFINE(struct cert *, cert_drop);
 CLEANUP_DEFINE(struct certs *, certs_drop);
-CLEANUP_DEFINE(struct certs_cache *, certs_cache_free);
 
 /* ---- counted ---------------------------------------------------------------------------------------------------- */
 

@@ -157,7 +157,7 @@ static size_t write_through(struct send1 *s, const char *data, size_t len)
 	s->left -= s->left ? len : 0;
 	n -= (ssize_t)len;
 	if (ends && n < 2)
-		buf_put(send1_text(s), "\r\n" + n, (size_t)(2 - n));
+		buf_put(send1_text(s), &"\r\n"[n], (size_t)(2 - n));
 	return len;
 }
 

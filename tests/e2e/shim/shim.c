@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Preloaded into the agent by tests: moves its wall clock, and lets bpf() calls that change maps fail. Built by the test:
 //
-//	$CC -shared -fPIC -O2 -o shim.so shim.c && SHIM=control LD_PRELOAD=./shim.so sluiced …
+//	$CC -std=gnu11 -D_GNU_SOURCE -shared -fPIC -O2 -o shim.so shim.c && SHIM=control LD_PRELOAD=./shim.so sluiced …
 //
 // The file that SHIM names holds four 64-bit numbers, which the test may change at any time: seconds that CLOCK_REALTIME is
 // ahead; how many changes of maps were asked for so far (written here); from which of them on, and up to which they fail.
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
