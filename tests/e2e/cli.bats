@@ -230,16 +230,76 @@ shows() {
 	in_ns node sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 	assert_success
 	assert_output --regexp 'IPv4 forwarding +warn +is off +sysctl -w net.ipv4.ip_forward=1'
-	# a connection as kube-proxy would have left it
 	refute_output --regexp "kube-proxy's rest +warn"
-	in_ns node conntrack -I -p tcp --state TIME_WAIT -s 10.244.1.100 -d 10.96.0.10 --sport 4321 --dport 80 --reply-src 10.244.1.11 \
-		--reply-dst 10.244.1.100 --reply-port-src 8080 --reply-port-dst 4321 -t 60
-	run ctl doctor
-	in_ns node conntrack -D -p tcp --state TIME_WAIT
+}
+
+# What a kube-proxy leaves in the kernel's table of connections, made as it makes it: by translation, in both families.
+@test "the commands that doctor gives take off what kube-proxy left of connections, and nothing else" {
+	local address file over="conntrack -D -p tcp --state TIME_WAIT -d"
+	in_ns node nft -f - <<-'END'
+		table inet cni { # others look at connections, too: their table lives on without kube-proxy
+			chain forward { type filter hook forward priority 0; ct state established accept; }
+		}
+		table inet kube-proxy {
+			chain nat {
+				type nat hook prerouting priority -100
+				ip daddr 10.96.0.10 meta l4proto { tcp, udp } th dport 80 dnat ip to 10.244.1.11:8080
+				ip6 daddr fd00:10:96::10 meta l4proto { tcp, udp } th dport 80 dnat ip6 to [fd00:10:244:1::11]:8080
+			}
+		}
+	END
+	for address in "10.96.0.10 80" "fd00:10:96::10 80" "10.244.1.12 8080" "fd00:10:244:1::12 8080"; do
+		# shellcheck disable=SC2086
+		in_ns client "$CALL" tcp $address --source-port 4321
+		# shellcheck disable=SC2086
+		in_ns client "$CALL" udp $address --source-port 4321
+	done
+	for address in 10.96.0.10 fd00:10:96::10; do
+		file=$BATS_TEST_TMPDIR/$address
+		in_ns_bg client "$CALL" tcp "$address" 80 --source-port 4322 --count 1000 --pause 1500 >"$file"
+		echo $! >"$file.pid"
+	done
+	entries() { in_ns node grep -cE "$1" /proc/net/nf_conntrack || :; }
+	talks() { [ "$(entries 'ESTABLISHED.*dport=80 .*sport=8080')" = 2 ]; }
+	wait_for 5 "two connections that stay" talks
+	in_ns node nft delete table inet kube-proxy
+	agent_start --socket-lb off
+	settled
+	straight() { in_ns client "$CALL" "$1" "$2" 8080 --source-port "$3" --timeout 300; }
+	not straight tcp 10.244.1.11 4321
+	not straight udp fd00:10:244:1::11 4321
+
+	run ctl doctor -o json
 	assert_success
-	assert_output --regexp "kube-proxy's rest +warn +1 connections .*conntrack -D -p tcp --state TIME_WAIT"
+	run jq -r '.checks[] | select(.check == "kube-proxy'"'"'s rest") | .result, (.fact | split(":")[0]), .remedy' <<<"$output"
+	assert_output "$(printf '%s\n' warn "4 connections to services that are over" \
+		"when it is gone: kube-proxy --cleanup; $over $SERVICES4; conntrack -D -p udp -d $SERVICES4; $over $SERVICES6; conntrack -D -p udp -d $SERVICES6" \
+		warn "2 open connections to services" "conntrack -D -d $SERVICES4; conntrack -D -d $SERVICES6")"
+	in_ns node sh -c "${lines[2]#*--cleanup; }"
+	assert_equal "$(entries 'dport=80 ')" 2
+	talks
+	assert_equal "$(entries 'TIME_WAIT.*dst=(10.244.1.12|[0-9a-f:]+:0012) sport=4321 dport=8080 ')" 2
+	assert_equal "$(entries 'udp .*dst=(10.244.1.12|[0-9a-f:]+:0012) sport=4321 dport=8080 ')" 2
+	for address in 10.244.1.11 fd00:10:244:1::11; do
+		straight tcp "$address" 4321
+		straight udp "$address" 4321
+	done
+
+	# open ones: the client is told, the table is not
+	for file in 10.96.0.10 fd00:10:96::10; do
+		wait_for 5 "a connection to end" grep -q ECONNRESET "$BATS_TEST_TMPDIR/$file"
+	done
+	talks
+	not straight tcp 10.244.1.11 4322
+	in_ns node sh -c "${lines[5]}"
+	assert_equal "$(entries 'dport=80 ')" 0
+	straight tcp 10.244.1.11 4322
+	straight tcp fd00:10:244:1::11 4322
 	run ctl doctor
-	refute_output --regexp "kube-proxy's rest +warn"
+	assert_success
+	assert_output --regexp "kube-proxy's rest +ok"
+	in_ns node nft delete table inet cni
+	in_ns node conntrack -F
 }
 
 @test "cleanup is refused while an agent runs, and leaves nothing behind" {

@@ -111,6 +111,9 @@ int cli_open_maps(struct cli *cli);
 /* The view of the kernel: CLI_OK or the exit code after having said why. view_done() is the caller's. */
 int cli_kernel_view(struct cli *cli, struct view *ret_view);
 
+/* The ranges of service addresses that the programs know; how many. */
+size_t cli_service_cidrs(const struct sl_config *config, struct cidr ret_cidrs[2 * SL_CIDRS]);
+
 /* All of them CLI_OK, or the exit code after having said why. */
 struct attach_row;
 int cli_read_counters(struct cli *cli, struct sl_counter counters[SL_REASON_COUNT]);

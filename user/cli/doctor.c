@@ -376,21 +376,36 @@ static void check_taken(struct doctor *d)
 static void check_leftovers(struct doctor *d)
 {
 	_cleanup_fclose_ FILE *file = fopen("/proc/net/nf_conntrack", "re");
+	struct buf over = { 0 }, open = { 0 };
+	struct cidr ranges[2 * SL_CIDRS];
+	struct sl_config config;
+	struct leftovers n;
 	struct view view;
-	uint64_t n;
+	size_t n_ranges;
 
-	if (!file || cli_kernel_view(d->cli, &view) != CLI_OK)
+	if (!file || dp_config_read(d->cli->dp, &config) < 0 ||
+	    cli_kernel_view(d->cli, &view) != CLI_OK)
 		return;
 	n = leftovers_count(file, &view);
 	view_done(&view);
-	if (n)
+	n_ranges = cli_service_cidrs(&config, ranges);
+	buf_puts(&over, "when it is gone: kube-proxy --cleanup");
+	leftovers_command(ranges, n_ranges, false, &over);
+	leftovers_command(ranges, n_ranges, true, &open);
+	if (n.over)
+		tell(d, "kube-proxy's rest", RESULT_WARN, buf_str(&over),
+		     "%llu connections to services that are over: the kernel's connection table drops new ones to a pod that look alike",
+		     (unsigned long long)n.over);
+	if (n.open)
 		tell(d, "kube-proxy's rest", RESULT_WARN,
-		     "when it is gone: kube-proxy --cleanup; conntrack -D -p tcp --state TIME_WAIT; conntrack -D -p udp --dst-nat",
-		     "%llu connections to services are still translated by the kernel's connection table",
-		     (unsigned long long)n);
-	else
+		     open.len ? buf_str(&open) : "set --service-cidr to see the command",
+		     "%llu open connections to services: of pods they end with their next packet, of the node's processes with this",
+		     (unsigned long long)n.open);
+	if (!n.over && !n.open)
 		tell(d, "kube-proxy's rest", RESULT_OK, "",
 		     "no connection to a service is translated by others");
+	buf_done(&over);
+	buf_done(&open);
 }
 
 /* Refusals that are never a client's fault. */

@@ -75,3 +75,35 @@ void cli_names_done(struct cli_names *names)
 	free(names->names);
 	*names = (struct cli_names){ 0 };
 }
+
+static uint8_t mask_len(const uint8_t *mask, size_t size)
+{
+	uint8_t len = 0;
+
+	for (size_t i = 0; i < size * 8 && mask[i / 8] >> (7 - i % 8) & 1; i++)
+		len++;
+	return len;
+}
+
+static void put_cidr(const uint8_t *addr, const uint8_t *mask, int family, struct cidr *ret_cidr)
+{
+	size_t size = family == 4 ? 4 : 16;
+
+	*ret_cidr = (struct cidr){ .addr.family = (uint8_t)family, .len = mask_len(mask, size) };
+	memcpy(ret_cidr->addr.b, addr, size);
+}
+
+size_t cli_service_cidrs(const struct sl_config *config, struct cidr ret_cidrs[2 * SL_CIDRS])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < SL_CIDRS; i++)
+		if (config->cidrs4[i].mask[0])
+			put_cidr(config->cidrs4[i].addr, config->cidrs4[i].mask, 4,
+				 &ret_cidrs[n++]);
+	for (size_t i = 0; i < SL_CIDRS; i++)
+		if (config->cidrs6[i].mask[0])
+			put_cidr(config->cidrs6[i].addr, config->cidrs6[i].mask, 6,
+				 &ret_cidrs[n++]);
+	return n;
+}

@@ -5,6 +5,7 @@
  */
 #include "cli/leftovers.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,26 +51,61 @@ bool leftovers_parse(const char *line, struct leftover *ret_leftover)
 	struct address to, from;
 	uint16_t to_port, from_port;
 	unsigned int proto;
+	char state[16] = "";
 
-	if (sscanf(line, "%*s %*u %*s %u", &proto) != 1 || proto > 255 ||
+	if (sscanf(line, "%*s %*u %*s %u %*u %15s", &proto, state) < 1 || proto > 255 ||
 	    !get_address(line, "dst", 0, &to) || !get_address(line, "src", 1, &from) ||
 	    !get_port(line, "dport", 0, &to_port) || !get_port(line, "sport", 1, &from_port))
 		return false;
 	if (to_port == from_port && address_cmp(&to, &from) == 0)
 		return false;
-	*ret_leftover = (struct leftover){ (uint8_t)proto, to, to_port };
+	*ret_leftover = (struct leftover){
+		.proto = (uint8_t)proto,
+		.vip = to,
+		.port = to_port,
+		.over = proto == IPPROTO_UDP || strcmp(state, "TIME_WAIT") == 0,
+	};
 	return true;
 }
 
-uint64_t leftovers_count(FILE *file, const struct view *view)
+struct leftovers leftovers_count(FILE *file, const struct view *view)
 {
 	_cleanup_free_ char *line = NULL;
+	struct leftovers n = { 0 };
 	struct leftover found;
 	size_t room = 0;
-	uint64_t n = 0;
 
-	while (getline(&line, &room, file) >= 0)
-		n += leftovers_parse(line, &found) &&
-		     view_find(view, &found.vip, found.port, found.proto);
+	while (getline(&line, &room, file) >= 0) {
+		if (!leftovers_parse(line, &found) ||
+		    !view_find(view, &found.vip, found.port, found.proto))
+			continue;
+		n.over += found.over;
+		n.open += !found.over;
+	}
 	return n;
+}
+
+static void put_command(const char *what, const char *which, struct buf *text)
+{
+	buf_printf(text, "%sconntrack -D %s%s", text->len ? "; " : "", what, which);
+}
+
+void leftovers_command(const struct cidr *ranges, size_t n_ranges, bool all, struct buf *ret_text)
+{
+	/* named, since older ones of these tools look at IPv4 alone otherwise */
+	static const char *const anywhere[] = { "-f ipv4 --dst-nat", "-f ipv6 --dst-nat" };
+	char which[CIDR_TEXT_LEN + 4], text[CIDR_TEXT_LEN];
+
+	if (!n_ranges && all)
+		return;
+	for (size_t i = 0; i < (n_ranges ? n_ranges : 2); i++) {
+		if (n_ranges)
+			snprintf(which, sizeof(which), "-d %s", cidr_format(&ranges[i], text));
+		if (all) {
+			put_command("", which, ret_text);
+			continue;
+		}
+		put_command("-p tcp --state TIME_WAIT ", n_ranges ? which : anywhere[i], ret_text);
+		put_command("-p udp ", n_ranges ? which : anywhere[i], ret_text);
+	}
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "cli/agent.h"
+#include "cli/cli.h"
 #include "core/diff.h"
 #include "core/format.h"
 #include "core/plan.h"
@@ -42,15 +43,6 @@ struct given {
 	size_t n_cidrs;
 };
 
-static uint8_t mask_len(const uint8_t *mask, size_t size)
-{
-	uint8_t len = 0;
-
-	for (size_t i = 0; i < size * 8 && mask[i / 8] >> (7 - i % 8) & 1; i++)
-		len++;
-	return len;
-}
-
 static struct address address_of(int family, const void *bytes)
 {
 	struct address addr = { .family = (uint8_t)family };
@@ -67,14 +59,7 @@ static struct given given_of(const struct sl_config *c)
 	g.n_ips += !address_is_zero(&g.ips[g.n_ips]);
 	g.ips[g.n_ips] = address_of(6, c->node6);
 	g.n_ips += !address_is_zero(&g.ips[g.n_ips]);
-	for (size_t i = 0; i < SL_CIDRS; i++)
-		if (c->cidrs4[i].mask[0])
-			g.cidrs[g.n_cidrs++] = (struct cidr){ address_of(4, c->cidrs4[i].addr),
-							      mask_len(c->cidrs4[i].mask, 4) };
-	for (size_t i = 0; i < SL_CIDRS; i++)
-		if (c->cidrs6[i].mask[0])
-			g.cidrs[g.n_cidrs++] = (struct cidr){ address_of(6, c->cidrs6[i].addr),
-							      mask_len(c->cidrs6[i].mask, 16) };
+	g.n_cidrs = cli_service_cidrs(c, g.cidrs);
 	return g;
 }
 
