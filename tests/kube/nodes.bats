@@ -169,7 +169,7 @@ assert_all_served() {
 	wait_for 10 "kube-proxy to end" not proxy_pid
 	on_node 1 kube-proxy --cleanup >>"$T_DIR/kube-proxy.log" 2>&1
 	# What it left in the connection table: a new connection straight to a pod is dropped where one of these answers as it would.
-	on_node 1 conntrack -D -d "$SERVICES4" >/dev/null 2>&1
+	on_node 1 conntrack -D -d "$SERVICES4" >/dev/null 2>&1 || : # none is fine
 	loads_end
 	wait_for 20 "both agents to be Ready" on_both
 	run on_node 1 nft list tables
