@@ -11,17 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "ingress/settings.h"
 #include "ingress/upstream.h"
-
-#define PROBE_FIRST_S 10
-#define PROBE_EACH_S  4
-
-static void set(int fd, int level, int option, int value)
-{
-	setsockopt(fd, level, option, &value, sizeof(value));
-}
+#include "ingress/vanish.h"
 
 static socklen_t fill(const struct origin *origin, struct sockaddr_storage *to)
 {
@@ -43,21 +35,16 @@ static socklen_t fill(const struct origin *origin, struct sockaddr_storage *to)
 
 int connect_start(const struct origin *origin, const struct settings *settings, int *ret_fd)
 {
-	uint64_t vanished_ms = settings->vanished_ns / CLOCK_NS_PER_MS;
 	struct sockaddr_storage to;
 	socklen_t len = fill(origin, &to);
 	int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int code;
+	int code, on = 1;
 
 	if (fd < 0)
 		return -errno;
-	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (vanished_ms) { /* an endpoint that works for minutes without a byte may also have lost its node */
-		set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-		set(fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_FIRST_S);
-		set(fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_EACH_S);
-		set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)vanished_ms);
-	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* An endpoint that works for minutes without a byte may have lost its node. */
+	vanish_set_options(fd, settings->vanished_ns);
 	if (connect(fd, (struct sockaddr *)&to, len) == 0) {
 		*ret_fd = fd;
 		return 0;

@@ -18,13 +18,12 @@
 #include "base/loop.h"
 #include "ingress/client.h"
 #include "ingress/settings.h"
+#include "ingress/vanish.h"
 #include "ingress/worker.h"
 
-#define BACKLOG       4096
-#define ACCEPT_TURN   32 /* at a stretch, so that connections that are there are not kept waiting */
-#define AGAIN_NS      (100 * CLOCK_NS_PER_MS) /* no descriptors left: try again then */
-#define PROBE_FIRST_S 10
-#define PROBE_EACH_S  4
+#define BACKLOG     4096
+#define ACCEPT_TURN 32 /* at a stretch, so that connections that are there are not kept waiting */
+#define AGAIN_NS    (100 * CLOCK_NS_PER_MS) /* no descriptors left: try again then */
 
 static int set(int fd, int level, int option, int value)
 {
@@ -142,15 +141,8 @@ static void listener_free(struct listener *listener)
 /* What accepted sockets inherit, so that none of it costs a call for each. */
 static void set_inherited(int fd, const struct settings *settings)
 {
-	uint64_t vanished_ms = settings->vanished_ns / CLOCK_NS_PER_MS;
-
 	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (!vanished_ms)
-		return;
-	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_FIRST_S);
-	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_EACH_S);
-	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)vanished_ms);
+	vanish_set_options(fd, settings->vanished_ns);
 }
 
 int listen_add(struct worker *worker, int fd, bool tls)

@@ -171,9 +171,8 @@ static const struct option table[] = {
 			  "between pieces of an answer, or of a tunnel") },
 	{ OPTION_DURATION(V, origin_idle, "endpoint-keep-alive", "4s", 0, 3600 * S,
 			  "idle connections to endpoints; what they announce goes before") },
-	{ OPTION_DURATION(
-		V, vanished, "vanished-timeout", "30s", 0, 3600 * S,
-		"until a peer that acknowledges nothing is given up; 0s: the kernel's own") },
+	{ OPTION_DURATION(V, vanished, "vanished-timeout", "30s", 0, 3600 * S,
+			  "until a peer that answers nothing is given up; 0s: the kernel's own") },
 	{ OPTION_DURATION(V, drain, "drain-timeout", "3600s", 0, DAY,
 			  "after SIGTERM, for what still runs") },
 	{ OPTION_DURATION(V, wait, "wait-for-endpoint", "0s", 0, 600 * S,

@@ -73,8 +73,8 @@ struct settings {
 	uint64_t first_byte_ns;  /* from the end of a request to its answer's head */
 	uint64_t idle_ns;        /* between pieces of an answer; a tunnel without bytes */
 	uint64_t origin_idle_ns; /* how long an idle connection to an endpoint is kept */
-	uint64_t vanished_ns; /* TCP_USER_TIMEOUT of clients, and when keep-alive probes give up */
-	uint64_t drain_ns;    /* after SIGTERM, until what is left is cut */
+	uint64_t vanished_ns;    /* a peer that answers nothing; 0: as the kernel does */
+	uint64_t drain_ns;       /* after SIGTERM, until what is left is cut */
 	uint64_t
 		wait_ns; /* for an endpoint, when none is ready; sluice.dev/wait-for-endpoint goes before */
 

@@ -74,6 +74,8 @@ ssize_t sock_read(struct sock *sock, void *to, size_t size)
 
 	if (sock->read_ended)
 		return 0;
+	if (sock->error)
+		return sock->error;
 	if (sock->ssl)
 		return ssl_read(sock, to, size);
 	do
@@ -119,6 +121,8 @@ static int flush_record(struct sock *sock)
 
 int sock_flush(struct sock *sock)
 {
+	if (sock->error)
+		return sock->error;
 	return sock->ssl ? flush_record(sock) : 0;
 }
 
@@ -185,6 +189,9 @@ ssize_t sock_writev(struct sock *sock, const struct iovec *pieces, int n)
 	struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)n };
 	ssize_t sent;
 
+	if (sock->error)
+		return sock->error;
+	vanish_watch(sock);
 	if (sock->ssl)
 		return ssl_writev(sock, pieces, n);
 	do
@@ -232,6 +239,7 @@ void sock_close(struct sock *sock, bool reset)
 		return;
 	loop_remove(sock->event);
 	sock->event = NULL;
+	vanish_forget(sock);
 	if (sock->ssl) {
 		if (!reset && !sock->handshake && sock_flush(sock) == 0) {
 			ERR_clear_error();

@@ -15,6 +15,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "ingress/vanish.h"
+
 struct loop_event;
 struct ssl_st; /* SSL of OpenSSL */
 struct worker;
@@ -23,6 +25,7 @@ struct sock {
 	int fd;
 	bool handshake;           /* of TLS, not over yet */
 	bool read_ended;          /* FIN or close_notify has come, and was read */
+	int error;                /* -errno: its peer was given up; reads and writes say so */
 	uint32_t left;            /* plain text in `record` that OpenSSL has not got rid of */
 	struct ssl_st *ssl;       /* NULL: plain */
 	struct loop_event *event; /* of fd */
@@ -30,6 +33,7 @@ struct sock {
 	struct worker *worker;
 	void (*fn)(void *arg, uint32_t events);
 	void *arg;
+	struct vanish_watch watch; /* for a peer that answers nothing any more */
 };
 
 /* Takes over fd (non-blocking), at success only. ssl may be set afterwards, and handshake with it. 0 or -errno. */

@@ -298,6 +298,7 @@ int worker_new(unsigned index, const struct settings *settings, struct worker **
 	worker->alarm_ns = UINT64_MAX;
 	STAILQ_INIT(&worker->tasks);
 	TAILQ_INIT(&worker->clients);
+	TAILQ_INIT(&worker->watched);
 	wheel_init(&worker->wheel, clock_now_ns());
 	rc = fill(worker);
 	if (rc < 0) {

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "ingress/http1.h"
+#include "ingress/vanish.h"
 #include "ingress/wheel.h"
 
 struct client;
@@ -83,6 +84,8 @@ struct worker {
 		draining; /* no new connections; the ones that are there end with their answer */
 
 	/* worker.c's own. */
+	struct vanish_list watched; /* vanish.c's, and when it looks next */
+	struct wheel_timer look;
 	struct wheel wheel;
 	struct loop_event *alarm;
 	uint64_t alarm_ns;
