@@ -431,6 +431,84 @@ def _(t):
     until(lambda: "a successor accepts from now on" in p.stderr(), "it stops accepting")
 
 
+@test("sockets of kinds that a later release gives on are closed and named; all others are used")
+def _(t):
+    path = os.path.join(t.folder, "handover.sock")
+    before = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before.bind(path)
+    before.listen(1)
+    before.settimeout(DEADLINE)
+    p = t.proxy({"/": t.origin(answer("ok"))}, "--handover-socket", path, wait=False)
+    kinds = {"http": 0, "metrics": 2, "later": 9, "much later": 200}
+    socks = {}
+    for kind in [*kinds, "much later still"]:
+        s = socks[kind] = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        s.bind({"http": (CLIENT, p.port), "metrics": ("127.0.0.1", p.metrics_port)}.get(kind, ("127.0.0.1", 0)))
+        s.setblocking(False)
+        s.listen(16)
+    conn, _ = before.accept()
+    conn.settimeout(DEADLINE)
+    equal(conn.recv(1), b"A", "its question")
+    begin = time.monotonic()
+    # In two messages, the second of them with nothing that is known.
+    for part in ["later", "http", "metrics", "much later"], ["much later still"]:
+        what = bytes(kinds.get(kind, 200) for kind in part)
+        head = struct.pack("III", 0x736C6332, len(socks), len(part)) + what.ljust(64, b"\0")
+        socket.send_fds(conn, [head], [socks[kind].fileno() for kind in part])
+    equal(conn.recv(1), b"K", "it accepts")
+    check(time.monotonic() - begin < 4, "it waited for more", time.monotonic() - begin)
+    for kind, s in socks.items():
+        port = s.getsockname()[1]
+        s.close()
+        if kind in ("http", "metrics"):
+            continue
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=DEADLINE).close()
+            raise Failure(f"a socket of kind {kind!r} is still open")
+        except ConnectionRefusedError:
+            pass
+    equal(t.get(p).body, b"ok")
+    equal(page(p, "/readyz")[0], 200)
+    for text in "kind=9 sockets=1", "kind=200 sockets=2", "took over listening sockets=1":
+        check(text in p.stderr(), text, p.stderr())
+    before.close()
+    conn.close()
+
+
+@test("a successor that is to listen elsewhere does so, and nobody listens where the one before did")
+def _(t):
+    p, path = with_handover(t, t.origin(answer("ok")), "--https-addr", f"{CLIENT}:{free_port()}")
+    old = dict(p.__dict__)
+    command = list(p.command)
+    p.port, p.metrics_port = free_port(), free_port()
+    for name, value in ("--http-addr", f"{CLIENT}:{p.port}"), ("--metrics-addr", f"127.0.0.1:{p.metrics_port}"):
+        p.command[p.command.index(name) + 1] = value
+    q = successor(t, p)
+    p.__dict__.update(old, command=command)
+    until(lambda: "a successor accepts from now on" in p.stderr(), "the first knows")
+    equal(t.get(q).body, b"ok")
+    equal(page(q, "/readyz")[0], 200)
+    for address, port in (CLIENT, p.port), ("127.0.0.1", p.metrics_port):
+
+        def refuses(address=address, port=port):
+            try:
+                socket.create_connection((address, port), timeout=DEADLINE).close()
+            except ConnectionRefusedError:
+                return True
+
+        until(refuses, f"nobody listens at {address}:{port}")
+    equal(t.proxies[-1].process.poll(), None, "the second runs")
+    # And one that is to serve no metrics does not.
+    q.command[q.command.index("--metrics-addr") + 1] = "off"
+    r = successor(t, q)
+    until(lambda: "a successor accepts from now on" in q.stderr(), "the second knows")
+    equal(t.get(r).body, b"ok")
+    until(lambda: refuses("127.0.0.1", q.metrics_port), "no metrics")
+    check("took over listening sockets=2" in r.stderr(), r.stderr())
+
+
 # ---- many changes, many streams -------------------------------------------------------------------------------------
 
 

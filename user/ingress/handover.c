@@ -4,6 +4,7 @@
 #include "ingress/handover.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,11 +135,21 @@ static int receive(int conn, struct message *message, int *fds, size_t *ret_n)
 		       : -EPROTO;
 }
 
+static void tell_unknown(const unsigned *counts)
+{
+	for (unsigned kind = 0; kind <= UCHAR_MAX; kind++)
+		if (counts[kind])
+			log_warn(
+				"the process before gave listening sockets of a kind that is not known here; they are closed kind=%u sockets=%u",
+				kind, counts[kind]);
+}
+
 int handover_take(int conn, struct handover_fd *fds, size_t *ret_n, struct err *err)
 {
+	unsigned unknown[UCHAR_MAX + 1] = { 0 }; /* of a later release, which was here before */
 	struct message message = { 0 };
 	int batch[BATCH];
-	size_t n = 0, got;
+	size_t n = 0, seen = 0, got;
 	int rc;
 
 	rc = say(conn, ASK);
@@ -146,17 +157,20 @@ int handover_take(int conn, struct handover_fd *fds, size_t *ret_n, struct err *
 		return err_set(err, -ECONNRESET, "the process before has another successor");
 	do {
 		rc = receive(conn, &message, batch, &got);
+		seen += got;
 		for (size_t i = 0; i < got; i++) {
-			unsigned what = rc == 0 ? message.what[i] : HANDOVER_KINDS;
+			unsigned char what = message.what[i];
 
-			if (n == HANDOVER_MAX || what >= HANDOVER_KINDS) {
-				close(batch[i]); /* of a later release, maybe */
+			if (rc < 0 || n == HANDOVER_MAX || what >= HANDOVER_KINDS) {
+				unknown[what] += rc == 0 && what >= HANDOVER_KINDS;
+				close(batch[i]);
 				continue;
 			}
 			fds[n].what = (enum handover_what)what;
 			fds[n++].fd = batch[i];
 		}
-	} while (rc == 0 && got && n < message.total);
+	} while (rc == 0 && got && seen < message.total);
+	tell_unknown(unknown);
 	if (rc < 0) {
 		close_all(fds, n);
 		return err_set(err, rc, "no listening sockets from the process before: %s",

@@ -31,7 +31,8 @@ struct handover_fd {
 
 /* Connects. 0; -ENOENT: nobody is there; or another -errno with *err. */
 int handover_connect(const char *path, int *ret_conn, struct err *err);
-/* Asks for the sockets and receives at most HANDOVER_MAX into fds; *ret_n of them, the caller's to close. On failure none;
+/* Asks for the sockets and receives at most HANDOVER_MAX into fds; *ret_n of them, the caller's to close. Those of kinds that are
+ * not known here, as a later release has them, are closed, with a warning. On failure none;
  * -ECONNRESET: the process before has ended, or another successor was faster and answers at the path now. */
 int handover_take(int conn, struct handover_fd *fds, size_t *ret_n, struct err *err);
 /* They are accepted from. 0 or -errno. */

@@ -4,6 +4,7 @@
 #include "ingress/listeners.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -170,6 +171,33 @@ static int take_from_newest(struct listeners *l, struct handover_fd *fds, size_t
 	return rc;
 }
 
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+	const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return a4->sin_port == b4->sin_port && a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+	return a->ss_family == AF_INET6 && a6->sin6_port == b6->sin6_port &&
+	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+/* The one before may have been told to listen elsewhere, or to what is off now. */
+static bool is_wanted(const struct listeners *l, const struct handover_fd *f)
+{
+	const struct settings *s = l->in.settings;
+	const struct listen_addr *addr = f->what == HANDOVER_HTTP    ? &s->http
+					 : f->what == HANDOVER_HTTPS ? &s->https
+								     : &s->metrics;
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+
+	return getsockname(f->fd, (struct sockaddr *)&own, &len) == 0 &&
+	       same_address(&own, &addr->addr);
+}
+
 static int take(struct listeners *l, struct err *err)
 {
 	struct handover_fd fds[HANDOVER_MAX];
@@ -180,21 +208,16 @@ static int take(struct listeners *l, struct err *err)
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		const struct settings *s = l->in.settings;
-		bool wanted =
-			(fds[i].what == HANDOVER_HTTP && s->http.addr.ss_family != AF_UNSPEC) ||
-			(fds[i].what == HANDOVER_HTTPS && s->https.addr.ss_family != AF_UNSPEC);
-
-		if (fds[i].what == HANDOVER_METRICS && !metrics) {
+		if (!is_wanted(l, &fds[i]) || (fds[i].what == HANDOVER_METRICS && metrics)) {
+			close(fds[i].fd);
+		} else if (fds[i].what == HANDOVER_METRICS) {
 			metrics = true;
 			l->in.metrics(l->in.ctx, fds[i].fd);
-		} else if (wanted) {
+		} else {
 			rc = keep(l, counts[fds[i].what]++, fds[i].what, fds[i].fd);
 			if (rc < 0)
 				return err_set(err, rc, "cannot take a listening socket: %s",
 					       strerrordesc_np(-rc));
-		} else {
-			close(fds[i].fd);
 		}
 	}
 	if (!metrics)
