@@ -167,6 +167,60 @@ class Client:
         return self.final(self.request(path, **more))
 
 
+class Fast:
+    """A client on the plain port that counts bytes of bodies and does nothing else, so that a test can tell the proxy's speed."""
+
+    WIDE = (1 << 31) - 1 - 65535
+
+    def __init__(self, t, proxy):
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # so that the proxy has to wait for room
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect((proxy.address, proxy.port))
+        t.ends.append(self.sock.close)
+        self.next, self.buf = 1, bytearray()
+        self.got, self.ended = {}, set()
+        self.sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, b"") + self.window(0))
+
+    @staticmethod
+    def frame(kind, flags, stream, payload):
+        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+    def window(self, stream):
+        return self.frame(8, 0, stream, struct.pack(">I", self.WIDE))
+
+    def request(self, path, wide=True):
+        """wide: its window is never closed; else it is, after 65535 bytes."""
+        s = self.next
+        self.next += 2
+        self.got[s] = 0
+        # Fields of the static table, by number; others as they are.
+        head = b"\x82\x86" + b"".join(bytes([n, len(v)]) + v for n, v in ((0x01, b"a.test"), (0x04, path)))
+        self.sock.sendall(self.frame(1, 5, s, head) + (self.window(s) if wide else b""))
+        return s
+
+    def until(self, fn):
+        while not fn():
+            data = self.sock.recv(1 << 20)
+            check(data, "the connection ended")
+            self.buf += data
+            at = 0
+            while len(self.buf) - at >= 9:
+                n = int.from_bytes(self.buf[at : at + 3], "big")
+                kind, flags, stream = struct.unpack_from(">BBI", self.buf, at + 3)
+                if len(self.buf) - at < 9 + n:
+                    break
+                check(kind not in (3, 7), f"frame of type {kind} of stream {stream}")
+                if kind == 0:
+                    self.got[stream] += n
+                if kind in (0, 1) and flags & 1:
+                    self.ended.add(stream)
+                if kind == 4 and not flags & 1:
+                    self.sock.sendall(self.frame(4, 1, 0, b""))
+                at += 9 + n
+            del self.buf[:at]
+
+
 # ---- an origin ------------------------------------------------------------------------------------------------------
 
 

@@ -215,6 +215,42 @@ def _(t):
     equal(len(c.final(stalled).body), size)
 
 
+@test("beside ninety-nine stalled streams one goes on as fast as alone, and they cost no more than 128 KiB each")
+def _(t):
+    size, chunk = 32 << 20, b"x" * (1 << 20)
+
+    def handler(c):
+        while r := c.request():
+            c.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            c.sock.settimeout(60)
+            for _i in range(size // len(chunk)):
+                c.send(chunk)
+
+    _, p = simple(t, handler)
+
+    def cost(c):
+        """CPU time of the proxy's: on a busy machine a clock would tell something else."""
+        begin = p.cpu_ns()
+        s = c.request(b"/x")
+        c.until(lambda: s in c.ended)
+        equal(c.got[s], size)
+        return p.cpu_ns() - begin
+
+    free, c = Fast(t, p), Fast(t, p)
+    cost(free), cost(c)
+    before = p.memory_kib()
+    stalled = [c.request(b"/stalled", wide=False) for _i in range(99)]
+    c.until(lambda: all(c.got[s] == 65535 for s in stalled))
+    pairs = [(cost(free), cost(c)) for _i in range(8)]
+    alone, beside = (min(ns) for ns in zip(*pairs))
+    each = (p.memory_kib() - before) / len(stalled)
+    print(f"# {size / 1048.576 / (alone / 1e6):.0f} MiB a second of CPU alone, {size / 1048.576 / (beside / 1e6):.0f} beside them; "
+          f"{each:.0f} KiB each", flush=True)
+    check(beside < 2 * alone, "nanoseconds", beside, alone)
+    check(each <= 128, "KiB each", each)
+    check(all(c.got[s] == 65535 for s in stalled), "they stall")
+
+
 @test("an origin that does not read closes the stream's window, not its siblings'")
 def _(t):
     go = threading.Event()
