@@ -201,17 +201,23 @@ node_object() {
 }
 
 @test "the admin socket answers lines, and survives bad ones" {
+	local i
+	for i in {1..20}; do service "more-$i" "10.96.1.$i" "fd00:10:96::1$i"; done # more than one piece of "wanted"
 	agent_start
+	wait_for 10 "all of them" ask_is status '.serviceRecords > 120'
 	[ "$(stat -c %a "$ADMIN")" = 660 ]
 	ask status | jq -e '.version and .nodeName == "node-1" and .healthy and .problems == 0'
 	ask wanted | jq -e '[.services[] | select(.address == "10.96.0.10" and .port == 80 and .protocol == "TCP").cluster[0].address] == ["10.244.1.11"]'
 	ask nonsense | jq -e .error
 	python3 - "$ADMIN" <<-'END'
-		import socket, sys
+		import json, socket, sys
 		def dial():
 		    s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1]); return s
 		s = dial(); s.sendall(b'{"get":"status"}\n{"get":"problems"}\n')
 		f = s.makefile(); assert 'version' in f.readline(); assert 'problems' in f.readline()
+		s = dial(); s.sendall(b'{"get":"wanted"}\n{"get":"status"}\n{"get":"wanted"}\n\n{"get":"problems"}\n')  # one after another, in order
+		f = s.makefile(); assert [list(json.loads(f.readline()))[0] for _ in range(5)] == ['services', 'version', 'services', 'error', 'problems']
+		deaf = dial(); deaf.sendall(b'{"get":"wanted"}\n' * 200)  # and never listens
 		s = dial(); s.sendall(b'x' * 100000)  # no line end: dropped
 		try:
 		    assert s.recv(10) == b''
@@ -222,6 +228,7 @@ node_object() {
 		s = dial(); s.sendall(b'[' * 3000 + b'\n'); assert b'error' in s.recv(1000)
 	END
 	ask status | jq -e .synced
+	for i in {1..20}; do forget "more-$i"; done
 }
 
 @test "without a descriptor left the admin socket waits, and nothing spins" {

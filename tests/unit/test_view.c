@@ -7,6 +7,7 @@
 /* link: user/base/buf.c */
 #include "unit/test.h"
 
+#include "base/arena.h"
 #include "core/decide.h"
 #include "unit/world.h"
 
@@ -244,6 +245,48 @@ TEST(a_reader_that_fails)
 	}
 }
 
+/* Look-ups one by one give the same as one reading of everything. */
+TEST(one_service_at_a_time)
+{
+	const char *const vips[] = { "10.96.0.1", "10.96.0.2", "10.96.0.3", "fd00::1" };
+	struct arena memory = { 0 };
+	struct view_service one[8];
+	struct row_reader reader;
+	unsigned char key[ROW_KEY_MAX];
+	struct view all, some = { .services = one };
+	struct world w;
+
+	start(&w);
+	put_web(&w, "ns/six", "fd00::1");
+	put_web_slice(&w, "ns/six", "fd01::1 fd01::2");
+	world_settle(&w);
+	reader = diff_desired_reader(w.diff);
+	for (size_t i = 0; i < 4; i++)
+		for (int port = 0; port <= 80; port += 80) {
+			const struct row_service_key k = { addr(vips[i]), (uint16_t)port,
+							   port ? IPPROTO_TCP : 0 };
+			int rc;
+
+			row_encode_key(k.vip.family, &k, key);
+			rc = view_read_service(&reader, k.vip.family, key, &memory,
+					       &one[some.n_services]);
+			assert_int_equal(rc, i == 2 ? -ENOENT : 0);
+			some.n_services += !rc;
+		}
+	assert_int_equal(view_sort(&some), 0);
+	assert_int_equal(view_from_plan(w.diff, &all), 0);
+	all.has_config = false;
+	for (size_t i = 0; i < all.n_services; i++)
+		all.services[i].n_backends = 0;
+	told[0] = '\0';
+	assert_int_equal(view_diff(&all, "all", &some, "some", note, NULL), 0);
+	assert_int_equal(some.n_services, 6);
+	assert_string_equal(one[3].name, "a"); /* an address has the name of who lives there */
+	arena_done(&memory);
+	view_done(&all);
+	world_done(&w);
+}
+
 TEST(words)
 {
 	assert_string_equal(view_kind_name(SL_KIND_CLUSTER_IP), "ClusterIP");
@@ -256,4 +299,5 @@ TEST(words)
 RUN(cmocka_unit_test(differences_are_sentences), cmocka_unit_test(missing_and_foreign_rows),
     cmocka_unit_test(damaged_rows_are_named), cmocka_unit_test(backends_of_others_and_of_nobody),
     cmocka_unit_test(configuration), cmocka_unit_test(verdicts),
-    cmocka_unit_test(a_reader_that_fails), cmocka_unit_test(words))
+    cmocka_unit_test(a_reader_that_fails), cmocka_unit_test(one_service_at_a_time),
+    cmocka_unit_test(words))

@@ -26,6 +26,7 @@ struct client {
 	int fd; /* -1: the place is free */
 	struct loop_event *event;
 	struct buf in, out;
+	struct admin_wanted wanted; /* what is still to come of an answer, behind out */
 };
 
 struct admin {
@@ -51,18 +52,37 @@ static void drop_client(struct client *c)
 	c->fd = -1;
 	buf_done(&c->in);
 	buf_done(&c->out);
+	admin_wanted_done(&c->wanted);
 }
 
-static void answer_lines(struct client *c)
+/* End of the next question, if a whole one is there. */
+static char *find_line(const struct client *c)
 {
-	char *end;
+	return c->in.len ? memchr(c->in.data, '\n', c->in.len) : NULL;
+}
 
-	while (c->in.len && (end = memchr(c->in.data, '\n', c->in.len))) {
-		size_t len = (size_t)(end - c->in.data) + 1;
+static bool answer_line(struct client *c)
+{
+	char *end = find_line(c);
+	size_t len;
 
-		*end = 0;
-		admin_answer(&c->admin->view, c->in.data, &c->out);
-		buf_consume(&c->in, len);
+	if (!end)
+		return false;
+	len = (size_t)(end - c->in.data) + 1;
+	*end = 0;
+	admin_answer(&c->admin->view, c->in.data, &c->out, &c->wanted);
+	buf_consume(&c->in, len);
+	return true;
+}
+
+/* What goes out next: a piece, one answer at a time. */
+static void fill_out(struct client *c)
+{
+	while (!c->out.len && !c->out.failed) {
+		if (admin_wanted_is_open(&c->wanted))
+			admin_wanted_more(&c->wanted, &c->out);
+		else if (!answer_line(c))
+			break;
 	}
 }
 
@@ -74,21 +94,26 @@ static bool read_some(struct client *c)
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	if (n == 0 || c->in.len + (size_t)n > LINE_MAX_LEN || buf_put(&c->in, bytes, (size_t)n) < 0)
-		return false;
-	answer_lines(c);
-	return !c->out.failed;
+	return n > 0 && c->in.len + (size_t)n <= LINE_MAX_LEN &&
+	       buf_put(&c->in, bytes, (size_t)n) == 0;
 }
 
 static bool write_some(struct client *c)
 {
-	ssize_t n = c->out.len ? send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL) : 0;
+	ssize_t n = 0;
+	bool more;
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	buf_consume(&c->out, (size_t)n);
+	fill_out(c);
+	if (c->out.failed)
+		return false;
+	if (c->out.len)
+		n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return false;
+	buf_consume(&c->out, n > 0 ? (size_t)n : 0);
 	/* no new question while an answer waits to be fetched */
-	return loop_set_fd_events(c->event, c->out.len ? EPOLLOUT : EPOLLIN) == 0;
+	more = c->out.len || admin_wanted_is_open(&c->wanted) || find_line(c);
+	return loop_set_fd_events(c->event, more ? EPOLLOUT : EPOLLIN) == 0;
 }
 
 static void on_client(void *arg, int fd, uint32_t events)

@@ -14,7 +14,8 @@
  *                 "hooks": [{"interface", "ifindex", "hook", "how", "program", "state", "text"}]}
  *   "wanted"      {"services": [{"namespace", "name", "portName", "address", "port", "protocol", "kind", "algorithm",
  *                 "affinitySeconds", "flags", "cluster": [ENDPOINT], "local": [ENDPOINT]}]}, ENDPOINT = {"address", "port",
- *                 "flags"}: what the plan wants the kernel to hold; flags are numbers (SL_SERVICE_, SL_BACKEND_)
+ *                 "flags"}: what the plan wants the kernel to hold, in no order; flags are numbers (SL_SERVICE_, SL_BACKEND_);
+ *                 kind "address" has no names. Changes that come while it is fetched may be in it or not
  *   "drops"       {"drops": [{"time", "reason", "hook", "protocol", "from", "to", "ifindex", "namespace", "name", "portName"}]}:
  *                 the last refusals, oldest first
  *   anything else {"error": "…"}
@@ -22,6 +23,7 @@
 #ifndef AGENT_ADMIN_H
 #define AGENT_ADMIN_H
 
+#include "agent/admin_wanted.h"
 #include "agent/drops.h"
 #include "agent/metrics.h"
 #include "base/buf.h"
@@ -49,7 +51,8 @@ int admin_new(struct loop *loop, const char *path, const struct admin_view *view
 	      struct admin **ret_admin);
 void admin_free(struct admin *admin); /* removes the path */
 
-/* The answer to one line, without its newline. */
-void admin_answer(const struct admin_view *view, const char *line, struct buf *answer);
+/* The answer to one line that came without its newline; what is open in *ret_wanted belongs to it. */
+void admin_answer(const struct admin_view *view, const char *line, struct buf *answer,
+		  struct admin_wanted *ret_wanted);
 
 #endif

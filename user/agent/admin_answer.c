@@ -216,63 +216,6 @@ static void answer_interfaces(const struct admin_view *view, struct buf *out)
 	buf_puts(out, "]}");
 }
 
-/* ---- wanted -------------------------------------------------------------------------------------- */
-
-static void put_endpoints(struct buf *out, const char *key, const struct view_endpoint *endpoints,
-			  size_t n)
-{
-	char text[ADDRESS_TEXT_LEN];
-
-	json_key(out, key, false);
-	buf_putc(out, '[');
-	for (size_t i = 0; i < n; i++) {
-		buf_puts(out, i ? ",{" : "{");
-		put_string(out, "address", address_format(&endpoints[i].addr, text), true);
-		put_number(out, "port", endpoints[i].port, false);
-		put_number(out, "flags", endpoints[i].flags, false);
-		buf_putc(out, '}');
-	}
-	buf_putc(out, ']');
-}
-
-static void put_service(struct buf *out, const struct view_service *service)
-{
-	char text[ADDRESS_TEXT_LEN];
-
-	buf_putc(out, '{');
-	put_string(out, "namespace", service->namespace, true);
-	put_string(out, "name", service->name, false);
-	put_string(out, "portName", service->port_name, false);
-	put_string(out, "address", address_format(&service->vip, text), false);
-	put_number(out, "port", service->port, false);
-	put_string(out, "protocol", view_proto_name(service->proto), false);
-	put_string(out, "kind", view_kind_name(service->kind), false);
-	put_string(out, "algorithm", view_algorithm_name(service->algorithm), false);
-	put_number(out, "affinitySeconds", service->affinity_s, false);
-	put_number(out, "flags", service->flags, false);
-	put_endpoints(out, "cluster", service->cluster, service->n_cluster);
-	put_endpoints(out, "local", service->local, service->n_local);
-	buf_putc(out, '}');
-}
-
-static void answer_wanted(const struct admin_view *view, struct buf *out)
-{
-	struct view wanted;
-
-	if (view_from_plan(sync_diff(view->metrics->sync), &wanted) < 0) {
-		buf_puts(out, "{\"error\":\"no memory\"}");
-		return;
-	}
-	buf_puts(out, "{\"services\":[");
-	for (size_t i = 0; i < wanted.n_services; i++) {
-		if (i)
-			buf_putc(out, ',');
-		put_service(out, &wanted.services[i]);
-	}
-	buf_puts(out, "]}");
-	view_done(&wanted);
-}
-
 /* ---- drops --------------------------------------------------------------------------------------- */
 
 static void put_drop(const struct drops *drops, const struct sl_event *event,
@@ -317,12 +260,14 @@ static const struct {
 	const char *what;
 	void (*answer)(const struct admin_view *view, struct buf *out);
 } answers[] = {
-	{ "status", answer_status },         { "problems", answer_problems },
-	{ "interfaces", answer_interfaces }, { "wanted", answer_wanted },
+	{ "status", answer_status },
+	{ "problems", answer_problems },
+	{ "interfaces", answer_interfaces },
 	{ "drops", answer_drops },
 };
 
-void admin_answer(const struct admin_view *view, const char *line, struct buf *out)
+void admin_answer(const struct admin_view *view, const char *line, struct buf *out,
+		  struct admin_wanted *ret_wanted)
 {
 	cJSON *request = cJSON_Parse(line);
 	const char *what = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "get"));
@@ -331,12 +276,15 @@ void admin_answer(const struct admin_view *view, const char *line, struct buf *o
 	while (what && i < sizeof(answers) / sizeof(answers[0]) &&
 	       strcmp(what, answers[i].what) != 0)
 		i++;
-	if (what && i < sizeof(answers) / sizeof(answers[0]))
+	if (what && strcmp(what, "wanted") == 0) {
+		admin_wanted_begin(sync_diff(view->metrics->sync), out, ret_wanted);
+	} else if (what && i < sizeof(answers) / sizeof(answers[0])) {
 		answers[i].answer(view, out);
-	else
+		buf_putc(out, '\n');
+	} else {
 		buf_puts(
 			out,
-			"{\"error\":\"ask with {\\\"get\\\": WHAT}; WHAT is status, problems, interfaces, wanted or drops\"}");
-	buf_putc(out, '\n');
+			"{\"error\":\"ask with {\\\"get\\\": WHAT}; WHAT is status, problems, interfaces, wanted or drops\"}\n");
+	}
 	cJSON_Delete(request);
 }

@@ -245,6 +245,8 @@ int wanted_from_agent(const struct cJSON *answer, struct view *ret_view)
 		if (rc < 0)
 			break;
 	}
+	if (!rc)
+		rc = view_sort(&view);
 	if (rc < 0) {
 		view_done(&view);
 		return rc;

@@ -33,12 +33,21 @@ struct owned {
 struct reading {
 	struct arena *memory;
 	int family;
+	const struct row_reader *rows; /* one service alone: look-ups instead of the indexes */
 	struct index names, backends, rings, records;
 	struct VEC_OF(struct owned) owned; /* backends by service */
 	struct services services;
 	/* where load_one() puts rows */
 	struct index *target;
 	size_t value_len;
+	union {
+		struct sl_name name;
+		struct sl4_service record4;
+		struct sl6_service record6;
+		struct sl4_backend backend4;
+		struct sl6_backend backend6;
+		struct sl_ring_line line;
+	} row; /* the last look-up's */
 };
 
 static int index_grow(struct index *x, uint32_t want)
@@ -62,6 +71,17 @@ static int index_grow(struct index *x, uint32_t want)
 static const void *index_get(const struct index *x, uint32_t i)
 {
 	return i < x->len ? x->values[i] : NULL;
+}
+
+/* One row of a table with numbers as keys, or NULL. Valid until the next call. */
+static const void *row_at(struct reading *r, const struct index *x, enum row_table table4,
+			  uint32_t i)
+{
+	if (!r->rows)
+		return index_get(x, i);
+	return r->rows->get(r->rows->ctx, row_table_of(table4, r->family), &i, &r->row) == 0
+		       ? &r->row
+		       : NULL;
 }
 
 static int load_one(void *ctx, const void *key, const void *value)
@@ -118,9 +138,9 @@ static int index_owners(struct reading *r)
 	return 0;
 }
 
-static struct view_endpoint make_endpoint(const struct reading *r, uint32_t id, uint32_t service)
+static struct view_endpoint make_endpoint(struct reading *r, uint32_t id, uint32_t service)
 {
-	const void *row = index_get(&r->backends, id);
+	const void *row = row_at(r, &r->backends, ROW4_BACKENDS, id);
 	struct row_backend b = { .addr.family = (uint8_t)r->family };
 
 	if (row)
@@ -179,11 +199,13 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void read_ring(const struct reading *r, uint32_t line, uint32_t len, uint32_t *ret_ids)
+static void read_ring(struct reading *r, uint32_t line, uint32_t len, uint32_t *ret_ids)
 {
-	for (uint32_t i = 0; i < len; i++) {
-		const struct sl_ring_line *l = index_get(&r->rings, line + i / SL_RING_LINE_IDS);
+	const struct sl_ring_line *l = NULL;
 
+	for (uint32_t i = 0; i < len; i++) {
+		if (i % SL_RING_LINE_IDS == 0)
+			l = row_at(r, &r->rings, ROW4_RINGS, line + i / SL_RING_LINE_IDS);
 		ret_ids[i] = l ? l->backend[i % SL_RING_LINE_IDS] : 0;
 	}
 }
@@ -192,15 +214,14 @@ static void read_ring(const struct reading *r, uint32_t line, uint32_t len, uint
 static int fill_list(struct reading *r, const struct view_service *s, uint32_t line, uint32_t len,
 		     struct view_endpoint **ret_list, size_t *ret_n)
 {
+	size_t n = 0, room = r->rows || len <= r->backends.len ? len : r->backends.len + 1;
 	struct view_endpoint *list;
 	uint32_t *ids;
-	size_t n = 0;
 
 	if (!len)
 		return 0;
 	ids = malloc(len * sizeof(*ids));
-	list = arena_new(r->memory, struct view_endpoint,
-			 len < r->backends.len + 1 ? len : r->backends.len + 1);
+	list = arena_new(r->memory, struct view_endpoint, room);
 	if (!ids || !list) {
 		free(ids);
 		return -ENOMEM;
@@ -212,7 +233,7 @@ static int fill_list(struct reading *r, const struct view_service *s, uint32_t l
 			list[n - 1].share++;
 			continue;
 		}
-		if (n > 0 && n > r->backends.len) /* more ids than backends: enough is told */
+		if (n == room) /* more ids than backends: enough is told */
 			break;
 		list[n] = make_endpoint(r, ids[i], s->service);
 		list[n++].share = 1;
@@ -241,7 +262,7 @@ static const char *find_damage(const void *held, const struct row_service *recor
 
 static int fill_names(struct reading *r, struct view_service *s)
 {
-	const struct sl_name *name = index_get(&r->names, s->service);
+	const struct sl_name *name = row_at(r, &r->names, ROW4_NAMES, s->service);
 	static const struct sl_name none;
 
 	if (!name || !s->service)
@@ -263,38 +284,62 @@ static void fill_record(struct view_service *s, const struct row_service *record
 	s->local_len = record->local_len;
 }
 
-static int add_service(void *ctx, const void *key_bytes, const void *value)
+static int fill_service(struct reading *r, const void *key_bytes, const struct sl_slot_ref *ref,
+			struct view_service *s)
 {
-	struct reading *r = ctx;
-	struct view_service s = { 0 };
 	struct row_service record = { 0 };
 	struct row_service_key key;
-	struct sl_slot_ref ref;
 	const void *held;
 	int rc;
 
 	row_decode_key(r->family, key_bytes, &key);
-	memcpy(&ref, value, sizeof(ref));
-	held = index_get(&r->records, ref.slot);
+	held = row_at(r, &r->records, ROW4_RECORDS, ref->slot);
 	if (held)
 		row_decode_service(r->family, held, &record);
-	s.vip = key.vip;
-	s.port = key.port;
-	s.proto = key.proto;
-	s.slot = ref.slot;
-	s.gen = ref.gen;
-	s.damage = find_damage(held, &record, &key, &ref);
-	if (!s.damage)
-		fill_record(&s, &record);
-	rc = fill_names(r, &s);
+	s->vip = key.vip;
+	s->port = key.port;
+	s->proto = key.proto;
+	s->slot = ref->slot;
+	s->gen = ref->gen;
+	s->damage = find_damage(held, &record, &key, ref);
+	if (!s->damage)
+		fill_record(s, &record);
+	rc = fill_names(r, s);
+	if (!rc && !s->damage)
+		rc = fill_list(r, s, record.cluster_line, record.cluster_len, &s->cluster,
+			       &s->n_cluster);
+	if (!rc && !s->damage)
+		rc = fill_list(r, s, record.local_line, record.local_len, &s->local, &s->n_local);
+	return rc;
+}
+
+static int add_service(void *ctx, const void *key_bytes, const void *value)
+{
+	struct reading *r = ctx;
+	struct view_service s = { 0 };
+	struct sl_slot_ref ref;
+	int rc;
+
+	memcpy(&ref, value, sizeof(ref));
+	rc = fill_service(r, key_bytes, &ref, &s);
 	if (!rc)
 		rc = fill_backends(r, &s);
-	if (!rc && !s.damage)
-		rc = fill_list(r, &s, record.cluster_line, record.cluster_len, &s.cluster,
-			       &s.n_cluster);
-	if (!rc && !s.damage)
-		rc = fill_list(r, &s, record.local_line, record.local_len, &s.local, &s.n_local);
 	return rc < 0 ? rc : vec_push(&r->services, s);
+}
+
+int view_read_service(const struct row_reader *rows, int family, const void *key,
+		      struct arena *memory, struct view_service *ret_service)
+{
+	struct reading r = { .memory = memory, .family = family, .rows = rows };
+	struct view_service s = { 0 };
+	struct sl_slot_ref ref;
+	int rc = rows->get(rows->ctx, row_table_of(ROW4_SERVICES, family), key, &ref);
+
+	if (!rc)
+		rc = fill_service(&r, key, &ref, &s);
+	if (!rc)
+		*ret_service = s;
+	return rc;
 }
 
 /* Addresses have no name of their own: they take that of a service that lives there. */
@@ -311,16 +356,16 @@ static int compare_places(const void *a, const void *b)
 	return cmp ? cmp : strcmp(x->name, y->name);
 }
 
-static int name_addresses(struct services *services)
+static int name_addresses(struct view_service *services, size_t n)
 {
-	struct view_service **sorted = malloc((services->len + 1) * sizeof(*sorted));
+	struct view_service **sorted = malloc((n + 1) * sizeof(*sorted));
 
 	if (!sorted)
 		return -ENOMEM;
-	for (size_t i = 0; i < services->len; i++)
-		sorted[i] = &services->data[i];
-	qsort(sorted, services->len, sizeof(*sorted), compare_places);
-	for (size_t i = 1; i < services->len; i++) {
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &services[i];
+	qsort(sorted, n, sizeof(*sorted), compare_places);
+	for (size_t i = 1; i < n; i++) {
 		if (sorted[i]->kind != SL_KIND_ADDRESS ||
 		    address_cmp(&sorted[i]->vip, &sorted[i - 1]->vip) != 0)
 			continue;
@@ -356,6 +401,15 @@ static int compare_identity(const struct view_service *a, const struct view_serv
 static int compare_services(const void *a, const void *b)
 {
 	return compare_identity(a, b);
+}
+
+int view_sort(struct view *v)
+{
+	int rc = name_addresses(v->services, v->n_services);
+
+	if (!rc && v->n_services)
+		qsort(v->services, v->n_services, sizeof(*v->services), compare_services);
+	return rc;
 }
 
 static int read_family(struct reading *r, const struct row_reader *rows)
@@ -405,15 +459,14 @@ int view_from_rows(const struct row_reader *rows, struct view *ret_view)
 		r = (struct reading){ .memory = v.memory, .family = family, .services = services };
 		rc = read_family(&r, rows);
 	}
-	if (!rc)
-		rc = name_addresses(&r.services);
 	v.services = r.services.data;
 	v.n_services = r.services.len;
+	if (!rc)
+		rc = view_sort(&v);
 	if (rc) {
 		view_done(&v);
 		return rc;
 	}
-	vec_sort(&r.services, compare_services);
 	*ret_view = v;
 	return 0;
 }

@@ -64,6 +64,14 @@ struct view {
 int view_from_rows(const struct row_reader *rows, struct view *ret_view);
 /* What a plan wants: the desired side of its diff. 0 or -ENOMEM. */
 int view_from_plan(const struct diff *d, struct view *ret_view);
+/*
+ * One service alone, by look-ups: without `backends`, and kind ADDRESS without a name; `key` is that of its row. The reader has
+ * a get(). The memory is the arena's. 0, -ENOENT, -ENOMEM, or what the reader returned.
+ */
+int view_read_service(const struct row_reader *rows, int family, const void *key,
+		      struct arena *memory, struct view_service *ret_service);
+/* Puts services in order, and gives those of kind ADDRESS the name of a service that lives there. 0 or -ENOMEM. */
+int view_sort(struct view *v);
 void view_done(struct view *v);
 
 /*
