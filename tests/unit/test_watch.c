@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What an API server's answers do to the objects of one kind, and what it is asked next. A… are the client's requirements.
-/* link: user/source/kube/watch.c user/source/kube/scan.c user/source/value_json.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/buf.c user/base/table.c user/base/options_value.c user/base/arena.c */
+/* link: user/source/kube/watch.c user/source/kube/watch_read.c user/source/kube/watch_objects.c user/source/kube/watch_end.c user/source/kube/scan.c user/source/value_json.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/buf.c user/base/table.c user/base/options_value.c user/base/arena.c */
 /* libs: cjson */
 #include "unit/test.h"
 
