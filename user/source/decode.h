@@ -10,6 +10,8 @@
  * for manifests: defaults, refusal of what has no meaning, and a note for a field that nobody reads. Nobody
  * allocates addresses and node ports for a manifest, so it has to name them.
  */
+#include <sys/types.h>
+
 #include "source/field.h"
 #include "source/object.h"
 
@@ -60,5 +62,8 @@ int decode_each(struct value v, const struct decode_input *input, struct notes *
  * for years that 64 bits of nanoseconds do not hold.
  */
 int decode_time(const char *text, int64_t *ret_ns);
+
+/* RFC 4648, section 4; white space is passed over. out: room for 3/4 of text. The bytes written; -1: it is no base64. */
+ssize_t decode_base64(const char *text, unsigned char *out);
 
 #endif

@@ -8,14 +8,14 @@
 
 #include "base/digit.h"
 #include "core/model_ingress.h"
+#include "source/decode.h"
 
 static bool is_break(char c)
 {
 	return c == '\n' || c == '\r' || c == ' ' || c == '\t'; /* manifests wrap long values */
 }
 
-/* Decodes text to out, which has room for 3/4 of it. The bytes written, or -1. */
-static ssize_t decode_base64(const char *text, unsigned char *out)
+ssize_t decode_base64(const char *text, unsigned char *out)
 {
 	uint32_t bits = 0;
 	size_t n = 0, sextets = 0, pads = 0;
