@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Manifest text to trees to objects, as YAML and as JSON, as a manifest and as the API's; everything is freed.
-/* link: user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/options_value.c */
+/* link: user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/source/manifest_tree.c user/source/manifest_scalar.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/options_value.c */
 /* libs: yaml */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A real folder and real inotify: files that come, change, break, are replaced and go; the folder itself as well.
-/* link: user/source/dir.c user/source/dir_events.c user/source/dir_folder.c user/source/dir_file.c user/source/catalog.c user/source/catalog_read.c user/source/catalog_tell.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/clock.c user/base/loop.c user/base/table.c user/base/options_value.c */
+/* link: user/source/dir.c user/source/dir_events.c user/source/dir_folder.c user/source/dir_file.c user/source/catalog.c user/source/catalog_read.c user/source/catalog_tell.c user/source/decode.c user/source/decode_read.c user/source/decode_service.c user/source/decode_slice.c user/source/decode_node.c user/source/decode_ingress.c user/source/decode_secret.c user/source/field.c user/source/object.c user/source/value.c user/source/manifest.c user/source/manifest_tree.c user/source/manifest_scalar.c user/core/model.c user/core/model_ingress.c user/core/address.c user/base/arena.c user/base/buf.c user/base/clock.c user/base/loop.c user/base/table.c user/base/options_value.c */
 /* libs: yaml */
 #include "unit/test.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Manifest text to trees: documents, scalars, lines, limits; broken documents beside good ones; JSON.
-/* link: user/source/manifest.c user/source/value.c user/base/arena.c user/base/buf.c */
+/* link: user/source/manifest.c user/source/manifest_tree.c user/source/manifest_scalar.c user/source/value.c user/base/arena.c user/base/buf.c */
 /* libs: yaml */
 #include "unit/test.h"
 
