@@ -197,20 +197,13 @@ static int keep_unnamed(struct reading *r)
 	return 0;
 }
 
-static bool has_end(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 int catalog_read(struct reading *r, const char *text, size_t len)
 {
 	const struct manifest_handler handler = { r, on_document, on_broken };
 	char more[80];
 	int rc;
 
-	rc = manifest_read(text, len, has_end(r->file->name, ".json"), &handler);
+	rc = manifest_read(text, len, manifest_form_of(r->file->name) == MANIFEST_JSON, &handler);
 	if (rc < 0)
 		return rc;
 	if (r->n_problems > PROBLEMS_MAX) {

@@ -14,13 +14,6 @@
 
 /* ---- names and stamps -------------------------------------------------------------------------------------- */
 
-static bool has_end(const char *name, const char *end)
-{
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len > end_len && strcmp(name + len - end_len, end) == 0;
-}
-
 bool dir_is_manifest(const char *name)
 {
 	const char *c;
@@ -30,7 +23,7 @@ bool dir_is_manifest(const char *name)
 	for (c = name; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f) /* would forge lines in logs */
 			return false;
-	return has_end(name, ".yaml") || has_end(name, ".yml") || has_end(name, ".json");
+	return manifest_form_of(name) != MANIFEST_NONE;
 }
 
 struct stamp dir_stamp_of(const struct stat *st)

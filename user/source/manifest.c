@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Turns manifest text into trees: finds the documents, and lets libyaml parse each. */
-/* Must not know files, objects of the API, or who is told. */
+/* Must not know where a file is, objects of the API, or who is told. */
 #include "source/manifest.h"
 
 #include <ctype.h>
@@ -9,6 +9,22 @@
 #include <string.h>
 
 #include "source/manifest_tree.h"
+
+/* ---- names ------------------------------------------------------------------------------------------------- */
+
+static bool has_end(const char *name, const char *end)
+{
+	size_t len = strlen(name), end_len = strlen(end);
+
+	return len > end_len && strcmp(name + len - end_len, end) == 0;
+}
+
+enum manifest_form manifest_form_of(const char *name)
+{
+	if (has_end(name, ".yaml") || has_end(name, ".yml"))
+		return MANIFEST_YAML;
+	return has_end(name, ".json") ? MANIFEST_JSON : MANIFEST_NONE;
+}
 
 /* ---- one document ------------------------------------------------------------------------------------------ */
 

@@ -23,6 +23,14 @@
 #define MANIFEST_DEPTH_MAX 64                /* lists and maps inside each other */
 #define MANIFEST_NODES_MAX ((size_t)1 << 20) /* values of one document, copies by alias included */
 
+/* What a file of this name holds. */
+enum manifest_form {
+	MANIFEST_NONE,
+	MANIFEST_YAML, /* .yaml, .yml */
+	MANIFEST_JSON, /* .json */
+};
+enum manifest_form manifest_form_of(const char *name);
+
 struct manifest_handler {
 	void *ctx;
 	/*
