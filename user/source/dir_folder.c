@@ -97,13 +97,22 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static int add_name(struct name_vec *names, const char *text)
+{
+	char *name = strdup(text);
+
+	if (name && vec_push(names, name) == 0)
+		return 0;
+	free(name);
+	return -ENOMEM;
+}
+
 /* Names of the manifests, sorted. 0 or -errno. */
 static int list_names(int folder_fd, struct name_vec *names)
 {
 	int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
-	char *name;
 	int rc = 0;
 
 	if (!stream) {
@@ -112,15 +121,9 @@ static int list_names(int folder_fd, struct name_vec *names)
 			close(fd);
 		return rc;
 	}
-	while (errno = 0, rc == 0 && (e = readdir(stream))) {
-		if (!dir_is_manifest(e->d_name))
-			continue;
-		name = strdup(e->d_name);
-		if (!name || vec_push(names, name) < 0) {
-			free(name);
-			rc = -ENOMEM;
-		}
-	}
+	while (errno = 0, rc == 0 && (e = readdir(stream)))
+		if (dir_is_manifest(e->d_name))
+			rc = add_name(names, e->d_name);
 	if (rc == 0)
 		rc = -errno; /* 0 at the end of the folder */
 	closedir(stream);
