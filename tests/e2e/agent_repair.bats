@@ -90,6 +90,61 @@ map() { "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
 	rm -f "$T_DIR"/step-* "$T_DIR/udp"
 }
 
+# A process is told an endpoint that goes in that moment, and is connected only when all sockets were looked at: so this one connects
+# by itself, to the address that it was told before. After the barrier that nobody may know the endpoint any more they are looked at again.
+@test "a UDP socket that connects to an endpoint just after it went, and was looked for, learns it too" {
+	agent_start
+	cat >"$T_DIR/late.py" <<-'END'
+		import errno, http.client, os, re, socket, sys, time
+		def sweeps():
+		    link = http.client.HTTPConnection('127.0.0.1', 10249, timeout=5)
+		    link.request('GET', '/metrics')
+		    return int(re.search(r'^sluice_socket_sweeps_total (\d+)', link.getresponse().read().decode(), re.M).group(1))
+		def pods(n):  # as endpoints() does: by rename
+		    text = open(sys.argv[1] + f'/endpoints-{n}').read()
+		    open(sys.argv[2] + '/.late.new', 'w').write(text)
+		    os.rename(sys.argv[2] + '/.late.new', sys.argv[2] + '/web-endpoints.yaml')
+		def told():
+		    """A socket that was told pod 11, once that is the only one."""
+		    end = time.monotonic() + 20
+		    while time.monotonic() < end:
+		        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)
+		        try:
+		            s.sendto(b'a', ('10.96.0.10', 80))
+		            if s.recv(100).split()[0] == b'server':
+		                return s
+		        except OSError:
+		            pass
+		        s.close()
+		    sys.exit('pod 11 never answered')
+		for round in range(1, 41):  # a machine that is busy may let this process wait until both looks are over
+		    pods(11)
+		    s, before = told(), sweeps()
+		    pods(12)
+		    while sweeps() == before:
+		        pass
+		    s.connect(('10.244.1.11', 8080))
+		    s.settimeout(0.5)
+		    try:
+		        s.recv(100)
+		    except socket.timeout:
+		        pass
+		    except OSError as e:
+		        print('round', round, errno.errorcode[e.errno]); sys.exit()
+		    s.close()
+		print('never noticed')
+	END
+	local n
+	for n in 12 11; do
+		endpoints web "$n"
+		cp "$MANIFESTS/web-endpoints.yaml" "$T_DIR/endpoints-$n"
+	done
+	run in_ns node python3 "$T_DIR/late.py" "$T_DIR" "$MANIFESTS"
+	rm -f "$T_DIR"/endpoints-* "$T_DIR/late.py"
+	assert_output --regexp '^round [0-9]+ ECONNABORTED$'
+	echo "# $output" >&3
+}
+
 @test "an agent that is killed between taking an endpoint away and looking for its sockets: the next one looks" {
 	agent_start
 	in_ns node python3 - "$T_DIR/step" <<-'END' >"$T_DIR/udp" 2>&1 &

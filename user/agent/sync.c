@@ -60,6 +60,8 @@ struct sync {
 	struct loop_event *run_timer, *rest_timer, *audit_timer;
 	struct grace *grace;
 	struct sweep *sweep;
+	bool look_again; /* UDP backends were lost that a program may still have in hand, and its caller connect to afterwards */
+	bool looking_again; /* the barrier under way is the end of that */
 	int audit_table;
 	struct dp_cursor audit_cursor;  /* in that table */
 	size_t audit_found, audit_last; /* of the audit under way, of the last one */
@@ -258,12 +260,15 @@ static void rest(void *arg)
 {
 	struct sync *s = arg;
 
-	if (grace_is_under_way(s->grace))
+	if (grace_is_under_way(s->grace)) {
 		s->rest_again = true;
-	else if (plan_rest_begin(s->plan))
+	} else if (plan_rest_begin(s->plan) || s->look_again) {
+		s->looking_again = s->look_again;
+		s->look_again = false;
 		grace_begin(s->grace);
-	else
+	} else {
 		run_again(s, false);
+	}
 }
 
 static void on_barrier(void *ctx, int rc)
@@ -271,11 +276,14 @@ static void on_barrier(void *ctx, int rc)
 	struct sync *s = ctx;
 
 	if (rc < 0) {
+		s->look_again |= s->looking_again;
 		loop_arm(s->rest_timer, CLOCK_NS_PER_S, 0);
 		return;
 	}
 	s->stats.barriers++;
 	plan_rest_end(s->plan);
+	if (s->looking_again)
+		sweep_want(s->sweep);
 	if (s->rest_again)
 		arm_rest(s);
 	s->rest_again = false;
@@ -313,6 +321,7 @@ static void run(void *arg)
 	/* at first also what a former life took away, when it was killed before it looked */
 	if (s->lost_backends || !s->done_once)
 		sweep_want(s->sweep);
+	s->look_again |= s->lost_backends;
 	s->lost_backends = false;
 	if (complete)
 		note_success(s, start_ns);
