@@ -267,8 +267,7 @@ const char *plan_port_format(const struct plan_port *p, char *buf, size_t len)
 {
 	const struct store_entry *e = p->service->entry;
 
-	snprintf(buf, len, "Service %s/%s port %s", e->namespace, e->name,
-		 p->name[0] ? p->name : "(unnamed)");
+	snprintf(buf, len, "Service %s/%s port %s", e->namespace, e->name, plan_port_label(p));
 	return buf;
 }
 

@@ -43,11 +43,6 @@ struct draft {
 	bool loops;
 };
 
-static inline const char *plan_port_label(const struct plan_port *p)
-{
-	return p->name[0] ? p->name : "(unnamed)";
-}
-
 /* plan_row.c */
 /* Takes a slot and sets memory aside for record and row, the n_new-th new one. 0, -ENOMEM, -ENOSPC. */
 int plan_row_draft(struct plan *plan, struct plan_family *f, struct plan_row *row, uint32_t n_new,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Rows: entries of sl4_services, the records they point to, and the filter that leads to them. Drafted, published, withdrawn.
+ * Rows: entries of sl4_services and the records they point to. Drafted, published, withdrawn.
  */
 /* Must not know: who wants a row, or what a record means. */
 #include <errno.h>
@@ -57,40 +57,6 @@ void plan_row_drop(struct plan_family *f, struct plan_row *row)
 	vec_done(&row->bids);
 	free(row->parting);
 	free(row);
-}
-
-/* ---- filter ---------------------------------------------------------------------------------- */
-
-static uint32_t filter_word(const struct address *addr, bool backend, uint64_t *ret_mask)
-{
-	uint32_t bit = row_filter_bit(addr);
-
-	*ret_mask = 1ull << (bit & 63);
-	return (bit >> 6) + (backend ? SL_FILTER_WORDS : 0);
-}
-
-bool plan_filter_has(const struct plan_family *f, const struct address *addr, bool backend)
-{
-	uint64_t mask;
-	uint32_t word = filter_word(addr, backend, &mask);
-
-	return f->filter[word] & mask;
-}
-
-int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr,
-		    bool backend)
-{
-	uint64_t mask, value;
-	uint32_t word = filter_word(addr, backend, &mask);
-
-	if (f->filter[word] & mask)
-		return 0;
-	value = f->filter[word] | mask;
-	if (diff_want(plan->diff, plan_table(f, ROW4_FILTER), &word, &value) < 0)
-		return -ENOMEM;
-	f->filter[word] = value;
-	f->n_filter[backend]++;
-	return 0;
 }
 
 /* ---- records and rows ------------------------------------------------------------------------ */

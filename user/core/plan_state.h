@@ -2,9 +2,12 @@
 /*
  * Inside of plan: what its files share. Nobody else includes this.
  *
- *   plan.c          the run: which services, in which order; node, configuration, filter; the public functions
+ *   plan.c          the run: which services, in which order; beginning, end, looking
+ *   plan_config.c   limits; from options and the node to the row of the configuration
+ *   plan_service.c  one service: which of its ports are served, the rows of its addresses
  *   plan_claim.c    who wants which service address and port, and who gets it
- *   plan_row.c      rows, their records, the filter
+ *   plan_row.c      rows and their records
+ *   plan_filter.c   the filter that leads to them
  *   plan_port.c     the draft of one service port: may fail, changes nothing then
  *   plan_list.c     of its two lists
  *   plan_commit.c   from the draft to the desired rows, which cannot fail; what a port gives back
@@ -19,6 +22,8 @@
 #ifndef CORE_PLAN_STATE_H
 #define CORE_PLAN_STATE_H
 
+#include <string.h>
+
 #include "base/table.h"
 #include "base/vec.h"
 #include "core/diff.h"
@@ -27,6 +32,8 @@
 #include "core/policy.h"
 #include "core/problem.h"
 #include "core/store.h"
+
+#define MAGLEV_LINES 16384 /* 1 MiB a family: four of the largest tables, or 256 of the smallest */
 
 struct plan_service;
 
@@ -196,6 +203,31 @@ static inline enum row_table plan_table(const struct plan_family *f, enum row_ta
 	return row_table_of(table4, f->family);
 }
 
+static inline const char *plan_port_label(const struct plan_port *p)
+{
+	return p->name[0] ? p->name : "(unnamed)";
+}
+
+static inline bool plan_same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* plan_config.c */
+bool plan_limits_are_valid(const struct plan_limits *l);
+/* A copy with pointers of its own. 0 or -ENOMEM. */
+int plan_config_copy(const struct plan_config *from, struct plan_config *ret_to);
+void plan_config_done(struct plan_config *c);
+/* The node's zone decides which endpoints are used, so another zone means planning everything. 0 or -ENOMEM. */
+int plan_refresh_node(struct plan *plan);
+/* Writes the row if it may be another. 0 or -ENOMEM. */
+int plan_refresh_config(struct plan *plan);
+
+/* plan_service.c */
+/* 0 or -ENOMEM; the service may be gone then. */
+int plan_service_run(struct plan *plan, struct store_entry *entry);
+void plan_service_free(struct plan_service *s);
+
 /* plan_row.c */
 /* Makes or finds the row of a key; NULL if there is no memory. */
 struct plan_row *plan_row_get(struct plan_family *f, const struct row_service_key *key);
@@ -210,6 +242,8 @@ int plan_address_publish(struct plan *plan, struct plan_family *f, struct plan_r
 void plan_address_withdraw(struct plan *plan, struct plan_family *f, struct plan_row *row);
 void plan_retire_record(struct plan *plan, struct plan_family *f, uint32_t slot, uint32_t gen);
 void plan_retire_backend(struct plan *plan, struct plan_family *f, uint32_t id, uint32_t gen);
+
+/* plan_filter.c */
 /* Sets the bit of an address, of a service or (backend) of a backend. 0 or -ENOMEM. */
 int plan_filter_set(struct plan *plan, struct plan_family *f, const struct address *addr,
 		    bool backend);
