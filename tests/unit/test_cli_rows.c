@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What sluicectl prints, table and JSON, from rows made here. JSON keys are a contract: a change here is a change for scripts.
-/* link: user/cli/out.c user/cli/out_table.c user/cli/out_json.c user/cli/names.c user/cli/services.c user/cli/backends.c user/cli/flows.c user/dp/flow_time.c user/cli/counters.c user/cli/attach.c user/cli/drops.c user/cli/agent.c user/core/view.c user/core/diff.c user/core/rows.c user/core/format.c user/core/address.c user/base/arena.c user/base/buf.c user/base/clock.c user/base/table.c */
+/* link: user/cli/out.c user/cli/out_table.c user/cli/out_json.c user/cli/names.c user/cli/services.c user/cli/backends.c user/cli/flows.c user/dp/flow_time.c user/cli/counters.c user/cli/attach.c user/cli/drops.c user/cli/agent.c user/core/view.c user/core/diff.c user/core/diff_row.c user/core/diff_audit.c user/core/diff_look.c user/core/rows.c user/core/format.c user/core/address.c user/base/arena.c user/base/buf.c user/base/clock.c user/base/table.c */
 /* libs: cjson */
 #include "unit/test.h"
 

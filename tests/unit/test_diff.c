@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Diff: what is pending, in which order, until the kernel took it; failures, removals held back, interim values, audits.
-/* link: user/core/diff.c user/core/rows.c user/base/table.c */
+/* link: user/core/diff.c user/core/diff_row.c user/core/diff_audit.c user/core/diff_look.c user/core/rows.c user/base/table.c */
 #include "unit/test.h"
 
 #include <errno.h>

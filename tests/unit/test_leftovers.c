@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Lines of /proc/net/nf_conntrack: which of them are of a service that somebody else translates.
-/* link: user/cli/leftovers.c user/core/view.c user/core/rows.c user/core/diff.c user/core/format.c user/core/address.c */
+/* link: user/cli/leftovers.c user/core/view.c user/core/rows.c user/core/diff.c user/core/diff_row.c user/core/diff_audit.c user/core/diff_look.c user/core/format.c user/core/address.c */
 /* link: user/base/arena.c user/base/buf.c user/base/table.c */
 #include "unit/test.h"
 
