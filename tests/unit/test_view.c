@@ -2,7 +2,7 @@
 // View: damaged maps are named, not followed; plan and kernel compare equal until somebody changes a row; verdicts.
 /* link: user/core/plan.c user/core/plan_config.c user/core/plan_service.c user/core/plan_filter.c user/core/plan_claim.c user/core/plan_port.c user/core/plan_row.c user/core/plan_list.c user/core/plan_commit.c user/core/plan_rest.c */
 /* link: user/core/plan_restore.c user/core/store.c user/core/policy.c user/core/ids.c */
-/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/diff_row.c user/core/diff_audit.c user/core/diff_look.c user/core/view.c user/core/decide.c user/core/model.c */
+/* link: user/core/ring.c user/core/rows.c user/core/diff.c user/core/diff_row.c user/core/diff_audit.c user/core/diff_look.c user/core/view.c user/core/view_diff.c user/core/decide.c user/core/model.c */
 /* link: user/core/address.c user/core/problem.c user/base/table.c user/base/arena.c */
 /* link: user/base/buf.c */
 #include "unit/test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * sluicectl diff: does the kernel hold what the source says, and does the agent want it?
- * Must not know how views are made (wanted.c) nor what makes them differ (core/view.c).
+ * Must not know how views are made (wanted.c) nor what makes them differ (core/view_diff.c).
  */
 #include "cli/cli.h"
 

@@ -73,6 +73,8 @@ int view_read_service(const struct row_reader *rows, int family, const void *key
 /* Puts services in order, and gives those of kind ADDRESS the name of a service that lives there. 0 or -ENOMEM. */
 int view_sort(struct view *v);
 void view_done(struct view *v);
+/* Who it is, apart from ids: the order of view.services. */
+int view_service_cmp(const struct view_service *a, const struct view_service *b);
 
 /*
  * Differences that matter to people, one sentence each, in order of the services: ids, slots and
