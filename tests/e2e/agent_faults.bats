@@ -202,6 +202,48 @@ has_asked() { [ -s "$T_DIR/asked" ]; }
 	wait_for 5 "a look for sockets" eval '[ "$(metric sluice_socket_sweeps_total)" = 3 ]' # one at once, one after the barrier
 }
 
+# slice_of NAME N: a slice of web with that many endpoints, of which the first is a pod
+slice_of() {
+	local list="" i
+	for ((i = 0; i < $2; i++)); do
+		list+="${list:+, }{\"addresses\": [\"$([ $i = 0 ] && echo 10.244.1.11 || echo "10.9.0.$i")\"], \"nodeName\": \"node-1\"}"
+	done
+	echo '{"metadata": {"namespace": "default", "name": "'"$1"'", "labels": {"kubernetes.io/service-name": "web"}},
+		"addressType": "IPv4", "endpoints": ['"$list"'], "ports": [{"name": "p80", "protocol": "TCP", "port": 8080}]}'
+}
+
+@test "endpoints that move from one slice to another: none leaves the kernel, whichever is told first" {
+	api '{"put": "endpointslices", "object": '"$(slice_of web-a 100)"'}'
+	api '{"put": "endpointslices", "object": '"$(slice_of web-b 0)"'}'
+	start_with_shim
+	all_there() { ctl backends -s default/web -o json | jq -e '.items | length == 100'; }
+	wait_for 10 "all of them" all_there
+	exact
+	# a write that takes even one of them away shows in these
+	rows() { "$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_$1" | md5sum; }
+	local backends rings n from=web-a to=web-b
+	backends=$(rows backends) rings=$(rows rings)
+	moved() { ask_is status ".syncs > $1"; }
+	for n in together together apart apart; do
+		local syncs writes
+		syncs=$(ask status | jq .syncs) writes=$(changes)
+		if [ $n = together ]; then # the old one loses them first, in one piece with what gives them to the other
+			api '{"put": "endpointslices", "objects": ['"$(slice_of $from 0), $(slice_of $to 100)"']}'
+		else # the other has them, too, for a while
+			api '{"put": "endpointslices", "object": '"$(slice_of $to 100)"'}'
+			wait_for 5 "the other one" moved "$syncs"
+			syncs=$(ask status | jq .syncs)
+			api '{"put": "endpointslices", "object": '"$(slice_of $from 0)"'}'
+		fi
+		wait_for 5 "the move" moved "$syncs"
+		exact
+		[ "$(changes)" -le $((writes + 2)) ] || fail "$n: $(($(changes) - writes)) calls that write" # the notes of the syncs
+		assert_equal "$(rows backends)" "$backends"
+		assert_equal "$(rows rings)" "$rings"
+		read -r from to <<<"$to $from"
+	done
+}
+
 @test "writes that go on failing: not ready within ten seconds, alive, and packets go on" {
 	start_with_shim
 	assert_equal "$(page readyz)" 200

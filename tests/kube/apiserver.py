@@ -111,6 +111,16 @@ class Api:
         with self.lock:
             self._change(resource, "PUT", obj)
 
+    def put_together(self, resource, objects):
+        """Events that a watcher reads in one piece. The objects were there before."""
+        with self.lock:
+            self.version += 1
+            for obj in objects:
+                obj["metadata"]["resourceVersion"] = str(self.version)
+                self.objects[resource][(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])] = obj
+            self.events.append((self.version, resource, "TOGETHER", objects))
+            self.lock.notify_all()
+
     def delete(self, resource, namespace, name):
         with self.lock:
             self._change(resource, "DELETED", dict(self.objects[resource][(namespace, name)]))
@@ -383,6 +393,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     for i in range(obj[1]):
                         self.piece(obj[0][i % 2])
                     continue
+                if kind == "TOGETHER":
+                    self.piece(b"".join(json.dumps({"type": "MODIFIED", "object": o}).encode() + b"\n" for o in obj))
+                    continue
                 key = (obj["metadata"].get("namespace", ""), obj["metadata"].get("name"))
                 if kind == "BOOKMARK":
                     self.event(kind, dict(obj, kind=self.kind))
@@ -397,7 +410,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def main():
     """apiserver.py PORT: plain HTTP on 127.0.0.1, told by lines of JSON on its standard input.
 
-    {"put": RESOURCE, "object": {…}}   {"delete": RESOURCE, "namespace": …, "name": …}   {"do": "stop"|"start"|"pause"|"resume"}
+    {"put": RESOURCE, "object": {…}}   {"put": RESOURCE, "objects": […]}: in one piece   {"delete": RESOURCE, "namespace": …, "name": …}   {"do": "stop"|"start"|"pause"|"resume"}
     {"lie": STATUS}: every answer from now on is this status; 0: no more
     {"storm": N}: that many events of EndpointSlices in the namespace "storm"
     {"refuse": STATUS}: every write from now on is; 0: no more     {"writes": FILE}: the writes so far, a line of JSON each
@@ -407,7 +420,9 @@ def main():
     server = Server(api, port=int(sys.argv[1]))
     for line in sys.stdin:
         word = json.loads(line)
-        if "put" in word:
+        if "put" in word and "objects" in word:
+            api.put_together(word["put"], word["objects"])
+        elif "put" in word:
             api.put(word["put"], word["object"])
         elif "delete" in word:
             api.delete(word["delete"], word["namespace"], word["name"])
