@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The options of sluiced: defaults, conversions, and refusals that name the option and the remedy.
-/* link: user/agent/options.c user/serve/convert.c user/serve/listen_addr.c user/base/options.c user/base/options_value.c user/base/arena.c user/base/buf.c user/core/address.c */
+/* link: user/agent/options.c user/agent/detect_local.c user/serve/convert.c user/serve/listen_addr.c user/base/options.c user/base/options_value.c user/base/arena.c user/base/buf.c user/core/address.c */
 #include "unit/test.h"
 
 #include <errno.h>
@@ -134,6 +134,34 @@ TEST(bad_values_are_refused_with_what_they_may_be)
 	REFUSED("max-flows", DIR, "--max-flows", "5");
 	REFUSED("pod-ifaces", DIR, "--pod-iface", "x");
 	REFUSED("--node-name", DIR, "--node-name", "");
+	REFUSED("--node-name 'Node 1'", DIR, "--node-name", "Node 1");
+	REFUSED("give one of them", DIR, "--check", "--cleanup");
+}
+
+TEST(what_has_no_effect_yet_is_refused_where_it_is_wrong)
+{
+	static const char *const good[] = {
+		"none",       "node-cidr",   "cidr:10.244.0.0/16,fd00::/48",
+		"bridge:br0", "prefix:cali", "cidr:0.0.0.0/0"
+	};
+	static const char *const bad[] = { "",
+					   "nonsense",
+					   "cidr:",
+					   "cidr:10.0.0.0/99",
+					   "cidr:10.0.0.0/8,",
+					   "bridge:",
+					   "prefix:a/b",
+					   "bridge:a-name-too-long-for-one" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_int_equal(load(DIR, "--detect-local", good[i], NULL), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		REFUSED("--detect-local", DIR, "--detect-local", bad[i]);
+	REFUSED("prefix:IFPREFIX", DIR, "--detect-local", "nonsense");
+	assert_int_equal(load(DIR, "--nodeport-addresses", "192.0.2.0/24,fd00::/64", NULL), 0);
+	assert_int_equal(load(DIR, "--nodeport-addresses", "primary", NULL), 0);
+	REFUSED("--nodeport-addresses eth0", DIR, "--nodeport-addresses", "eth0");
+	REFUSED("--nodeport-addresses primary", DIR, "--nodeport-addresses", "10.0.0.0/8,primary");
 }
 
 TEST(cleanup_needs_no_source)
@@ -191,5 +219,6 @@ TEST(help_names_every_option)
 RUN(ALONE(defaults), ALONE(lists_are_converted_and_joined),
     ALONE(what_is_not_in_this_release_is_refused_by_name),
     ALONE(the_api_server_is_the_default_source), ALONE(what_has_no_effect_yet_is_said),
-    ALONE(bad_values_are_refused_with_what_they_may_be), ALONE(cleanup_needs_no_source),
+    ALONE(bad_values_are_refused_with_what_they_may_be),
+    ALONE(what_has_no_effect_yet_is_refused_where_it_is_wrong), ALONE(cleanup_needs_no_source),
     ALONE(off_means_nowhere), ALONE(listen_addresses), ALONE(help_names_every_option))

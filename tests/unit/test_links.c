@@ -191,9 +191,12 @@ TEST(names_and_patterns_choose)
 	rules.pod_ifaces = "cali*";
 	rules.overlay_ifaces = "tun?";
 	assert_string_equal(chosen(), "uplink:eth1 overlay:tun0! pod:cali12 pod:cali34");
-	rules.uplink = "eth9";
+	assert_string_equal(told, "--uplink eth9: no such interface (yet)\n");
+	told[0] = 0;
+	rules.uplink = "eth8,eth9";
 	chosen();
-	assert_non_null(strstr(told, "eth9"));
+	assert_string_equal(told, "--uplink eth8: no such interface (yet)\n"
+				  "--uplink eth9: no such interface (yet)\n");
 }
 
 TEST(a_pod_pattern_that_names_only_a_bridge_is_refused)

@@ -223,8 +223,18 @@ static int listen_at(const char *path, struct err *err)
 	umask(old);
 	if (rc == 0 && listen(fd, CLIENTS) < 0)
 		rc = -errno;
+	if (rc == -EADDRINUSE)
+		return err_set(
+			err, rc,
+			"--admin-socket %s: there is something that is no socket; remove it, or give another path "
+			"(sluicectl reads the maps alone until then)",
+			path);
 	if (rc < 0)
-		return err_set(err, rc, "--admin-socket %s: %s", path, strerror(-rc));
+		return err_set(
+			err, rc,
+			"--admin-socket %s: %s; give a path in a folder that can be written, or off (sluicectl reads "
+			"the maps alone then)",
+			path, strerror(-rc));
 	return TAKE_FD(fd);
 }
 

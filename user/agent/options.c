@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/detect_local.h"
 #include "base/cleanup.h"
 #include "base/options.h"
 #include "serve/convert.h"
@@ -147,6 +148,17 @@ static int join(const struct option_list *list, char **ret_text, struct err *err
 	return *ret_text ? 0 : err_set(err, -ENOMEM, "no memory");
 }
 
+/* What a Node object may be called. */
+static int check_node_name(const char *name, struct err *err)
+{
+	if (name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.")])
+		return err_set(
+			err, -EINVAL,
+			"--node-name '%s': a node's name holds a to z, 0 to 9, '-' and '.'; see: kubectl get nodes",
+			name);
+	return 0;
+}
+
 static int convert_node_name(const char *given, struct config *config, struct err *err)
 {
 	size_t len;
@@ -159,13 +171,27 @@ static int convert_node_name(const char *given, struct config *config, struct er
 		config->node_name[sizeof(config->node_name) - 1] = 0;
 		for (char *c = config->node_name; *c; c++) /* the API knows lower case only */
 			*c = (char)tolower((unsigned char)*c);
-		return 0;
+		return check_node_name(config->node_name, err);
 	}
 	len = strlen(given);
 	if (!len || len >= sizeof(config->node_name))
 		return err_set(err, -EINVAL, "--node-name: must have 1 to 253 characters");
 	memcpy(config->node_name, given, len + 1);
-	return 0;
+	return check_node_name(given, err);
+}
+
+/* Options without effect are refused all the same where they are wrong: a later release would stumble over them. */
+static int check_unused(const struct values *v, struct err *err)
+{
+	const struct option_list *list = &v->nodeport_addresses;
+	struct cidr *cidrs = NULL;
+	size_t n;
+	int rc = detect_local_check(v->detect_local, err);
+
+	if (rc == 0 && !(list->len == 1 && strcmp(list->item[0], "primary") == 0))
+		rc = convert_cidrs("nodeport-addresses", list, &cidrs, &n, err);
+	free(cidrs);
+	return rc;
 }
 
 /* Options of the list that later releases use. Said aloud, so that nobody relies on them. */
@@ -244,6 +270,10 @@ static int convert(const struct values *v, struct config *config, struct err *er
 	int rc;
 
 	convert_plain(v, config);
+	if (v->cleanup && v->check)
+		return err_set(
+			err, -EINVAL,
+			"--check and --cleanup: one looks, the other removes everything; give one of them");
 	if (v->cleanup) /* works without a source, and whatever else is wrong */
 		return 0;
 	if (v->forwarding == FORWARDING_FAST)
@@ -259,6 +289,8 @@ static int convert(const struct values *v, struct config *config, struct err *er
 		rc = convert_listen("metrics-addr", v->metrics_addr, &config->metrics, err);
 	if (rc == 0)
 		rc = convert_listen("healthz-addr", v->healthz_addr, &config->healthz, err);
+	if (rc == 0)
+		rc = check_unused(v, err);
 	if (rc == 0)
 		rc = note_unused(config);
 	return rc;

@@ -20,6 +20,7 @@
 #include "base/vec.h"
 #include "dp/attach.h"
 #include "dp/clsact.h"
+#include "dp/maps_internal.h"
 #include "dp/netns.h"
 
 const char *const attach_pin_prefixes[ATTACH_PIN_PREFIXES] = {
@@ -327,13 +328,16 @@ static int check_namespace(const struct pin_dir *pins, struct err *err)
 {
 	_cleanup_close_ int fd = pin_get(pins, "maps/sl_config");
 	char cgroup[256];
+	struct dp_map_info info;
 	struct sl_config config;
 	uint64_t here = 0;
 	__u32 zero = 0;
 
 	if (pin_each(pins, "links", is_filter_pin, NULL) <= 0)
 		return 0;
-	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &config) < 0 || !config.host_netns ||
+	if (fd < 0 || dp_map_info_read(fd, &info) < 0 ||
+	    dp_map_check(DP_sl_config, &info, pins->path, NULL) < 0 ||
+	    bpf_map_lookup_elem(fd, &zero, &config) < 0 || !config.host_netns ||
 	    attach_find_cgroup(NULL, NULL, cgroup) < 0 || netns_cookie(cgroup, &here) < 0 ||
 	    here == config.host_netns)
 		return 0;
@@ -359,7 +363,8 @@ int attach_cleanup(const struct pin_dir *pins, struct err *err, unsigned int *re
 		rc = pin_each(pins, "links", remove_one, &removal);
 	}
 	if (rc < 0)
-		return err_set(err, rc, "cannot remove %s/links: %s", pins->path, strerror(-rc));
+		return err_set(err, rc, "cannot remove %s/links: %s%s", pins->path, strerror(-rc),
+			       pin_remedy(rc));
 	*ret_n = removal.n + remove_strays(&programs);
 	return 0;
 }
@@ -371,7 +376,8 @@ static int check_cgroup(const char *path, struct err *err)
 	struct statfs fs;
 
 	if (statfs(path, &fs) < 0)
-		return err_set(err, -errno, "--cgroup %s: %s", path, strerror(errno));
+		return err_set(err, -errno, "--cgroup %s: %s; see: findmnt -t cgroup2", path,
+			       strerror(errno));
 	if ((unsigned long)fs.f_type != CGROUP2_SUPER_MAGIC)
 		return err_set(err, -EINVAL,
 			       "--cgroup %s: not a directory of cgroup2; see: findmnt -t cgroup2",

@@ -204,13 +204,23 @@ static void choose_uplinks_auto(struct choice *c)
 		     "no uplink found: no default route, and no device has a node address; name it with --uplink");
 }
 
+static bool names_none(const char *item, void *ctx)
+{
+	const struct choice *c = ctx;
+
+	for (size_t i = 0; i < c->table->n_links; i++)
+		if (name_matches(item, (void *)(uintptr_t)c->table->links[i].name))
+			return false;
+	note(c, "--uplink %s: no such interface (yet)", item);
+	return true;
+}
+
 static void choose_uplinks_named(struct choice *c)
 {
 	for (size_t i = 0; i < c->table->n_links; i++)
 		if (in_list(c->rules->uplink, c->table->links[i].name))
 			choose(c, &c->table->links[i], ATTACH_UPLINK);
-	if (!c->wants.len)
-		note(c, "--uplink %s: no such interface (yet)", c->rules->uplink);
+	list_any(c->rules->uplink, names_none, c);
 }
 
 /* ---- pods and overlays ----------------------------------------------------------------------------- */

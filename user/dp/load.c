@@ -390,6 +390,8 @@ int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct e
 	if (rc == 0)
 		rc = probe_raise_memlock(err);
 	if (rc == 0)
+		rc = pin_check_others(pins, err);
+	if (rc == 0)
 		rc = pin_dir_create(pins, err);
 	if (rc < 0)
 		return rc;
@@ -417,12 +419,15 @@ int dp_load(const struct pin_dir *pins, const struct dp_limits *limits, struct e
 uint32_t dp_pinned_flows(const struct pin_dir *pins)
 {
 	struct sl_meta meta = { 0 };
+	struct dp_map_info info;
 	__u32 zero = 0;
 	int fd = pin_get(pins, "maps/sl_meta");
 
 	if (fd < 0)
 		return 0;
-	if (bpf_map_lookup_elem(fd, &zero, &meta) < 0)
+	if (dp_map_info_read(fd, &info) < 0 ||
+	    dp_map_check(DP_sl_meta, &info, pins->path, NULL) < 0 ||
+	    bpf_map_lookup_elem(fd, &zero, &meta) < 0)
 		meta.max_flows = 0;
 	close(fd);
 	return meta.max_flows;
@@ -491,5 +496,7 @@ int dp_unload(const struct pin_dir *pins, struct err *err)
 	}
 	if (rc == 0)
 		rc = pin_dir_remove(pins);
-	return rc < 0 ? err_set(err, rc, "cannot remove %s: %s", pins->path, strerror(-rc)) : 0;
+	return rc < 0 ? err_set(err, rc, "cannot remove %s: %s%s", pins->path, strerror(-rc),
+				pin_remedy(rc))
+		      : 0;
 }

@@ -89,6 +89,8 @@ static int open_map(struct dp *dp, enum dp_map map, struct err *err)
 
 	snprintf(name, sizeof(name), "maps/%s", dp_map_name(map));
 	fd = pin_get(&dp->pins, name);
+	if (fd == -EROFS && dp->reads_only)
+		fd = pin_get_read(&dp->pins, name);
 	if (fd == -ENOENT)
 		return err_set(
 			err, -ENOENT,
@@ -146,6 +148,7 @@ int dp_open_read(const char *bpffs, struct err *err, struct dp **ret_dp)
 	dp = dp_alloc(&pins);
 	if (!dp)
 		return err_set(err, -ENOMEM, "no memory");
+	dp->reads_only = true;
 	rc = dp_open_maps(dp, err);
 	if (rc < 0) {
 		dp_free(dp);

@@ -44,8 +44,9 @@ struct dp_map_info {
 struct dp {
 	struct pin_dir pins;
 	struct dp_map_info maps[DP_MAPS];
-	uint32_t cpus; /* possible CPUs: how many values a per-CPU lookup returns */
-	bool no_batch; /* batch operations were refused; single ones are used */
+	uint32_t cpus;   /* possible CPUs: how many values a per-CPU lookup returns */
+	bool no_batch;   /* batch operations were refused; single ones are used */
+	bool reads_only; /* a tool: bpffs may be mounted read-only */
 	struct sl_ring_line
 		*rings[2]; /* agent: sl4_rings, sl6_rings in our memory; NULL = not mapped yet */
 	int barrier_outer; /* agent: dummy map-in-map and what it holds; -1 = none yet */

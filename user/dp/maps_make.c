@@ -39,8 +39,8 @@ static int adopt(struct dp *dp, enum dp_map map, struct bpf_map *declared, struc
 	if (fd == -ENOENT)
 		return -ENOENT;
 	if (fd < 0)
-		return err_set(err, fd, "cannot open %s/%s: %s", dp->pins.path, name,
-			       strerror(-fd));
+		return err_set(err, fd, "cannot open %s/%s: %s%s", dp->pins.path, name,
+			       strerror(-fd), pin_remedy(fd));
 	rc = dp_map_info_read(fd, &info);
 	if (rc == 0)
 		rc = dp_map_check(map, &info, dp->pins.path, err);

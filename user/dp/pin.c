@@ -54,11 +54,17 @@ int pin_dir_init(const char *bpffs, struct err *err, struct pin_dir *ret_pins)
 	return 0;
 }
 
+const char *pin_remedy(int rc)
+{
+	return rc == -EROFS ? "; mount the BPF file system writable: mount -o remount,rw …" : "";
+}
+
 static int make_dir(const char *path, struct err *err)
 {
 	if (mkdir(path, 0700) == 0 || errno == EEXIST)
 		return 0;
-	return err_set(err, -errno, "cannot make %s: %s", path, strerror(errno));
+	return err_set(err, -errno, "cannot make %s: %s%s", path, strerror(errno),
+		       pin_remedy(-errno));
 }
 
 static int make_base(const struct pin_dir *pins, struct err *err)
@@ -153,6 +159,15 @@ int pin_get(const struct pin_dir *pins, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+int pin_get_read(const struct pin_dir *pins, const char *map)
+{
+	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = BPF_F_RDONLY);
+	char path[512];
+	int fd = bpf_obj_get_opts(pin_path(pins, map, path), &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int pin_put(const struct pin_dir *pins, const char *name, int fd)
 {
 	char path[512];
@@ -190,6 +205,81 @@ int pin_each(const struct pin_dir *pins, const char *subdir, pin_fn *fn, void *c
 	closedir(dir);
 	return rc;
 }
+
+/* ---- other releases ------------------------------------------------------------------------------ */
+
+static bool is_version(const char *name)
+{
+	return name[0] == 'v' && name[1] && strspn(name + 1, "0123456789") == strlen(name + 1) &&
+	       strlen(name) < 12;
+}
+
+int pin_each_other(const struct pin_dir *pins, pin_fn *fn, void *ctx)
+{
+	const char *own = strrchr(pins->path, '/') + 1;
+	struct dirent *entry;
+	char path[256];
+	int rc = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/" SL_PIN_DIR, pins->bpffs);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (rc == 0 && (entry = readdir(dir)))
+		if (is_version(entry->d_name) && strcmp(entry->d_name, own) != 0)
+			rc = fn(ctx, entry->d_name);
+	closedir(dir);
+	return rc;
+}
+
+int pin_dir_other(const struct pin_dir *pins, const char *version, struct pin_dir *ret_other)
+{
+	struct pin_dir other = { .lock_fd = -1 };
+
+	if (!is_version(version))
+		return -EINVAL;
+	memcpy(other.bpffs, pins->bpffs, sizeof(other.bpffs));
+	snprintf(other.path, sizeof(other.path), "%s/" SL_PIN_DIR "/%.12s", pins->bpffs, version);
+	*ret_other = other;
+	return 0;
+}
+
+static int is_pin(void *ctx, const char *name)
+{
+	(void)ctx;
+	(void)name;
+	return 1;
+}
+
+struct hooks {
+	const struct pin_dir *pins;
+	struct err *err;
+};
+
+static int refuse_hooks(void *ctx, const char *version)
+{
+	const struct hooks *hooks = ctx;
+	struct pin_dir other;
+
+	if (pin_dir_other(hooks->pins, version, &other) < 0 ||
+	    pin_each(&other, "links", is_pin, NULL) <= 0)
+		return 0;
+	return err_set(
+		hooks->err, -EEXIST,
+		"%s: another release of sluice has its programs on the hooks, whose flows this one cannot take over; run that "
+		"release, or remove it (and all flows) with: sluiced --cleanup",
+		other.path);
+}
+
+int pin_check_others(const struct pin_dir *pins, struct err *err)
+{
+	struct hooks hooks = { pins, err };
+
+	return pin_each_other(pins, refuse_hooks, &hooks);
+}
+
+/* -------------------------------------------------------------------------------------------------- */
 
 int pin_dir_remove(const struct pin_dir *pins)
 {
