@@ -683,10 +683,13 @@ def _(t):
 def _(t):
     o = t.origin(answer())
     p = t.proxy({"/": o}, "--proxy-protocol", wait=False)
+    mapped = lambda last: b"\0" * 10 + b"\xff\xff\1\2\3" + bytes([last])
     headers = {
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n": "1.2.3.4",
         b"PROXY TCP6 2001:db8::1 2001:db8::2 1000 80\r\n": "2001:db8::1",
+        b"PROXY TCP6 ::ffff:1.2.3.4 ::ffff:5.6.7.8 1000 80\r\n": "1.2.3.4",
         b"PROXY UNKNOWN\r\n": CLIENT,
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24" + mapped(7) + mapped(8) + b"\x03\xe8\0\x50": "1.2.3.7",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x05\x05\x06\x07\x08\x03\xe8\0\x50": "1.2.3.5",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\x01\x02\x03\x06\x05\x06\x07\x08\x03\xe8\0\x50\x04\0\x01x": "1.2.3.6",
         b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0": CLIENT,

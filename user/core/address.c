@@ -68,6 +68,15 @@ static bool is_mapped(const uint8_t b[16])
 	return memcmp(b, prefix, 12) == 0;
 }
 
+void address_unmap(struct address *addr)
+{
+	if (addr->family != 6 || !is_mapped(addr->b))
+		return;
+	addr->family = 4;
+	memmove(addr->b, addr->b + 12, 4);
+	memset(addr->b + 4, 0, 12);
+}
+
 /*
  * RFC 4291, section 2.2: groups, at most one "::", and perhaps an IPv4 address as the last four
  * bytes.
@@ -133,12 +142,8 @@ static int parse_range(const char *text, const char *end, struct address *ret_ad
 		if (parse6(text, end, addr.b) < 0)
 			return -EINVAL;
 		addr.family = 6;
-		mapped = is_mapped(addr.b);
-		if (mapped) {
-			addr.family = 4;
-			memmove(addr.b, addr.b + 12, 4);
-			memset(addr.b + 4, 0, 12);
-		}
+		address_unmap(&addr);
+		mapped = addr.family == 4;
 	} else {
 		if (parse4(text, end, addr.b) < 0)
 			return -EINVAL;

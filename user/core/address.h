@@ -33,6 +33,8 @@ const char *cidr_format(const struct cidr *cidr, char buf[CIDR_TEXT_LEN]);
 /* Total order: family, then bytes. */
 int address_cmp(const struct address *a, const struct address *b);
 bool address_is_zero(const struct address *a);
+/* An IPv4-mapped IPv6 address becomes the IPv4 address that it means; any other stays what it is. */
+void address_unmap(struct address *addr);
 bool cidr_contains(const struct cidr *cidr, const struct address *addr);
 /*
  * Why an endpoint may not have this address (unspecified, loopback, link-local, multicast,

@@ -64,10 +64,10 @@ static struct address address_of(const struct sockaddr_storage *from, uint16_t *
 		*ret_port = ntohs(in4->sin_port);
 	} else if (from->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-		bool mapped = IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
 
-		addr.family = mapped ? 4 : 6;
-		memcpy(addr.b, in6->sin6_addr.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
+		addr.family = 6;
+		memcpy(addr.b, in6->sin6_addr.s6_addr, 16);
+		address_unmap(&addr);
 		*ret_port = ntohs(in6->sin6_port);
 	}
 	return addr;

@@ -143,7 +143,11 @@ int proxy_protocol_read(const char *bytes, size_t len, struct proxy_protocol *re
 		rc = len < 12 ? 0 : read_v2(bytes, len, &header);
 	else
 		rc = -EINVAL;
-	if (rc > 0)
-		*ret_header = header;
+	if (rc <= 0)
+		return rc;
+	/* As one that listens for both families says it; ranges of IPv4 are to be compared with what it means. */
+	address_unmap(&header.source);
+	address_unmap(&header.target);
+	*ret_header = header;
 	return rc;
 }
