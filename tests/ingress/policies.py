@@ -2,6 +2,7 @@
 """What an Ingress's annotations do to requests on their way: the parts that need endpoints, time, or another service."""
 
 import base64
+import json
 
 from harness import *
 from cases import certificate, secret_objects
@@ -59,6 +60,10 @@ def _(t):
     r = c.response()
     equal((r.status, r.get("www-authenticate")), (401, "Bearer"))
     equal(len(o.requests), 1)
+    c.send(b"POST /x HTTP/1.1\r\nHost: a.test\r\nX-Token: good\r\nTransfer-Encoding: chunked\r\n\r\n"
+           b"1\r\nx\r\n0\r\nX-User: mallory\r\nX-Sum: 1\r\n\r\n")
+    equal(c.response().body, b"x")
+    equal((o.requests[1].all("x-user"), o.requests[1].trailers), (["alice"], [("X-Sum", "1")]))
 
 
 @test("external authentication that cannot be had lets nobody in")
@@ -239,6 +244,24 @@ def _(t):
     t.get(p, "/", "X-Forwarded-Prefix: /evil\r\n")
     r = o.requests[-1]
     equal((r.all("host"), r.all("x-forwarded-prefix"), r.get("x-forwarded-host")), (["up.test"], ["/p"], "a.test"))
+
+
+@test("fields that an Ingress sets replace those of the proxy's; no trailer says what only a proxy may")
+def _(t):
+    def handler(c):
+        while r := c.request():
+            c.answer(json.dumps([r.fields, r.trailers]))
+
+    p = t.proxy({"/": t.origin(handler)}, annotations={
+        "sluice.dev/request-headers": "X-Forwarded-Proto: https\nx-request-id: fixed\nX-Tenant: one"})
+    c = t.client(p)
+    c.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nX-Tenant: two\r\nX-Request-ID: mine\r\nTransfer-Encoding: chunked\r\n\r\n"
+           b"1\r\nx\r\n0\r\nX-Tenant: three\r\nX-Real-IP: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Request-ID: his\r\n"
+           b"X-Original-URL: /\r\nssl-client-verify: SUCCESS\r\nX-Checksum: abc\r\n\r\n")
+    fields, trailers = json.loads(c.response().body)
+    for name, value in ("x-forwarded-proto", "https"), ("x-request-id", "fixed"), ("x-tenant", "one"):
+        equal([v for n, v in fields if n.lower() == name], [value], name)
+    equal(trailers, [["X-Checksum", "abc"]])
 
 
 if __name__ == "__main__":

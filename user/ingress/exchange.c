@@ -344,6 +344,36 @@ size_t exchange_request_body(struct exchange *x, const char *data, size_t len)
 	return n;
 }
 
+static bool has_name(const struct http1_field *f, const char *bytes, const char *name)
+{
+	return strlen(name) == f->name_len &&
+	       strncasecmp(bytes + f->name_at, name, f->name_len) == 0;
+}
+
+/* Is it a field that the client cannot say in a head, either? There are endpoints that take trailers for fields. */
+static bool is_barred(const struct exchange *x, const struct http1_field *f, const char *bytes)
+{
+	static const char *const names[] = { "forwarded", "x-real-ip", "x-request-id", "x-scheme" };
+	static const char *const beginnings[] = { "x-original-", "ssl-client-" };
+	const struct policy_list *asked = &x->policy->ask.response_headers;
+	const struct policy_headers *set = &x->policy->request_headers;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (has_name(f, bytes, names[i]))
+			return true;
+	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+		if (f->name_len >= strlen(beginnings[i]) &&
+		    strncasecmp(bytes + f->name_at, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	for (size_t i = 0; i < asked->n; i++)
+		if (has_name(f, bytes, asked->item[i]))
+			return true;
+	for (size_t i = 0; i < set->n; i++)
+		if (has_name(f, bytes, set->item[i].name))
+			return true;
+	return false;
+}
+
 static void keep_trailer(struct exchange *x, const struct http1_head *trailer, const char *bytes)
 {
 	size_t len = trailer->seen;
@@ -353,6 +383,10 @@ static void keep_trailer(struct exchange *x, const struct http1_head *trailer, c
 	if (!x->trailer)
 		return; /* they are optional (RFC 9110 6.5.1) */
 	x->trailer->head = *trailer;
+	x->trailer->head.n_fields = 0;
+	for (size_t i = 0; i < trailer->n_fields; i++)
+		if (!is_barred(x, &trailer->fields[i], bytes))
+			x->trailer->head.fields[x->trailer->head.n_fields++] = trailer->fields[i];
 	memcpy(x->trailer->bytes, bytes, len);
 }
 

@@ -222,6 +222,22 @@ static int own_arena(struct exchange *x)
 	return x->arena ? 0 : -ENOMEM;
 }
 
+/* Of those that replace what was received by a name, the last counts. How many are left. */
+static size_t drop_replaced(struct http1_set *set, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool replaced = false;
+
+		for (size_t k = i + 1; !set[i].add && k < n && !replaced; k++)
+			replaced = !set[k].add && strcasecmp(set[i].name, set[k].name) == 0;
+		if (!replaced)
+			set[kept++] = set[i];
+	}
+	return kept;
+}
+
 /* Fields for the client, with room for one that comes later. */
 static int keep_response_set(struct exchange *x, const struct gate_sets *sets)
 {
@@ -242,7 +258,7 @@ static int keep_response_set(struct exchange *x, const struct gate_sets *sets)
 		if (!to->name || (from->value && !to->value))
 			return -ENOMEM;
 	}
-	x->n_response_set = sets->n;
+	x->n_response_set = drop_replaced(x->response_set, sets->n);
 	return 0;
 }
 
@@ -328,7 +344,7 @@ static int compose(struct exchange *x, const struct judged *j)
 	if (policy->forwarded_prefix)
 		set[n++] = (struct http1_set){ .name = "X-Forwarded-Prefix",
 					       .value = policy->forwarded_prefix };
-	out.n_set = n;
+	out.n_set = n > j->forwarded.n_set ? drop_replaced(set, n) : n;
 	if (x->logged)
 		put_words(x, j);
 	x->head_at = x->text.len;
