@@ -93,6 +93,24 @@ TEST(without_endpoints_there_is_none)
 	upstream_drop(u);
 }
 
+TEST(endpoints_of_an_upstream_that_nobody_has_are_gone)
+{
+	struct upstream *u = make(&upstream_defaults, 1);
+	struct upstream_pick pick = { .now_ns = NOW };
+	struct origin *o, *kept;
+
+	/* As a pool of idle connections keeps it. */
+	assert_int_equal(take(u, &pick, &o), 0);
+	kept = origin_hold(o);
+	upstream_release(u, o, UPSTREAM_OK, NOW);
+	assert_ptr_equal(upstream_hold(u), u);
+	upstream_drop(u);
+	assert_false(kept->gone);
+	upstream_drop(u);
+	assert_true(kept->gone);
+	origin_drop(kept);
+}
+
 TEST(the_less_busy_of_two_is_taken)
 {
 	struct upstream *u = make(&upstream_defaults, 8);
@@ -633,6 +651,7 @@ TEST(nothing_is_freed_under_a_reader)
 }
 
 RUN(cmocka_unit_test(without_endpoints_there_is_none),
+    cmocka_unit_test(endpoints_of_an_upstream_that_nobody_has_are_gone),
     cmocka_unit_test(the_less_busy_of_two_is_taken),
     cmocka_unit_test(idle_endpoints_get_equal_shares), cmocka_unit_test(in_turn),
     cmocka_unit_test(a_newcomer_gets_its_share_bit_by_bit),

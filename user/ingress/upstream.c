@@ -321,9 +321,15 @@ bool upstream_is_shared(const struct upstream *u)
 
 void upstream_drop(struct upstream *u)
 {
+	struct upstream_list *list;
+
 	if (!u || atomic_fetch_sub(&u->refs, 1) != 1)
 		return;
-	free_list(u->list); /* who reads it holds the upstream */
+	list = u->list; /* who reads it holds the upstream */
+	/* Nobody asks for these again: whoever keeps connections to them may let go. */
+	for (size_t i = 0; i < list->n; i++)
+		atomic_store(&list->origin[i]->gone, true);
+	free_list(list);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
