@@ -430,7 +430,11 @@ def ingress(name, paths, host=None, annotations=None, namespace="default", tls=N
 
 
 class Proxy:
-    def __init__(self, objects, options=(), folder=None, wait=True, env=None):
+    @staticmethod
+    def binary():
+        return os.path.abspath(os.environ.get("PROXY") or os.path.join(os.environ.get("BUILD", "build"), "sluice-proxy"))
+
+    def __init__(self, objects, options=(), folder=None, wait=True, env=None, binary=None):
         self.folder = folder
         self.dir = os.path.join(folder, "manifests")
         os.makedirs(self.dir, exist_ok=True)
@@ -440,9 +444,8 @@ class Proxy:
         self.metrics_port = free_port()
         self.log = os.path.join(folder, "access.log")
         self.err = open(os.path.join(folder, "stderr"), "ab")
-        binary = os.environ.get("PROXY") or os.path.join(os.environ.get("BUILD", "build"), "sluice-proxy")
         options = list(options)
-        self.command = [binary, "--watch-ingress-without-class"]
+        self.command = [binary or self.binary(), "--watch-ingress-without-class"]
         defaults = {
             "--source": f"dir:{self.dir}",
             "--http-addr": f"{CLIENT}:{self.port}",

@@ -66,6 +66,33 @@ def _(t):
     equal((o.requests[1].all("x-user"), o.requests[1].trailers), (["alice"], [("X-Sum", "1")]))
 
 
+@test("a name server that does not answer holds up neither other requests nor the end")
+def _(t):
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.settimeout(DEADLINE)
+    silent.bind((ADDRESS, 53))
+    resolv, script = os.path.join(t.folder, "resolv.conf"), os.path.join(t.folder, "proxy")
+    with open(resolv, "w") as f:
+        f.write(f"nameserver {ADDRESS}\noptions timeout:5 attempts:5\n")
+    with open(script, "w") as f:
+        f.write(f"""#!/bin/sh
+exec unshare --mount sh -c 'mount --bind {resolv} /etc/resolv.conf && exec "$0" "$@"' {Proxy.binary()} "$@"
+""")
+    os.chmod(script, 0o755)
+    o = t.origin(answer())
+    objects = [*service("s", [(o.address, o.port)]), ingress("open", {"/open": "s"}),
+               ingress("asks", {"/asks": "s"}, annotations={N + "auth-url": "http://auth.example.test/check"})]
+    p = t.proxy(objects, binary=script)
+    silent.recv(512)  # it is being asked
+    equal(t.get(p, "/open").status, 200)
+    equal(t.get(p, "/asks").status, 503)
+    p.terminate()
+    begin = time.monotonic()
+    equal(p.process.wait(DEADLINE), 0, "exit status")
+    check(time.monotonic() - begin < 4, "seconds", time.monotonic() - begin)
+    silent.close()
+
+
 @test("external authentication that cannot be had lets nobody in")
 def _(t):
     o = t.origin(answer())

@@ -34,6 +34,7 @@ struct resolver {
 	pthread_cond_t wake;
 	pthread_t thread;
 	bool running, ending;
+	bool asking;        /* the thread is about to be told, which may take a minute */
 	struct table names; /* "port host" -> struct name */
 };
 
@@ -116,9 +117,18 @@ static struct name *due(struct resolver *r, uint64_t now_ns, uint64_t *ret_next_
 	return found;
 }
 
+static void done(struct resolver *r)
+{
+	table_done(&r->names, name_free);
+	pthread_cond_destroy(&r->wake);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
 static void *run(void *arg)
 {
 	struct resolver *r = arg;
+	bool left_behind = false;
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->ending) {
@@ -127,9 +137,12 @@ static void *run(void *arg)
 
 		if (name) { /* only this thread takes names away */
 			name->next_ns = clock_now_ns() + AGAIN_S * CLOCK_NS_PER_S;
+			r->asking = true;
 			pthread_mutex_unlock(&r->lock);
 			ask_again(name);
 			pthread_mutex_lock(&r->lock);
+			r->asking = false;
+			left_behind = r->ending;
 		} else {
 			struct timespec until = { .tv_sec =
 							  (time_t)(next_ns / CLOCK_NS_PER_S) + 1 };
@@ -138,6 +151,8 @@ static void *run(void *arg)
 		}
 	}
 	pthread_mutex_unlock(&r->lock);
+	if (left_behind)
+		done(r);
 	return NULL;
 }
 
@@ -166,14 +181,16 @@ void resolver_free(struct resolver *r)
 		return;
 	pthread_mutex_lock(&r->lock);
 	r->ending = true;
+	if (r->asking) { /* a name server that does not answer keeps nobody: what is left is the thread's to free */
+		pthread_detach(r->thread);
+		pthread_mutex_unlock(&r->lock);
+		return;
+	}
 	pthread_cond_signal(&r->wake);
 	pthread_mutex_unlock(&r->lock);
 	if (r->running)
 		pthread_join(r->thread, NULL);
-	table_done(&r->names, name_free);
-	pthread_cond_destroy(&r->wake);
-	pthread_mutex_destroy(&r->lock);
-	free(r);
+	done(r);
 }
 
 static struct name *new_name(const char *host, uint16_t port)
