@@ -101,6 +101,36 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 	wait_for 10 "the endpoint of now" moved
 }
 
+# What was served stays until everything was listed, whichever comes last; the Service of a former life goes then.
+@test "a restart while one kind is not answered yet: nothing is removed before all are there" {
+	api_start
+	other_service() { api '{"put": "services", "object": {"metadata": {"namespace": "default", "name": "old"}, "spec":
+		{"type": "ClusterIP", "clusterIP": "10.96.0.77", "clusterIPs": ["10.96.0.77"], "ipFamilies": ["IPv4"],
+		"ports": [{"name": "http", "protocol": "TCP", "port": 80}]}}}'; }
+	rows() { for table in services backends records rings; do "$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_$table" | md5sum; done; }
+	has_old() { ctl services --all -o json | jq -e '[.items[] | select(.name == "old")] | length > 0'; }
+	local kind others before
+	for kind in services endpointslices nodes servicecidrs; do
+		other_service
+		wait_for 5 "it to be there" has_old
+		wait_for 5 "everything to be written" ctl diff
+		agent_stop KILL
+		api '{"delete": "services", "namespace": "default", "name": "old"}'
+		api '{"hold": "'$kind'"}'
+		before=$(rows)
+		topology_agent "${AGENT_OPTIONS[@]}" --source kube --api-server http://127.0.0.1:6080 --kubeconfig "$T_DIR/kubeconfig"
+		# the others are there
+		others() { [ "$(in_ns node curl -s -m 5 http://127.0.0.1:10249/metrics | grep -cE '^sluice_api_syncs_total[{].*[}] [1-9]')" = 3 ]; }
+		wait_for 20 "the other kinds to be listed ($kind)" others
+		answers 10.96.0.10
+		assert_equal "$(rows)" "$before"
+		api '{"hold": ""}'
+		wait_for 10 "it to go ($kind)" not has_old
+		answers 10.96.0.10
+		wait_for 5 "everything to be written" ctl diff
+	done
+}
+
 @test "diff reads the API server: as the agent does, or as it is told" {
 	api_start
 	run ctl diff
@@ -254,6 +284,50 @@ balancer_endpoints() { # of this node, elsewhere
 	assert_failure
 	api '{"delete": "services", "namespace": "default", "name": "lb"}'
 	wait_for 5 "the end" not moved
+}
+
+@test "healthCheckNodePort of a Service of both families: each answers for itself" {
+	api_start
+	api '{"put": "services", "object": {"metadata": {"namespace": "default", "name": "lb", "uid": "u-lb"}, "spec":
+		{"type": "LoadBalancer", "clusterIP": "10.96.0.30", "clusterIPs": ["10.96.0.30", "fd00:10:96::30"], "ipFamilies": ["IPv4", "IPv6"],
+		"externalTrafficPolicy": "Local", "healthCheckNodePort": 32003, "ports": [{"name": "http", "protocol": "TCP", "port": 80, "nodePort": 30080}]}}}'
+	balancer_endpoints "10.244.1.11 10.244.1.12" ""
+	api '{"put": "endpointslices", "object": {"metadata": {"namespace": "default", "name": "lb-6",
+		"labels": {"kubernetes.io/service-name": "lb"}}, "addressType": "IPv6",
+		"endpoints": [{"addresses": ["fd00:10:244:1::11"], "nodeName": "node-1", "conditions": {"ready": false}}],
+		"ports": [{"name": "http", "protocol": "TCP", "port": 8080}]}}'
+	weigh() { in_ns node curl -s -g -m 20 -o /dev/null -w '%{http_code} %header{x-load-balancing-endpoint-weight}' "http://$1:32003/"; }
+	weighs() { [ "$(weigh "$1")" = "$2" ]; }
+	wait_for 5 "IPv4" weighs "$NODE4" "200 2"
+	wait_for 5 "IPv6" weighs "[$NODE6]" "503 0"
+	# one that keeps its connection asks on after the Service went
+	in_ns node python3 - "$NODE6" "$T_DIR/asked" <<-'END' >"$T_DIR/kept" 2>&1 &
+		import http.client, os, sys, time
+		link = http.client.HTTPConnection(sys.argv[1], 32003, timeout=10)
+		def ask():
+		    link.request('GET', '/')
+		    answer = link.getresponse(); answer.read()
+		    return answer.status
+		print(ask(), flush=True)
+		open(sys.argv[2], 'w').close()
+		end = time.time() + 20
+		while os.path.exists(sys.argv[2]):
+		    assert time.time() < end
+		    time.sleep(0.01)
+		try:
+		    print(ask())
+		except (http.client.HTTPException, OSError):
+		    print('closed')
+	END
+	local asker=$!
+	wait_for 10 "the first answer" test -e "$T_DIR/asked"
+	api '{"delete": "services", "namespace": "default", "name": "lb"}'
+	wait_for 5 "the end" not weigh "$NODE4"
+	rm -f "$T_DIR/asked"
+	wait "$asker"
+	run cat "$T_DIR/kept"
+	rm -f "$T_DIR/kept"
+	assert_output --regexp $'^503\n(503|closed)$'
 }
 
 @test "healthCheckNodePort that is taken: an Event, tried again" {

@@ -233,6 +233,33 @@ shows() {
 	refute_output --regexp "kube-proxy's rest +warn"
 }
 
+@test "doctor says where connection tracking is sized below what kube-proxy set, and its commands do" {
+	agent_start
+	in_ns node conntrack -L >/dev/null 2>&1 # now the module is there
+	in_ns node sh -c 'cd /proc/sys/net/netfilter; echo 600 >nf_conntrack_tcp_timeout_established; echo 60 >nf_conntrack_tcp_timeout_close_wait'
+	advice() { ctl doctor -o json | jq -r '.checks[] | select(.check == "conntrack time") | "\(.result) \(.fact)\(if .remedy == "" then "" else ": " + .remedy end)"'; }
+	run advice
+	assert_output "$(printf '%s\n' \
+		"warn time of established TCP: 600 s; kube-proxy had set 86400 s: sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=86400" \
+		"warn time of TCP close-wait: 60 s; kube-proxy had set 3600 s: sysctl -w net.netfilter.nf_conntrack_tcp_timeout_close_wait=3600")"
+	local line
+	# shellcheck disable=SC2086
+	for line in "${lines[@]}"; do in_ns node ${line##*: }; done
+	run advice
+	assert_output "$(printf '%s\n' "ok time of established TCP: 86400 s" "ok time of TCP close-wait: 3600 s")"
+	# that one is the machine's: only looked at
+	local room least=$(($(nproc) * 32768))
+	room=$(cat /proc/sys/net/netfilter/nf_conntrack_max)
+	[ $least -ge 131072 ] || least=131072
+	[ $least -le 1048576 ] || least=1048576
+	run ctl doctor
+	if [ "$room" -ge $least ]; then
+		assert_output --regexp "conntrack room +ok +$room connections"
+	else
+		assert_output --regexp "conntrack room +warn +$room connections; kube-proxy had set $least +sysctl -w net.netfilter.nf_conntrack_max=$least"
+	fi
+}
+
 # What a kube-proxy leaves in the kernel's table of connections, made as it makes it: by translation, in both families.
 @test "the commands that doctor gives take off what kube-proxy left of connections, and nothing else" {
 	local address file over="conntrack -D -p tcp --state TIME_WAIT -d"

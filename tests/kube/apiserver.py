@@ -28,7 +28,7 @@ RESOURCES = {
 }
 SECRETS = re.compile("/api/v1/namespaces/([^/]+)/secrets")
 
-Request = collections.namedtuple("Request", "when resource verb query token namespace")
+Request = collections.namedtuple("Request", "when resource verb query token namespace encoding")
 Write = collections.namedtuple("Write", "when method path type body token")
 
 
@@ -281,7 +281,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         watch = self.query.get("watch") == "true"
         verb = "version" if not self.kind else "list" if not watch else "stream" if "sendInitialEvents" in self.query else "watch"
         token = self.headers.get("Authorization", "")
-        self.s.requests.append(Request(time.monotonic(), self.resource, verb, self.query, token, self.namespace))
+        self.s.requests.append(Request(time.monotonic(), self.resource, verb, self.query, token, self.namespace,
+                                       self.headers.get("Accept-Encoding")))
         for rule in self.s.rules:
             if rule[0] in (None, self.resource) and rule[1] in (None, verb) and rule[3] > 0:
                 rule[3] -= 1
@@ -411,13 +412,15 @@ def main():
     """apiserver.py PORT: plain HTTP on 127.0.0.1, told by lines of JSON on its standard input.
 
     {"put": RESOURCE, "object": {…}}   {"put": RESOURCE, "objects": […]}: in one piece   {"delete": RESOURCE, "namespace": …, "name": …}   {"do": "stop"|"start"|"pause"|"resume"}
-    {"lie": STATUS}: every answer from now on is this status; 0: no more
+    {"lie": STATUS}: every answer from now on is this status, or with it "html" or nothing ("empty"); 0: no more
+    {"hold": RESOURCE}: answers about it wait; "": no more           {"do": "drop"|"forget"}: connections; old versions
     {"storm": N}: that many events of EndpointSlices in the namespace "storm"
     {"refuse": STATUS}: every write from now on is; 0: no more     {"writes": FILE}: the writes so far, a line of JSON each
     """
     import sys  # pylint: disable=import-outside-toplevel
     api = Api()
     server = Server(api, port=int(sys.argv[1]))
+    held = threading.Event()
     for line in sys.stdin:
         word = json.loads(line)
         if "put" in word and "objects" in word:
@@ -429,8 +432,16 @@ def main():
         elif "lie" in word:
             server.rules = []
             if word["lie"]:
-                server.rule(None, None, lambda h, status=word["lie"]: h.status(status))
+                bodies = {"html": b"<html>It works!</html>", "empty": b""}
+                server.rule(None, None, lambda h, lie=word["lie"]: h.whole(200, bodies[lie]) if lie in bodies else h.status(lie))
                 server.drop()
+        elif "hold" in word:
+            held.set()
+            if word["hold"]:
+                held = threading.Event()
+                server.rule(word["hold"], None, lambda h, held=held: held.wait(60) and False)
+            else:
+                server.rules = []
         elif "storm" in word:
             api.storm("endpointslices", word["storm"])
         elif "refuse" in word:
@@ -447,7 +458,7 @@ def main():
         elif word["do"] == "resume":
             server.paused.set()
         else:
-            getattr(server, word["do"])()
+            getattr(api if word["do"] == "forget" else server, word["do"])()
 
 
 if __name__ == "__main__":

@@ -467,6 +467,27 @@ TEST(a6_a_version_ahead_of_the_server)
 	asks_no("resourceVersion");
 }
 
+/* It lags for half a minute, whatever is asked: few requests, no word of it to anybody, and then the list that it has. */
+TEST(a6_a_server_that_lags_is_not_hammered)
+{
+	uint64_t end_ns;
+	int n = 0;
+
+	follow();
+	answers(410, "");
+	for (end_ns = now_ns + 30 * CLOCK_NS_PER_S; now_ns < end_ns; n++) {
+		asks_now("services");
+		answers(504, "{\"kind\":\"Status\",\"message\":\"Too large resource version\"}");
+		told("");
+		waits();
+	}
+	assert_true(n <= 8);
+	asks_now("services");
+	answers(200, FRAME(A1 "," B2, "30", ""));
+	told("listed Service\n");
+	asks_now("resourceVersion=30");
+}
+
 #define STREAM                                           \
 	EVENT("MODIFIED", OBJECT("a", "10.0.0.9", "11")) \
 	"{\"type\":\"ADDED\", \"object\" :" OBJECT("c", "10.0.0.3", "12") "}" EVENT("DELETED", B2)
@@ -553,6 +574,33 @@ TEST(a11_error_events)
 	asks_now("resourceVersionMatch"); /* enough: a list */
 	told("");
 	assert_int_equal(count().watches, 5);
+}
+
+TEST(a11_other_error_events_mean_a_new_list)
+{
+	static const char *const codes[] = { "403", "400", "999999999999", "-1" };
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		char text[100];
+
+		snprintf(text, sizeof(text), ERROR("%s"), codes[i]);
+		follow();
+		assert_int_equal(feed(text), -ECANCELED);
+		ends(WATCH_END_CUT);
+		told("");
+		if (watch_next(watch, now_ns, luck, &step) == WATCH_WAIT) {
+			assert_true(step.wait_until_ns <= now_ns + 1600 * CLOCK_NS_PER_MS);
+			now_ns = step.wait_until_ns;
+			asks_now("resourceVersion=10&resourceVersionMatch=NotOlderThan");
+		} else {
+			assert_non_null(strstr(step.target, "resourceVersionMatch=NotOlderThan"));
+		}
+		answers(200, FRAME(A1 "," B2, "30", ""));
+		told("listed Service\n");
+		assert_int_equal(count().lists, 2);
+		teardown(NULL);
+		setup(NULL);
+	}
 }
 
 TEST(a12_unknown_events_and_fields_are_passed_over)
@@ -832,7 +880,8 @@ RUN(ALONE(a1_the_first_list_is_consistent_and_later_ones_do_not_go_back),
     ALONE(a8_a_stream_begins_with_a_list), ALONE(a8_half_an_initial_list_is_not_seen),
     ALONE(a8_a_server_that_ignores_it_is_found_out), ALONE(a3_bookmarks_move_the_version_only),
     ALONE(a5_a_410_inside_of_a_stream), ALONE(a5_a_410_as_the_first_event_again_and_again),
-    ALONE(a6_a_version_ahead_of_the_server), ALONE(a9_cuts_between_reads_change_nothing),
+    ALONE(a6_a_version_ahead_of_the_server),
+    ALONE(a6_a_server_that_lags_is_not_hammered), ALONE(a11_other_error_events_mean_a_new_list), ALONE(a9_cuts_between_reads_change_nothing),
     ALONE(a9_an_object_too_large_means_a_new_list), ALONE(a10_half_an_object_is_never_applied),
     ALONE(a11_error_events), ALONE(a12_unknown_events_and_fields_are_passed_over),
     ALONE(a13_clean_ends_are_followed_at_once), ALONE(a14_streams_that_end_at_once_are_failures),
