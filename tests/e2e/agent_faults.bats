@@ -91,6 +91,7 @@ page_is() { [ "$(page "$1")" = "$2" ]; }
 # Source, agent and kernel agree, and nothing waits.
 exact() { ctl diff; }
 rss() { awk '/VmRSS/ { print $2 }' "/proc/$(agent_pid)/status"; }
+fd_count() { find "/proc/$(agent_pid)/fd" -mindepth 1 | wc -l; }
 cpu_ticks() { awk '{ print $14 + $15 }' "/proc/$(agent_pid)/stat"; }
 
 # Asks as fast as it can until asking_end, which says how often; each failure is a line.
@@ -283,6 +284,67 @@ slice_of() {
 	from other
 	exact
 	asking_end
+}
+
+# Every way in which an API server fails, one after another, with a change that waits each time. ROUNDS=50 for the long run: after lies
+# that come one after another the client asks less and less often (30 to 60 seconds in the end), as it should.
+@test "${ROUNDS:-7} faults of the API server, under load, with changes waiting: nothing is taken away" {
+	local faults=(killed stopped cut 404 dropped 410 empty 403 401 500 html) fault i pod pods=(other server) names=(12 11)
+	for i in $(seq 20); do
+		api_service "s$i" "u$i" "10.96.1.$i"
+		api_endpoints "s$i" 10.244.1.11 10.244.1.12
+	done
+	api_start
+	wait_for 10 "everything to be written" exact
+	# what no change was made of, as the kernel has it
+	others() { ctl backends -o json | jq -c '[.items[] | select(.name != "web") | [.name, .address, .port, .id]] | sort'; }
+	assert_equal "$(others | jq length)" 40
+	local took="" before fds rss began worst_ms=0 ms asked
+	before=$(others)
+	fds=$(fd_count)
+	asking_begin
+	wait_for 10 "a request" has_asked
+	for ((i = 0; i < ${ROUNDS:-7}; i++)); do
+		fault=${faults[i % 11]} pod=${pods[i % 2]} asked=$(wc -l <"$T_DIR/asked")
+		case $fault in
+		killed) api '{"do": "stop"}' ;;
+		stopped) api '{"do": "pause"}' ;;
+		cut) api '{"do": "drop"}' ;;
+		410) api '{"do": "forget"}' ;;
+		dropped) in_ns node nft 'add table inet cut; add chain inet cut c { type filter hook output priority 0; };
+			add rule inet cut c tcp dport 6080 drop; add rule inet cut c tcp sport 6080 drop' ;;
+		html | empty) api '{"lie": "'$fault'"}' ;;
+		*) api '{"lie": '$fault'}' ;;
+		esac
+		api_endpoints web "10.244.1.${names[i % 2]}"
+		served() { [ "$(wc -l <"$T_DIR/asked")" -gt $((asked + 10)) ]; }
+		wait_for 10 "requests meanwhile ($fault)" served
+		assert_equal "$(others)" "$before"
+		began=${EPOCHREALTIME/./}
+		case $fault in
+		killed) api '{"do": "start"}' ;;
+		stopped) api '{"do": "resume"}' ;;
+		dropped) in_ns node nft delete table inet cut ;;
+		cut | 410) ;;
+		*) api '{"lie": 0}' ;;
+		esac
+		wait_for 35 "the change that waited ($fault)" from "$pod"
+		ms=$(((${EPOCHREALTIME/./} - began) / 1000)); took+="$fault $ms "
+		case $fault in
+		killed | stopped | cut | 410 | dropped) [ $ms -le $worst_ms ] || worst_ms=$ms ;;
+		esac
+		assert_equal "$(others)" "$before"
+		[ $i != 6 ] || rss=$(rss)
+	done
+	asking_end
+	exact
+	few() { [ "$(fd_count)" -le $((fds + 1)) ]; }
+	wait_for 10 "no more descriptors than $fds" few
+	echo "# in step again after (ms): $took" >&3
+	echo "# memory $rss KiB after seven rounds, $(rss) at the end; descriptors $fds before, $(fd_count) at the end" >&3
+	[ "$worst_ms" -le 6000 ] # 2 s on an idle machine
+	[ "$(rss)" -le $((rss + 4096)) ]
+	assert_equal "$(page livez)$(page readyz)" 200200
 }
 
 @test "a Service that was replaced by another of its name meanwhile" {
