@@ -2,6 +2,7 @@
 /* Every program in every configuration through the verifier; what each costs there is printed. */
 /* Must not know what programs do. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,9 @@
 
 #define LOG_SIZE   (1 << 20)
 #define BUDGET     50000
-#define LOG_STATS  4 /* BPF_LOG_STATS: a summary, even where all is well */
-#define LOG_STEPS  1 /* every step */
+#define FRAME      400 /* bytes; the kernel gives 512 to a chain of calls */
+#define LOG_STATS  4   /* BPF_LOG_STATS: a summary, even where all is well */
+#define LOG_STEPS  1   /* every step */
 #define STEPS_SIZE (1 << 24)
 
 struct configuration {
@@ -62,12 +64,12 @@ static const char *missing(enum dp_object object, const struct configuration *c)
 	return NULL;
 }
 
-/* "processed 1234 insns …" and "stack depth 144+64+…": the summary of one program; of the stack, the largest frame. */
+/* "processed 1234 insns …" and "stack depth 144+64+…": the summary of one program; of the stack, the largest frame (UINT_MAX: not said). */
 static unsigned int read_log(const char *log, unsigned int *ret_stack)
 {
 	const char *processed = strstr(log, "processed "), *stack = strstr(log, "stack depth ");
 
-	*ret_stack = 0;
+	*ret_stack = stack ? 0 : UINT_MAX;
 	for (char *at = stack ? (char *)stack + 11 : NULL; at && (*at == ' ' || *at == '+');) {
 		unsigned int frame = (unsigned int)strtoul(at + 1, &at, 10);
 
@@ -136,6 +138,9 @@ static void load_object(enum dp_object which, const struct configuration *c)
 		if (rc == 0 && (!insns || insns > BUDGET))
 			fail_msg("%s takes %u instructions to verify, budget is %u",
 				 bpf_program__name(program), insns, BUDGET);
+		if (rc == 0 && stack > FRAME)
+			fail_msg("%s has a frame of %u bytes, budget is %u",
+				 bpf_program__name(program), stack, FRAME);
 		n++;
 	}
 	bpf_object__close(object);
