@@ -62,6 +62,21 @@ explained() { ctl explain "${@:2}" -o json | jq -r "$1"; }
 	assert_output --regexp '^default +web:http +10\.96\.0\.10:80 +TCP +ClusterIP +Cluster +random +- +2 +2'
 }
 
+@test "fields of the JSON keep their names" {
+	packets_only
+	settled
+	in_ns client "$CALL" tcp 10.96.0.10 80
+	local command
+	for command in status services backends flows counters attach 'drops --counters' diff doctor \
+		'explain 10.244.1.100 10.96.0.10:80'; do
+		# shellcheck disable=SC2086
+		ctl $command -o json | jq -r --arg c "${command%% *}" \
+			'[paths | map(if type == "number" then "[]" else "." + . end) | add | sub("^[.]"; "")] | unique[] | "\($c) \(.)"'
+	done | sort -u >"$BATS_TEST_TMPDIR/fields"
+	run comm -23 <(grep -v '^#' "$BATS_TEST_DIRNAME/../data/sluicectl-json.txt" | sort) "$BATS_TEST_TMPDIR/fields"
+	assert_output ''
+}
+
 @test "without an agent everything is read from the pins" {
 	agent_start
 	settled
@@ -95,6 +110,7 @@ explained() { ctl explain "${@:2}" -o json | jq -r "$1"; }
 	agent_start
 	run in_ns node setpriv --reuid 65534 --clear-groups "$SLUICECTL" services --bpffs "$BPFFS"
 	assert_equal "$status" 4
+	assert_output --partial 'CAP_BPF is missing'
 }
 
 @test "diff finds a backend that was changed by hand; a restart puts it right" {
