@@ -993,6 +993,63 @@ TEST(endpoints_that_do_not_fit)
 	world_done(&w);
 }
 
+TEST(all_endpoints_are_exchanged_at_the_limit)
+{
+	struct world w;
+
+	world_init_limits(&w, 10, 4);
+	put_aged(&w, "ns/a", "10.96.0.1", 1);
+	put_web_slice(&w, "ns/a", "10.0.0.1 10.0.0.2");
+	put_aged(&w, "ns/b", "10.96.0.2", 2);
+	put_web_slice(&w, "ns/b", "10.0.1.1 10.0.1.2");
+	world_settle(&w);
+	put_web_slice(&w, "ns/a", "10.0.0.7 10.0.0.8 10.0.0.9"); /* one more than before, too */
+	world_settle(&w);
+	assert_kernel(
+		&w,
+		"ns/a:web TCP 10.96.0.1:80 ClusterIP flags 0x4 cluster 10.0.0.7:8080/cs 10.0.0.8:8080/cs "
+		"backends 10.0.0.7:8080/cs 10.0.0.8:8080/cs\n"
+		"ns/b:web TCP 10.96.0.2:80 ClusterIP flags 0x4 cluster 10.0.1.1:8080/cs 10.0.1.2:8080/cs "
+		"backends 10.0.1.1:8080/cs 10.0.1.2:8080/cs\n"
+		"ns/a: any 10.96.0.1:0 address flags 0x0\n"
+		"ns/b: any 10.96.0.2:0 address flags 0x0\n");
+	assert_problems(
+		&w,
+		"Service ns/a: port web (IPv4): 1 of 3 endpoints are not used: all 4 backends are in "
+		"use; raise --max-backends\n");
+	put_web_slice(&w, "ns/a", "10.0.0.3 10.0.0.8");
+	world_settle(&w);
+	assert_problems(&w, "");
+	world_done(&w);
+}
+
+/* More than there are numbers in reserve while the old ones rest: those that fit at once, the others when they have rested. */
+TEST(very_many_endpoints_are_exchanged_at_the_limit)
+{
+	enum { N = SLICE_MAX };
+	struct buf before = { 0 }, after = { 0 };
+	struct plan_stats stats;
+	struct world w;
+
+	for (unsigned int i = 0; i < N; i++) {
+		buf_printf(&before, "%s10.1.%u.%u", i ? " " : "", i / 250, i % 250 + 1);
+		buf_printf(&after, "%s10.2.%u.%u", i ? " " : "", i / 250, i % 250 + 1);
+	}
+	world_init_limits(&w, 10, N);
+	put_aged(&w, "ns/a", "10.96.0.1", 1);
+	put_web_slice(&w, "ns/a", buf_str(&before));
+	world_settle(&w);
+	put_web_slice(&w, "ns/a", buf_str(&after));
+	world_settle(&w);
+	assert_problems(&w, "");
+	plan_count(w.plan, &stats);
+	assert_int_equal(stats.v4.backends, N);
+	assert_int_equal(stats.v4.refused, 0);
+	buf_done(&before);
+	buf_done(&after);
+	world_done(&w);
+}
+
 /* ---- node and service CIDRs ------------------------------------------------------------------ */
 
 static void put_cidrs(struct world *w, const char *name, const char *a, const char *b)
@@ -1263,6 +1320,8 @@ RUN(cmocka_unit_test(a_service_with_two_endpoints),
     cmocka_unit_test(endpoints_that_are_services), cmocka_unit_test(one_service_too_many),
     cmocka_unit_test(existing_services_survive_a_restart_over_capacity),
     cmocka_unit_test(endpoints_that_do_not_fit),
+    cmocka_unit_test(all_endpoints_are_exchanged_at_the_limit),
+    cmocka_unit_test(very_many_endpoints_are_exchanged_at_the_limit),
     cmocka_unit_test(service_cidrs_are_never_read_half_written),
     cmocka_unit_test(service_cidrs_that_change_during_a_barrier_wait_for_the_next),
     cmocka_unit_test(too_many_service_cidrs), cmocka_unit_test(the_node_object),

@@ -89,11 +89,8 @@ static int take_backend(struct draft *d, struct plan_backend *b)
 	struct plan_family *f = d->port->family;
 	int rc;
 
-	/*
-	 * What this port loses is not counted as room: it may still be referred to when the new one
-	 * is.
-	 */
-	if (f->n_backends + d->fresh.len >= d->plan->config.limits.max_backends)
+	/* What this port loses is room, though its numbers rest for a while: there are more of those than may be in use. */
+	if (f->n_backends - d->n_gone + d->fresh.len >= d->plan->config.limits.max_backends)
 		return -ENOSPC;
 	if (vec_reserve(&d->fresh, 1) < 0)
 		return -ENOMEM;
@@ -104,12 +101,31 @@ static int take_backend(struct draft *d, struct plan_backend *b)
 	return diff_reserve(d->plan->diff, plan_table(f, ROW4_BACKENDS), &b->id);
 }
 
-/* Both sorted alike, so one walk over both finds what stays, what is new and what is gone. */
-static int draft_backends(struct draft *d)
+/* Both sorted alike, so one walk over both finds what stays. */
+static size_t count_gone(const struct draft *d)
 {
 	const struct plan_backends *old = &d->port->backends;
 	size_t at = 0, kept = 0;
 
+	for (size_t i = 0; i < d->policy.n_endpoints; i++) {
+		const struct policy_endpoint *e = &d->policy.endpoints[i];
+
+		while (at < old->len && compare_backend(&old->data[at], e) < 0)
+			at++;
+		if (is_needed(e) && at < old->len && compare_backend(&old->data[at], e) == 0) {
+			kept++;
+			at++;
+		}
+	}
+	return old->len - kept;
+}
+
+static int draft_backends(struct draft *d)
+{
+	const struct plan_backends *old = &d->port->backends;
+	size_t at = 0;
+
+	d->n_gone = count_gone(d);
 	if (vec_reserve(&d->backends, d->policy.n_endpoints) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < d->policy.n_endpoints; i++) {
@@ -126,7 +142,6 @@ static int draft_backends(struct draft *d)
 		if (at < old->len && compare_backend(&old->data[at], e) == 0) {
 			b.id = old->data[at].id;
 			b.gen = old->data[at].gen;
-			kept++;
 			at++;
 			d->backends.data[d->backends.len++] = b;
 			continue;
@@ -139,7 +154,6 @@ static int draft_backends(struct draft *d)
 		else
 			return rc;
 	}
-	d->n_gone = old->len - kept;
 	return 0;
 }
 
