@@ -30,6 +30,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 18);
 } sl_events SEC(".maps");
+MAP(sl_devices, HASH, __u32, struct sl_device, 1, BPF_F_RDONLY_PROG);
 
 MAP(sl4_services, HASH, struct sl4_service_key, struct sl_slot_ref, 1, BPF_F_RDONLY_PROG);
 MAP(sl4_records, ARRAY, __u32, struct sl4_service, 1, BPF_F_RDONLY_PROG);

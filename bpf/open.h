@@ -204,7 +204,7 @@ static __always_inline int V(choose)(struct V(work) *w)
 }
 
 /* Opens a flow for p.key. NEW_FLOW or HAIRPIN with the entry in work.hit, or why not; NOT_SERVICE: none of our business. */
-__noinline int V(open)(void)
+__noinline int V(open)(struct __sk_buff *skb)
 {
 	struct V(work) *w = V(work_get)();
 	int why;
@@ -221,6 +221,8 @@ __noinline int V(open)(void)
 	V(tally)(w, &w->hit, true);
 	if (V(addr_eq)(w->hit.daddr, w->hit.saddr))
 		w->hit.flags |= SL_FLOW_HAIRPIN;
+	else if (sl_consts.bypass && V(bypass_may)(skb))
+		w->hit.flags |= SL_FLOW_BYPASS;
 	w->key = w->p.key;
 	w->value = w->hit;
 	why = V(open_pair)(OPEN_PORT_LOW, 65536 - OPEN_PORT_LOW);

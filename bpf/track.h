@@ -101,29 +101,37 @@ static __always_inline void V(refresh)(struct V(work) *w, struct V(flow) *f, boo
 	}
 }
 
-/* Established, nothing special about the packet: served here (FOUND). NONE: there is no entry. Else the slow step must LOOK. */
-static __always_inline enum track_result V(track_fast)(struct V(work) *w)
+/* The same as track_fast() for the entry f, of which work.hit is a copy. */
+static __always_inline enum track_result V(track_hit)(struct V(work) *w, struct V(flow) *f)
 {
 	__u8 proto = w->p.key.proto;
-	struct V(flow) *f;
-	__u32 *word;
-	__u64 mix;
 
 	if (proto == IPPROTO_TCP && (w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
 		return TRACK_LOOK;
-	mix = V(flow_mixed)(&w->p.key);
-	f = V(flow_find)(&w->p.key, mix, &word);
-	if (!f)
-		return TRACK_NONE;
-	w->hit = *f;
-	if (!V(flow_stood)(word, mix) || w->hit.state != SL_STATE_CONFIRMED ||
-	    !V(flow_is_fresh)(&w->hit, proto, w->p.now))
+	if (w->hit.state != SL_STATE_CONFIRMED || !V(flow_is_fresh)(&w->hit, proto, w->p.now))
 		return TRACK_LOOK;
 	if (proto != IPPROTO_TCP && w->p.client &&
 	    !V(backend_is)(w->hit.backend, w->hit.backend_gen, SL_BACKEND_SERVING))
 		return TRACK_LOOK;
 	V(refresh)(w, f, false);
 	return TRACK_FOUND;
+}
+
+/* Established, nothing special about the packet: served here (FOUND). NONE: there is no entry. Else the slow step must LOOK. */
+static __always_inline enum track_result V(track_fast)(struct V(work) *w)
+{
+	struct V(flow) *f;
+	__u32 *word;
+	__u64 mix;
+
+	if (w->p.key.proto == IPPROTO_TCP && (w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)))
+		return TRACK_LOOK;
+	mix = V(flow_mixed)(&w->p.key);
+	f = V(flow_find)(&w->p.key, mix, &word);
+	if (!f)
+		return TRACK_NONE;
+	w->hit = *f;
+	return V(flow_stood)(word, mix) ? V(track_hit)(w, f) : TRACK_LOOK;
 }
 
 /* ---- slow ---- */

@@ -43,9 +43,10 @@ static __always_inline void V(look_for)(struct V(work) *w, enum sl_flow_kind kin
 	w->p.now = now_ns();
 	w->p.key.kind = kind;
 	w->p.client = client;
+	w->p.stale = 0;
 }
 
-/* ---- ingress ---- */
+/* ---- requests ---- */
 
 /* A request that no established flow serves at once. */
 __noinline int V(request_slow)(struct __sk_buff *skb)
@@ -75,7 +76,7 @@ __noinline int V(request_slow)(struct __sk_buff *skb)
 		/* The last answers of a UDP endpoint that left are still the service's; a late SYN-ACK is not. */
 		if (w->p.stale)
 			V(forget)(w->p.key.proto == IPPROTO_TCP);
-		why = V(open)();
+		why = V(open)(skb);
 	}
 	if ((w->p.marks & PKT_FIRST_FRAGMENT) && is_translated(why))
 		V(frag_remember)(&w->p, SL_HOOK_INGRESS);
@@ -83,7 +84,7 @@ __noinline int V(request_slow)(struct __sk_buff *skb)
 }
 
 /* A packet to what may be a service address. */
-static __always_inline int V(walk_request)(struct __sk_buff *skb, struct V(work) *w)
+static __always_inline int V(walk_request)(struct __sk_buff *skb, struct V(work) *w, enum place place)
 {
 	int why = SL_REASON_FLOW;
 
@@ -94,7 +95,11 @@ static __always_inline int V(walk_request)(struct __sk_buff *skb, struct V(work)
 			return why;
 	}
 	V(tell)(w, true);
-	return V(rewrite)(skb, &w->p, &w->hit, true) ? SL_REASON_REWRITE : why;
+	if (V(rewrite)(skb, &w->p, &w->hit, true))
+		return SL_REASON_REWRITE;
+	if (sl_consts.bypass && place == PLACE_POD && w->hit.flags & SL_FLOW_BYPASS && V(bypass_way)(skb))
+		V(bypass_go)(skb);
+	return why;
 }
 
 /* A reply of a hairpin flow, to the node's address: back to the pod. */
@@ -125,27 +130,7 @@ static __always_inline bool V(is_snat_reply)(const struct sl_config *config, con
 	return V(has_ports)(p) && p->key.dport >= config->snat_low && p->key.dport <= config->snat_high;
 }
 
-/* To a service perhaps, or the answer of a hairpin flow, or to an address no service has. */
-static __always_inline int V(walk_ingress)(struct __sk_buff *skb, struct V(work) *w, enum place place)
-{
-	const struct V(flow_key) *key = &w->p.key;
-	const struct sl_config *config;
-
-	if (place == PLACE_POD && V(filter_has)(key->saddr, FILTER_VIPS) && V(is_vip)(key->saddr))
-		return SL_REASON_SPOOFED_VIP;
-	if (V(filter_has)(key->daddr, FILTER_VIPS))
-		return V(walk_request)(skb, w);
-	config = config_get();
-	if (!config)
-		return SL_REASON_NOT_SERVICE;
-	if (V(is_snat_reply)(config, &w->p))
-		return V(walk_unsnat)(skb, w);
-	if (V(is_service_range)(config, key->daddr))
-		return SL_REASON_UNALLOCATED;
-	return SL_REASON_NOT_SERVICE;
-}
-
-/* ---- egress ---- */
+/* ---- replies ---- */
 
 /* A reply, perhaps, that no established flow serves at once; also both directions of a hairpin flow. */
 __noinline int V(reply_slow)(void)
@@ -201,6 +186,73 @@ static __always_inline int V(walk_reply)(struct __sk_buff *skb, struct V(work) *
 		V(tell)(w, false);
 	return V(rewrite)(skb, &w->p, &w->hit, false) ? SL_REASON_REWRITE : why;
 }
+
+/*
+ * From a backend, at the device it came by: a reply whose flow goes past the stack is translated here, as it never comes to the egress of
+ * the client's device. NOT_SERVICE: any other.
+ */
+__noinline int V(reply_bypass)(struct __sk_buff *skb)
+{
+	struct V(work) *w = sl_consts.bypass ? V(work_get)() : NULL;
+	struct V(flow) *f;
+	__u32 *word;
+	__u64 mix;
+	int why;
+
+	if (!w || w->p.marks || !V(has_ports)(&w->p))
+		return SL_REASON_NOT_SERVICE;
+	V(look_for)(w, SL_FLOW_REPLY, false);
+	mix = V(flow_mixed)(&w->p.key);
+	f = V(flow_find)(&w->p.key, mix, &word);
+	if (!f || !(f->flags & SL_FLOW_BYPASS))
+		return SL_REASON_NOT_SERVICE;
+	w->hit = *f;
+	if (!V(flow_stood)(word, mix) || !V(bypass_way)(skb))
+		return SL_REASON_NOT_SERVICE;
+	if (V(track_hit)(w, f) != TRACK_FOUND) {
+		why = V(reply_slow)();
+		if (!is_translated(why))
+			return why;
+	}
+	V(tell)(w, false);
+	if (V(rewrite)(skb, &w->p, &w->hit, false))
+		return SL_REASON_REWRITE;
+	V(bypass_go)(skb);
+	return SL_REASON_REPLY;
+}
+
+/* ---- ingress ---- */
+
+/* To a service perhaps, or the answer of a hairpin flow, or to an address no service has. */
+static __always_inline int V(walk_ingress)(struct __sk_buff *skb, struct V(work) *w, enum place place)
+{
+	const struct V(flow_key) *key = &w->p.key;
+	const struct sl_config *config;
+	int why;
+
+	if (place == PLACE_POD && V(filter_has)(key->saddr, FILTER_VIPS) && V(is_vip)(key->saddr))
+		return SL_REASON_SPOOFED_VIP;
+	if (V(filter_has)(key->daddr, FILTER_VIPS)) {
+		why = V(walk_request)(skb, w, place);
+		if (why != SL_REASON_NOT_SERVICE)
+			return why;
+	}
+	if (sl_consts.bypass && place == PLACE_POD && V(filter_has)(key->saddr, FILTER_BACKENDS)) {
+		why = V(reply_bypass)(skb);
+		if (why != SL_REASON_NOT_SERVICE)
+			return why;
+	}
+	config = config_get();
+	if (!config)
+		return SL_REASON_NOT_SERVICE;
+	if (V(is_snat_reply)(config, &w->p))
+		return V(walk_unsnat)(skb, w);
+	if (V(is_service_range)(config, key->daddr))
+		return SL_REASON_UNALLOCATED;
+	return SL_REASON_NOT_SERVICE;
+}
+
+/* ---- egress ---- */
 
 /* A process of the node speaks to a service address, and no socket hook served it: refused as at ingress. */
 __noinline int V(unserved)(void)
@@ -363,6 +415,9 @@ static __always_inline bool V(is_foreign)(struct __sk_buff *skb, __u32 l3, enum 
 	if (hook == SL_HOOK_EGRESS ? V(filter_has)(&ip->saddr, FILTER_BACKENDS)
 				   : place == PLACE_POD && V(filter_has)(&ip->saddr, FILTER_VIPS))
 		return false;
+	if (sl_consts.bypass && hook == SL_HOOK_INGRESS && place == PLACE_POD &&
+	    V(filter_has)(&ip->saddr, FILTER_BACKENDS))
+		return false; /* a reply perhaps that goes past the stack */
 	if (hook == SL_HOOK_EGRESS && place == PLACE_POD)
 		return true;
 	return !V(filter_has)(&ip->daddr, FILTER_VIPS) && !V(is_service_range)(config, &ip->daddr);
@@ -392,5 +447,9 @@ static __always_inline int V(handle)(struct __sk_buff *skb, __u32 l3, enum place
 		why = V(walk_egress)(skb, w, place);
 	}
 	count(why, hook, w->p.len);
-	return is_refusal(why) ? V(refuse)(skb, why, hook) : TC_ACT_UNSPEC;
+	if (is_refusal(why))
+		return V(refuse)(skb, why, hook);
+	if (sl_consts.bypass && hook == SL_HOOK_INGRESS && place == PLACE_POD && w->device)
+		return bpf_redirect_peer(w->device, 0);
+	return TC_ACT_UNSPEC;
 }

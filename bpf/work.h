@@ -17,6 +17,8 @@ struct V(work) {
 	__u32 service_id;   /* of the service port, 0 = none matched */
 	__u32 tell_packets; /* what the backend's counters get now; 0 = later */
 	__u32 tell_bytes;
+	__u32 device;                /* of the pod it is handed to, past the stack; 0 = to the stack */
+	struct bpf_fib_lookup route; /* bypass.h */
 };
 
 MAP(V(work), PERCPU_ARRAY, __u32, struct V(work), 1, 0);
@@ -39,5 +41,6 @@ static __always_inline struct V(work) *V(work_begin)(__u32 l3, __u32 len)
 	w->p.l3 = l3;
 	w->p.len = len;
 	w->service_id = 0;
+	w->device = 0;
 	return w;
 }

@@ -150,6 +150,7 @@ enum {
 	SL_FLOW_SNAT_BOTH = 1 << 5, /* source becomes the node's address */
 	SL_FLOW_COUNTED = 1 << 6,   /* counted in the backend's open flows */
 	SL_FLOW_CONFIRMED = 1 << 7, /* was confirmed once: what became of it since is its state */
+	SL_FLOW_BYPASS = 1 << 8,    /* from pod to pod past the node's stack, both ways (--forwarding fast) */
 };
 
 /* flags of the configuration */
@@ -541,6 +542,15 @@ struct sl_config {
 };
 
 /*
+ * Value of sl_devices, keyed by interface index: the host side of a pod's device, with programs on both hooks and its other end in
+ * another network namespace, so that packets may be handed to the pod directly.
+ */
+struct sl_device {
+	__u32 flags; /* none yet */
+	__u32 pad;
+};
+
+/*
  * What the loader tells programs before they are loaded (`sl_consts` in .rodata of every object): sizes and what this
  * kernel can do. Branches on these are dead code to the verifier, so a helper that is missing is never looked at.
  */
@@ -557,7 +567,8 @@ struct sl_consts {
 	__u32 seed;        /* of the flow hash; random, kept in sl_meta as long as the flow maps live */
 	__u8 coarse_clock; /* bpf_ktime_get_coarse_ns (5.11) */
 	__u8 set_retval;   /* bpf_set_retval in connect and sendmsg hooks (5.18) */
-	__u8 pad[2];
+	__u8 bypass;       /* flows between pods of this node go past its stack (--forwarding fast) */
+	__u8 pad[1];
 };
 
 /* ---- map names (≤ 15 characters), for both sides ------------------------------------------------------------------- */
@@ -570,6 +581,7 @@ struct sl_consts {
 	X(sl_config, agent)       \
 	X(sl_counters, program)   \
 	X(sl_events, program)     \
+	X(sl_devices, agent)      \
 	X(sl4_services, agent)    \
 	X(sl4_records, agent)     \
 	X(sl4_backends, agent)    \

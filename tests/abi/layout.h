@@ -273,6 +273,9 @@
 	FIELD(sl_config, node6, 24, 16)              \
 	FIELD(sl_config, cidrs4, 40, 64)             \
 	FIELD(sl_config, cidrs6, 104, 256)           \
+	STRUCT(sl_device, 8)                         \
+	FIELD(sl_device, flags, 0, 4)                \
+	FIELD(sl_device, pad, 4, 4)                  \
 	STRUCT(sl_consts, 44)                        \
 	FIELD(sl_consts, buckets4_tcp, 0, 4)         \
 	FIELD(sl_consts, buckets4_udp, 4, 4)         \
@@ -286,7 +289,8 @@
 	FIELD(sl_consts, seed, 36, 4)                \
 	FIELD(sl_consts, coarse_clock, 40, 1)        \
 	FIELD(sl_consts, set_retval, 41, 1)          \
-	FIELD(sl_consts, pad, 42, 2)
+	FIELD(sl_consts, bypass, 42, 1)              \
+	FIELD(sl_consts, pad, 43, 1)
 
 /* Numbers that lie in maps. New ones are appended. */
 #define LAYOUT_VALUES(VALUE)                   \
@@ -333,6 +337,7 @@
 	VALUE(SL_FLOW_SNAT_BOTH, 32)           \
 	VALUE(SL_FLOW_COUNTED, 64)             \
 	VALUE(SL_FLOW_CONFIRMED, 128)          \
+	VALUE(SL_FLOW_BYPASS, 256)             \
 	VALUE(SL_CONFIG_SOCKET_PODS, 1)        \
 	VALUE(SL_CONFIG_EVENTS, 2)             \
 	VALUE(SL_REASON_NOT_SERVICE, 0)        \

@@ -24,6 +24,7 @@ NS_GOALS = [  # part of the case's name, flows, ns; the largest flow count stand
 ]
 TRAFFIC_GOALS = {  # mode, way: ratio to its own direct
     ("crr", "socket-10000"): 1.02, ("crr", "node-socket-10000"): 1.02, ("crr", "tc-10000"): 1.05,
+    ("crr", "fast-10000"): 1.05,
 }
 MODES = {"crr": "connect, request, close", "rr": "TCP round trip", "urr": "UDP round trip"}
 
@@ -158,7 +159,7 @@ def report_traffic(data):
                 stalled[way] += 1
     if not ways:
         return
-    ways.sort(key=lambda w: (w.startswith("node-"), ["direct", "socket", "tc", "nft", "iptables"].index(
+    ways.sort(key=lambda w: (w.startswith("node-"), ["direct", "socket", "tc", "fast", "nft", "iptables"].index(
         w.removeprefix("node-").split("-")[0]), int(w.split("-")[-1]) if w[-1].isdigit() else -1))
     noise = [row for row in data if row[0] == "noise"]
     print("traffic between namespaces: client, node and server on one CPU; median time of one transaction of a slice")

@@ -8,7 +8,7 @@
 # Nothing outside these namespaces, one directory below /run and one cgroup is touched.
 set -u
 rounds=$1 slice_ms=$2
-: "${BUILD:?}" "${COUNTS:=1 10000}" "${CPU:=1}" "${WAYS:=tc socket nft iptables}" "${MODES:=crr rr urr}"
+: "${BUILD:?}" "${COUNTS:=1 10000}" "${CPU:=1}" "${WAYS:=tc fast socket nft iptables}" "${MODES:=crr rr urr}"
 here=$(cd "$(dirname "$0")" && pwd)
 id=slbench$$
 dir=/run/$id
@@ -114,15 +114,16 @@ load_iptables() { # WAY N
 	in_ns "$1-n" iptables-legacy-restore "$dir/$1.rules" || die "iptables refused the rules"
 }
 
-load_sluice() { # WAY N on|off: socket translation in pods
-	local way=$1 began
+load_sluice() { # WAY N on|off: socket translation in pods; more options
+	local way=$1 n=$2 sockets=$3 began
+	shift 3
 	mkdir "$dir/$way.bpf" "$dir/$way.d" "$cgroup/$way"
 	mount -t bpf bpf "$dir/$way.bpf"
-	services yaml "$2" >"$dir/$way.d/services.yaml"
+	services yaml "$n" >"$dir/$way.d/services.yaml"
 	began=$(now_ms)
 	nsenter --net="/run/netns/$id-$way-n" "${SLUICED:-$BUILD/sluiced}" --source "dir:$dir/$way.d" --node-name node-1 --node-ip 192.0.2.1 --uplink up0 --xdp off \
-		--pod-ifaces 'pod-*' --socket-lb "$3" --service-cidr 10.96.0.0/15 --bpffs "$dir/$way.bpf" --cgroup "$cgroup/$way" \
-		--admin-socket "$dir/$way.sock" --healthz-addr 127.0.0.1:10256 --metrics-addr off --max-flows 131072 \
+		--pod-ifaces 'pod-*' --socket-lb "$sockets" --service-cidr 10.96.0.0/15 --bpffs "$dir/$way.bpf" --cgroup "$cgroup/$way" \
+		--admin-socket "$dir/$way.sock" --healthz-addr 127.0.0.1:10256 --metrics-addr off --max-flows 131072 "$@" \
 		</dev/null >"$dir/$way.log" 2>&1 &
 	pids+=($!)
 	agent_pid=$!
@@ -199,6 +200,7 @@ for n in $COUNTS; do
 		began=$(now_ms)
 		case $kind in
 		tc) load_sluice "$way" "$n" off ;;
+		fast) load_sluice "$way" "$n" off --forwarding fast ;;
 		socket) load_sluice "$way" "$n" on ;;
 		nft) load_nft "$way" "$n" ;;
 		iptables) load_iptables "$way" "$n" ;;
@@ -210,7 +212,7 @@ for n in $COUNTS; do
 			add_client "node-$way" "$way-n" $vip 80 "$cgroup/$way"
 		else
 			add_client "$way" "$way-c" $vip 80
-			[ $kind != tc ] || add_client "tc-podip-$n" "$way-c" $server 8081
+			case $kind in tc | fast) add_client "$kind-podip-$n" "$way-c" $server 8081 ;; esac
 		fi
 	done
 done
@@ -237,7 +239,7 @@ for ((round = 1; round <= rounds; round++)); do
 done
 noise end
 for n in $COUNTS; do
-	for way in tc socket; do
-		"$BUILD/sluicectl" --bpffs "$dir/$way-$n.bpf" counters -o json | jq -c . | sed "s/^/counters\t$way-$n\t/"
+	for way in tc fast socket; do
+		[ ! -d "$dir/$way-$n.bpf" ] || "$BUILD/sluicectl" --bpffs "$dir/$way-$n.bpf" counters -o json | jq -c . | sed "s/^/counters\t$way-$n\t/"
 	done
 done

@@ -345,6 +345,33 @@ shows() {
 	in_ns node conntrack -F
 }
 
+@test "doctor says what --forwarding fast goes past" {
+	agent_start
+	run ctl doctor
+	assert_output --regexp 'forwarding +ok +stack; no packet filter .* fast is safe'
+	# chains that look at nothing, or elsewhere, are none
+	in_ns node nft -f - <<-END
+		table inet policies {
+			chain forward { type filter hook forward priority 0; policy accept; counter; }
+			chain empty { type filter hook forward priority 1; policy accept; }
+			chain input { type filter hook input priority 0; policy drop; iif lo accept; ip protocol tcp accept; ip6 nexthdr tcp accept; }
+			chain other { counter; }
+		}
+		table ip6 strict { chain guard { type filter hook forward priority 2; policy drop; } }
+	END
+	run ctl doctor
+	assert_output --regexp 'forwarding +ok +stack; --forwarding fast would go past these packet filters: nf_tables chain inet policies forward, nf_tables chain ip6 strict guard '
+	agent_stop
+	agent_start --forwarding fast
+	run ctl doctor
+	assert_success
+	assert_output --regexp 'forwarding +warn +fast: .* these packet filters: nf_tables chain inet policies forward, nf_tables chain ip6 strict guard +if they guard pods \(NetworkPolicy\): --forwarding stack'
+	in_ns node nft flush ruleset
+	in_ns node iptables-legacy -t filter -L -n >/dev/null
+	run ctl doctor
+	assert_output --regexp 'forwarding +warn +fast: .* these packet filters: iptables table filter '
+}
+
 @test "cleanup is refused while an agent runs, and leaves nothing behind" {
 	local before
 	before=$(inventory)

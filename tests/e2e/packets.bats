@@ -1,12 +1,17 @@
 #!/usr/bin/env bats
 # Service traffic of pods and of the outside, translated by packet: tc on the pods' devices and on the uplink.
 # Pods' sockets are left alone here (--socket-lb off); what the sockets do is in sockets.bats.
+# packets_fast.bats is this file once more, with --forwarding fast.
 # shellcheck disable=SC1091,SC2016,SC2034,SC2086,SC2154
 
 . "$BATS_TEST_DIRNAME/topology.bash"
 . "$BATS_TEST_DIRNAME/manifests.bash"
 
 PODS=ai-11,ai-12,ai-13
+case $BATS_TEST_FILENAME in
+*_fast*) FORWARDING=fast ;;
+*) FORWARDING=stack ;;
+esac
 WEB4=10.96.0.20 WEB6=fd00:10:96::20
 
 setup_file() {
@@ -22,7 +27,7 @@ setup_file() {
 	topology_model far
 	service web $WEB4 $WEB6
 	endpoints web 11 12 13
-	topology_agent --socket-lb off
+	topology_agent --socket-lb off --forwarding $FORWARDING
 	topology_settled 30
 }
 

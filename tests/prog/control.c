@@ -74,6 +74,11 @@ static void filter_set(struct end end, bool backend)
 	put(map_of("filter"), &word, &filter[word]);
 }
 
+void filter_like_a_vip(enum host host)
+{
+	filter_set(AT(host, 0), false);
+}
+
 static void filter_clear(void)
 {
 	uint64_t *filter = filters[family == 6];

@@ -27,6 +27,7 @@ const struct variant variants[VARIANTS] = {
 };
 
 int family;
+uint32_t harness_ifindex = 1;
 struct harness harness;
 
 static const struct {
@@ -107,6 +108,7 @@ static uint32_t map_entries(const char *name, const struct harness_options *opti
 		const char *end;
 		uint32_t entries;
 	} sizes[] = {
+		{ "sl_devices", 16 },
 		{ "_services", HARNESS_RECORDS },
 		{ "_records", HARNESS_RECORDS },
 		{ "_backends", HARNESS_BACKENDS },
@@ -450,7 +452,7 @@ static enum sl_reason one_reason(enum program program, const struct frame *in,
 struct outcome harness_run_frame(enum program program, const struct frame *in, const char *file,
 				 int line)
 {
-	struct __sk_buff ctx = { .mark = MARK, .ifindex = 1 };
+	struct __sk_buff ctx = { .mark = MARK, .ifindex = harness_ifindex };
 	struct sl_counter before[SL_REASON_COUNT], after[SL_REASON_COUNT];
 	struct outcome outcome = { .out = { .l3 = in->l3 } };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in->bytes, .data_size_in = (__u32)in->len,

@@ -63,6 +63,8 @@ extern const struct variant variants[];
 
 /* What this test runs with. */
 extern int family;
+/* The device that packets come by; 1, the loopback device, unless a test has others in a network namespace of its own. */
+extern uint32_t harness_ifindex;
 
 /* First line of each test: programs of the variant (loaded once a process), empty maps, default configuration. */
 void start(void **state);
@@ -130,6 +132,8 @@ uint32_t service_id(struct end at, uint8_t proto);
 uint32_t backend_id(struct end vip, uint8_t proto, struct end backend);
 /* The id gets a new owner: another generation, other content. */
 void backend_recycle(uint32_t id, struct end new_owner, uint32_t new_service);
+/* Sets the bit of an address in the half for service addresses, as another address would that shares it. */
+void filter_like_a_vip(enum host host);
 struct sl_config *config_edit(void);
 void config_publish(void);
 

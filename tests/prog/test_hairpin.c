@@ -223,6 +223,17 @@ static void another_backend(void **state)
 		flow_find(SL_FLOW_REQUEST, IPPROTO_TCP, C, V).value.flags & SL_FLOW_HAIRPIN, 0);
 }
 
+/* The address filter answers "perhaps" for some that are none: the node's own may be among them. */
+static void the_nodes_address_looks_like_a_services(void **state)
+{
+	start(state);
+	service(V, IPPROTO_TCP, READY(SELF));
+	service(V, IPPROTO_UDP, READY(SELF));
+	filter_like_a_vip(NODE);
+	opens(IPPROTO_TCP, C, V);
+	opens(IPPROTO_UDP, C, V);
+}
+
 /* A closed UDP port of its own: the pod's error comes back to it, about the VIP. */
 static void icmp_error(void **state)
 {
@@ -271,6 +282,7 @@ int main(void)
 		FOR_ALL(others_to_the_range),
 		FOR_ALL(closing),
 		FOR_ALL(another_backend),
+		FOR_ALL(the_nodes_address_looks_like_a_services),
 		FOR_ALL(icmp_error),
 		FOR_ALL(sctp),
 	};

@@ -33,7 +33,10 @@ static const struct configuration configurations[] = {
 	{ "plain", { .consts = { BUCKETS(1, 1) } } },
 	{ "coarse clock", { .consts = { BUCKETS(1, 1), .coarse_clock = 1 } } },
 	{ "set_retval", { .consts = { BUCKETS(37450, 18725), .set_retval = 1 } } },
-	{ "all", { .consts = { BUCKETS(37450, 18725), .set_retval = 1, .coarse_clock = 1 } } },
+	{ "bypass", { .consts = { BUCKETS(37450, 18725), .coarse_clock = 1, .bypass = 1 } } },
+	{ "all",
+	  { .consts = { BUCKETS(37450, 18725), .set_retval = 1, .coarse_clock = 1,
+			.bypass = 1 } } },
 };
 #define CONFIGURATIONS (sizeof(configurations) / sizeof(configurations[0]))
 

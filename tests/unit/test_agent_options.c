@@ -90,9 +90,13 @@ TEST(lists_are_converted_and_joined)
 	assert_int_equal(config.max_flows, 4096);
 }
 
-TEST(what_is_not_in_this_release_is_refused_by_name)
+TEST(packets_go_through_the_stack_unless_told)
 {
-	REFUSED("--forwarding fast", DIR, "--forwarding", "fast");
+	assert_int_equal(load(DIR, NULL), 0);
+	assert_int_equal(config.forwarding, CONFIG_FORWARDING_STACK);
+	assert_int_equal(load(DIR, "--forwarding", "fast", NULL), 0);
+	assert_int_equal(config.forwarding, CONFIG_FORWARDING_FAST);
+	REFUSED("--forwarding", DIR, "--forwarding", "quick");
 }
 
 TEST(the_api_server_is_the_default_source)
@@ -217,7 +221,7 @@ TEST(help_names_every_option)
 }
 
 RUN(ALONE(defaults), ALONE(lists_are_converted_and_joined),
-    ALONE(what_is_not_in_this_release_is_refused_by_name),
+    ALONE(packets_go_through_the_stack_unless_told),
     ALONE(the_api_server_is_the_default_source), ALONE(what_has_no_effect_yet_is_said),
     ALONE(bad_values_are_refused_with_what_they_may_be),
     ALONE(what_has_no_effect_yet_is_refused_where_it_is_wrong), ALONE(cleanup_needs_no_source),

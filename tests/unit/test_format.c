@@ -189,7 +189,7 @@ TEST(flags_are_listed_and_all_of_them_fit)
 	assert_string_equal(format_backend_flags(0xffff, buf),
 			    "cluster,local,serving,here,terminating");
 	assert_string_equal(format_flow_flags(0xffff, buf),
-			    "local-list,fin-request,fin-reply,hairpin,port,snat,counted");
+			    "local-list,fin-request,fin-reply,hairpin,port,snat,counted,fast");
 }
 
 RUN(cmocka_unit_test(endpoints_have_brackets_only_where_needed),

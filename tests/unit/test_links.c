@@ -86,6 +86,23 @@ static const char *chosen(void)
 	return text;
 }
 
+/* Names of those whose packets can be handed to the other end. */
+static const char *handed_to(void)
+{
+	static char text[256];
+	struct attach_want *wants = NULL;
+	size_t n = 0;
+
+	text[0] = 0;
+	assert_int_equal(links_choose(&table, &rules, note, NULL, &wants, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		if (wants[i].handover)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+				 text[0] ? " " : "", wants[i].name);
+	free(wants);
+	return text;
+}
+
 #define ALONE(name) cmocka_unit_test_setup(name, reset)
 
 TEST(default_route_is_the_uplink_and_veths_to_elsewhere_are_pods)
@@ -98,6 +115,23 @@ TEST(default_route_is_the_uplink_and_veths_to_elsewhere_are_pods)
 	add("docker0", "bridge");
 	assert_string_equal(chosen(), "uplink:eth0 pod:veth1");
 	assert_string_equal(told, "");
+}
+
+TEST(packets_are_handed_to_pods_in_other_namespaces)
+{
+	struct link_info *uplink = add_pod("eth0");
+
+	uplink->default_route =
+		true; /* the node is a container: its uplink is a veth that ends elsewhere, too */
+	add_pod("veth1");
+	add("veth2", "veth")->lower = 4; /* both ends here */
+	add("tap0", "tun");
+	strcpy(add_pod("nk1")->kind, "netkit");
+	strcpy(add_pod("nk2")->kind, "netkit");
+	links[5].arphrd = ARPHRD_NONE; /* netkit without Ethernet */
+	rules.pod_ifaces = "veth*,tap*,nk*";
+	assert_string_equal(chosen(), "uplink:eth0 pod:veth1 pod:veth2 pod:tap0 pod:nk1 pod:nk2!");
+	assert_string_equal(handed_to(), "veth1 nk1");
 }
 
 TEST(a_node_that_is_a_container_has_a_veth_as_its_uplink)
@@ -237,6 +271,7 @@ TEST(the_nodes_address_is_the_uplinks)
 }
 
 RUN(ALONE(default_route_is_the_uplink_and_veths_to_elsewhere_are_pods),
+    ALONE(packets_are_handed_to_pods_in_other_namespaces),
     ALONE(a_node_that_is_a_container_has_a_veth_as_its_uplink),
     ALONE(a_node_address_makes_an_uplink),
     ALONE(without_route_and_known_address_any_device_with_an_address_will_do),

@@ -144,6 +144,8 @@ static void answer_status(const struct admin_view *view, struct buf *out)
 	put_number(out, "pid", (uint64_t)getpid(), false);
 	put_string(out, "nodeName", view->config->node_name, false);
 	put_string(out, "source", view->config->source, false);
+	put_string(out, "forwarding",
+		   view->config->forwarding == CONFIG_FORWARDING_FAST ? "fast" : "stack", false);
 	put_api(view->config, out);
 	put_number(out, "uptimeSeconds", (clock_now_ns() - view->started_ns) / CLOCK_NS_PER_S,
 		   false);

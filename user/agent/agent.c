@@ -379,6 +379,7 @@ static int load(struct agent *a, struct err *err)
 		.flows = flows_wanted(a),
 		.ipv4 = true,
 		.ipv6 = access("/proc/net/if_inet6", F_OK) == 0,
+		.bypass = a->config->forwarding == CONFIG_FORWARDING_FAST,
 	};
 	const struct dp_features *f = &a->programs.features;
 	int rc = dp_load(&a->pins, &limits, err, &a->dp, &a->programs);
@@ -539,7 +540,7 @@ static int make_control(struct agent *a, struct err *err)
 		rc = sync_new(a->loop, a->dp, a->config, netns, a->programs.maps_made, a->problems,
 			      &hooks, err, &a->sync);
 	if (rc == 0)
-		rc = ifaces_new(a->loop, a->attach, a->sync, a->config, a->problems, err,
+		rc = ifaces_new(a->loop, a->dp, a->attach, a->sync, a->config, a->problems, err,
 				&a->ifaces);
 	if (rc == 0)
 		rc = make_tick(a, err);

@@ -15,6 +15,7 @@
 #include "base/loop.h"
 #include "core/plan.h"
 #include "core/problem.h"
+#include "dp/devices.h"
 
 #define SOON_NS   (3 * CLOCK_NS_PER_MS)  /* a device is made in several steps */
 #define PAUSE_NS  (50 * CLOCK_NS_PER_MS) /* between two looks while messages stream in */
@@ -23,6 +24,7 @@
 
 struct ifaces {
 	struct loop *loop;
+	struct dp *dp;
 	struct attach *attach;
 	struct sync *sync;
 	const struct config *config;
@@ -90,6 +92,20 @@ static void find_addresses(struct ifaces *i, const struct links_table *table)
 		if (links_node_address(table, &rules, family, &found[n]) == 0)
 			n++;
 	sync_set_found_ips(i->sync, found, n);
+}
+
+/* What is attached now is what packets may be handed to. */
+static void sync_devices(struct ifaces *i)
+{
+	size_t n;
+	const struct attach_row *rows = attach_rows(i->attach, &n);
+	int rc = devices_sync(i->dp, i->wants, i->n_wants, rows, n);
+
+	if (rc < 0)
+		problem_add(i->problems,
+			    "sl_devices cannot be written (%s): packets for some pods go through "
+			    "the node's stack in spite of --forwarding fast",
+			    strerror(-rc));
 }
 
 /*
@@ -160,6 +176,7 @@ static int look(struct ifaces *i)
 	rc = choose(i, &table);
 	if (rc == 0)
 		rc = attach_sync(i->attach, i->wants, i->n_wants);
+	sync_devices(i);
 	report_rows(i);
 	report_taken(i, &table);
 	problem_end(i->problems);
@@ -208,7 +225,7 @@ static void on_message(void *arg, int fd, uint32_t events)
 		ifaces_poke(i);
 }
 
-int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync,
+int ifaces_new(struct loop *loop, struct dp *dp, struct attach *attach, struct sync *sync,
 	       const struct config *config, struct problems *problems, struct err *err,
 	       struct ifaces **ret_ifaces)
 {
@@ -218,6 +235,7 @@ int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync,
 	if (!i)
 		return err_set(err, -ENOMEM, "no memory");
 	i->loop = loop;
+	i->dp = dp;
 	i->attach = attach;
 	i->sync = sync;
 	i->config = config;

@@ -19,8 +19,8 @@ struct loop;
 struct problems;
 struct sync;
 
-/* attach, sync and problems outlive it. */
-int ifaces_new(struct loop *loop, struct attach *attach, struct sync *sync,
+/* dp, attach, sync and problems outlive it. */
+int ifaces_new(struct loop *loop, struct dp *dp, struct attach *attach, struct sync *sync,
 	       const struct config *config, struct problems *problems, struct err *err,
 	       struct ifaces **ret_ifaces);
 void ifaces_free(struct ifaces *ifaces);

@@ -58,8 +58,6 @@ static const char *const tc_words[] = { "auto", "tcx", "clsact", NULL };
 static const char *const forwarding_words[] = { "stack", "fast", NULL };
 static const char *const flows_words[] = { "auto", NULL };
 
-#define FORWARDING_FAST 1
-
 #define V struct values
 static const struct option table[] = {
 	{ OPTION_STRING(V, config, "config", NULL, "FILE",
@@ -96,8 +94,9 @@ static const struct option table[] = {
 	{ OPTION_ENUM(V, tc, "tc", "auto", tc_words, "how to attach to tc") },
 	{ OPTION_BOOL(V, socket_lb, "socket-lb", "on",
 		      "translate connect() in pods; off: the node's processes only") },
-	{ OPTION_ENUM(V, forwarding, "forwarding", "stack", forwarding_words,
-		      "way of translated packets") },
+	{ OPTION_ENUM(
+		V, forwarding, "forwarding", "stack", forwarding_words,
+		"way of translated packets; fast: from pod to pod of this node past its stack") },
 	{ OPTION_STRING(V, bpffs, "bpffs", "/sys/fs/bpf", "DIR", "mounted BPF file system") },
 	{ OPTION_STRING(V, cgroup, "cgroup", NULL, "DIR",
 			"mounted cgroup2, or the folder of \"unified\"; none: found") },
@@ -253,6 +252,7 @@ static void convert_plain(const struct values *v, struct config *config)
 	config->xdp = (enum config_xdp)v->xdp;
 	config->tc = (enum config_tc)v->tc;
 	config->socket_lb = v->socket_lb;
+	config->forwarding = (enum config_forwarding)v->forwarding;
 	config->source = v->source;
 	config->kubeconfig = v->kubeconfig;
 	config->api_servers = (const char *const *)v->api_server.item;
@@ -276,10 +276,6 @@ static int convert(const struct values *v, struct config *config, struct err *er
 			"--check and --cleanup: one looks, the other removes everything; give one of them");
 	if (v->cleanup) /* works without a source, and whatever else is wrong */
 		return 0;
-	if (v->forwarding == FORWARDING_FAST)
-		return err_set(
-			err, -EINVAL,
-			"--forwarding fast is not in this release yet; use --forwarding stack");
 	rc = convert_source(v->source, &config->source_dir, err);
 	if (rc == 0)
 		rc = convert_node_name(v->node_name, config, err);

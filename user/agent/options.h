@@ -17,6 +17,7 @@ struct options;
 
 enum config_xdp { CONFIG_XDP_NATIVE, CONFIG_XDP_GENERIC, CONFIG_XDP_OFF };
 enum config_tc { CONFIG_TC_AUTO, CONFIG_TC_TCX, CONFIG_TC_CLSACT };
+enum config_forwarding { CONFIG_FORWARDING_STACK, CONFIG_FORWARDING_FAST };
 
 struct config {
 	const char *source;             /* as it was given: "kube", "dir:PATH" */
@@ -42,6 +43,7 @@ struct config {
 	enum config_xdp xdp;
 	enum config_tc tc;
 	bool socket_lb;
+	enum config_forwarding forwarding;
 	const char *bpffs;
 	const char *cgroup; /* NULL: found */
 	struct listen_addr metrics, healthz;

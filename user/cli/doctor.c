@@ -19,6 +19,7 @@
 #include "cli/leftovers.h"
 #include "core/format.h"
 #include "dp/attach.h"
+#include "dp/filters.h"
 #include "dp/pin.h"
 #include "dp/probe.h"
 
@@ -31,6 +32,7 @@ enum result {
 struct doctor {
 	struct cli *cli;
 	bool maps; /* the pins could be opened */
+	bool fast; /* the agent runs with --forwarding fast */
 	enum result worst;
 	int code; /* exit code of the first failure */
 };
@@ -224,6 +226,7 @@ static void check_agent(struct doctor *d)
 		return;
 	}
 	problems = agent_number(status, "problems");
+	d->fast = strcmp(agent_text(status, "forwarding"), "fast") == 0;
 	tell(d, "agent", RESULT_OK, "", "runs, version %s", agent_text(status, "version"));
 	if (problems)
 		tell(d, "agent's problems", RESULT_WARN, "sluicectl status", "%llu",
@@ -435,9 +438,48 @@ static void check_refusals(struct doctor *d)
 		tell(d, "refusals", RESULT_OK, "", "none that the node itself is to blame for");
 }
 
+struct filters {
+	char names[320]; /* as many as there is room for */
+};
+
+static void add_filter(void *ctx, const char *name)
+{
+	struct filters *filters = ctx;
+	size_t len = strlen(filters->names), room = sizeof(filters->names) - len;
+
+	if (strlen(name) + 8 <= room)
+		snprintf(filters->names + len, room, "%s%s", len ? ", " : "", name);
+	else if (room >= 6 && !strstr(filters->names, ", …"))
+		snprintf(filters->names + len, room, ", …");
+}
+
+/* Is --forwarding fast safe here? What it goes past may be a NetworkPolicy. */
+static void check_forwarding(struct doctor *d)
+{
+	struct filters filters = { 0 };
+	int rc = filters_each(add_filter, &filters);
+
+	if (rc < 0)
+		tell(d, "forwarding", RESULT_WARN, "run as root",
+		     "cannot tell whether --forwarding fast is safe: %s", strerror(-rc));
+	else if (!filters.names[0])
+		tell(d, "forwarding", RESULT_OK, "",
+		     "%s; no packet filter of the stack looks at forwarded packets: fast is safe as far as that goes",
+		     d->fast ? "fast" : "stack");
+	else if (d->fast)
+		tell(d, "forwarding", RESULT_WARN,
+		     "if they guard pods (NetworkPolicy): --forwarding stack",
+		     "fast: services' packets from pod to pod of this node go past these packet filters: %s",
+		     filters.names);
+	else
+		tell(d, "forwarding", RESULT_OK, "",
+		     "stack; --forwarding fast would go past these packet filters: %s",
+		     filters.names);
+}
+
 static void (*const machine_checks[])(struct doctor *d) = {
-	check_kernel,  check_capabilities, check_features, check_bpffs, check_cgroup,
-	check_sysctls, check_conntrack,    check_agent,    check_pins,
+	check_kernel,  check_capabilities, check_features, check_bpffs,      check_cgroup,
+	check_sysctls, check_conntrack,    check_agent,    check_forwarding, check_pins,
 };
 
 static void (*const map_checks[])(struct doctor *d) = {

@@ -144,6 +144,7 @@ static int walk_ingress(struct walk *w)
 {
 	const struct explain_tuple *t = &w->packet->tuple;
 	char src[ADDRESS_TEXT_LEN], dst[ADDRESS_TEXT_LEN];
+	int why;
 
 	address_format(&t->saddr, src);
 	address_format(&t->daddr, dst);
@@ -158,9 +159,12 @@ static int walk_ingress(struct walk *w)
 	}
 	if (walk_filter_has(w, &t->daddr, false)) {
 		walk_step(w, "filter: %s may be ours", dst);
-		return walk_request(w);
+		why = walk_request(w);
+		if (why != SL_REASON_NOT_SERVICE)
+			return why;
+	} else {
+		walk_step(w, "filter: %s is no service address", dst);
 	}
-	walk_step(w, "filter: %s is no service address", dst);
 	if (is_snat_reply(w, t))
 		return walk_unsnat(w);
 	if (walk_in_service_range(w, &t->daddr)) {

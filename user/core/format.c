@@ -274,6 +274,7 @@ const char *format_flow_flags(uint16_t flags, char buf[FORMAT_FLAGS_LEN])
 		{ SL_FLOW_PORT, "port" },
 		{ SL_FLOW_SNAT_BOTH, "snat" },
 		{ SL_FLOW_COUNTED, "counted" },
+		{ SL_FLOW_BYPASS, "fast" },
 	};
 
 	return flags_write(flags, names, ARRAY_LEN(names), buf);

@@ -145,6 +145,7 @@ static int fill_consts(const struct dp *dp, const struct dp_limits *limits,
 		.lines = limits->plan.lines,
 		.coarse_clock = probe_coarse_clock(),
 		.set_retval = probe_set_retval(),
+		.bypass = limits->bypass,
 	};
 
 	if (dp_meta_read(dp, &meta) == 0)

@@ -24,6 +24,7 @@
 	X(sl_meta, __u32, struct sl_meta)        \
 	X(sl_config, __u32, struct sl_config)    \
 	X(sl_counters, __u32, struct sl_counter) \
+	X(sl_devices, __u32, struct sl_device)   \
 	FAMILY_LAYOUTS(X, 4)                     \
 	FAMILY_LAYOUTS(X, 6)
 #define FAMILY_LAYOUTS(X, v)                                                 \

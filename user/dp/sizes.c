@@ -82,6 +82,7 @@ void sizes_compute(const struct dp_limits *limits, struct dp_sizes *ret_sizes)
 	sizes.entries[DP_sl_meta] = 1;
 	sizes.entries[DP_sl_config] = 1;
 	sizes.entries[DP_sl_counters] = SL_REASON_COUNT;
+	sizes.entries[DP_sl_devices] = SIZES_DEVICES;
 	set_both(&sizes, DP_sl4_services, plan->rows);
 	set_both(&sizes, DP_sl4_records, plan->slots);
 	set_both(&sizes, DP_sl4_backends, plan->backend_ids);

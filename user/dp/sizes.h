@@ -17,7 +17,10 @@ struct dp_limits {
 		cpus; /* possible CPUs: LRU maps keep a list of free elements for each; 0: as the kernel says */
 	bool ipv4; /* without a family its tables have one element */
 	bool ipv6;
+	bool bypass; /* flows between pods of this node go past its stack (--forwarding fast) */
 };
+
+#define SIZES_DEVICES 4096u /* pods of one node that packets can be handed to past the stack */
 
 struct dp_sizes {
 	uint32_t entries[DP_MAPS]; /* max_entries; of flow tables: buckets */
