@@ -299,7 +299,7 @@ shows() {
 	done
 	for address in 10.96.0.10 fd00:10:96::10; do
 		file=$BATS_TEST_TMPDIR/$address
-		in_ns_bg client "$CALL" tcp "$address" 80 --source-port 4322 --count 1000 --pause 1500 >"$file"
+		in_ns_bg client "$CALL" tcp "$address" 80 --source-port 4322 --count 1000 --pause 1500 --timeout 60000 >"$file" # nobody translates between the two
 		echo $! >"$file.pid"
 	done
 	entries() { in_ns node grep -cE "$1" /proc/net/nf_conntrack || :; }
@@ -346,6 +346,7 @@ shows() {
 }
 
 @test "doctor says what --forwarding fast goes past" {
+	in_ns node nft flush ruleset
 	agent_start
 	run ctl doctor
 	assert_output --regexp 'forwarding +ok +stack; no packet filter .* fast is safe'
@@ -357,7 +358,9 @@ shows() {
 			chain input { type filter hook input priority 0; policy drop; iif lo accept; ip protocol tcp accept; ip6 nexthdr tcp accept; }
 			chain other { counter; }
 		}
-		table ip6 strict { chain guard { type filter hook forward priority 2; policy drop; } }
+		table ip6 strict {
+			chain guard { type filter hook forward priority 2; policy drop; }
+		}
 	END
 	run ctl doctor
 	assert_output --regexp 'forwarding +ok +stack; --forwarding fast would go past these packet filters: nf_tables chain inet policies forward, nf_tables chain ip6 strict guard '

@@ -20,7 +20,8 @@ static struct end nth(uint32_t i)
 	return AT(CLIENT, (uint16_t)(40000 + i));
 }
 
-static void begin(void **state)
+/* One bucket, so that all flows meet. */
+static int load(void **state)
 {
 	static const struct harness_options one = { .consts = { .buckets4_tcp = 1,
 								.buckets4_udp = 1,
@@ -28,7 +29,12 @@ static void begin(void **state)
 								.buckets6_udp = 1 } };
 	const char *why = "";
 
-	assert_int_equal(harness_load(&one, &why), 0);
+	(void)state;
+	return harness_load(&one, &why);
+}
+
+static void begin(void **state)
+{
 	start(state);
 	service(V, IPPROTO_TCP, READY(B));
 	service(V, IPPROTO_UDP, READY(B));
@@ -332,5 +338,5 @@ int main(void)
 		FOR_ALL(questions_take_no_kept_slot),
 	};
 
-	return run_group("slots", tests);
+	return cmocka_run_group_tests_name("slots", tests, load, harness_teardown);
 }
