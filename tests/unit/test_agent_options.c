@@ -221,8 +221,7 @@ TEST(help_names_every_option)
 }
 
 RUN(ALONE(defaults), ALONE(lists_are_converted_and_joined),
-    ALONE(packets_go_through_the_stack_unless_told),
-    ALONE(the_api_server_is_the_default_source), ALONE(what_has_no_effect_yet_is_said),
-    ALONE(bad_values_are_refused_with_what_they_may_be),
+    ALONE(packets_go_through_the_stack_unless_told), ALONE(the_api_server_is_the_default_source),
+    ALONE(what_has_no_effect_yet_is_said), ALONE(bad_values_are_refused_with_what_they_may_be),
     ALONE(what_has_no_effect_yet_is_refused_where_it_is_wrong), ALONE(cleanup_needs_no_source),
     ALONE(off_means_nowhere), ALONE(listen_addresses), ALONE(help_names_every_option))
