@@ -57,8 +57,8 @@ struct row *diff_row_get(struct diff *d, enum row_table t, const void *key)
 
 	if (r)
 		return r;
-	r = calloc(1,
-		   sizeof(*r) + key_room(t) + (has_interim(t) ? 3u : 2u) * row_tables[t].value_len);
+	r = calloc(1, sizeof(*r) + key_room(t) +
+			      (has_interim(t) ? 3 : 2) * (size_t)row_tables[t].value_len);
 	if (!r)
 		return NULL;
 	r->table = (uint8_t)t;

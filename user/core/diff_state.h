@@ -91,7 +91,7 @@ static inline bool has_interim(enum row_table t)
 
 static inline unsigned char *row_interim(struct row *r)
 {
-	return r->bytes + key_room(r->table) + 2u * row_tables[r->table].value_len;
+	return r->bytes + key_room(r->table) + 2 * (size_t)row_tables[r->table].value_len;
 }
 
 static inline bool is_indexed(enum row_table t)

@@ -66,7 +66,7 @@ static void needed_bits(const struct plan_family *f, uint64_t *words)
 
 int plan_filter_rebuild(struct plan *plan)
 {
-	uint64_t *words = calloc(2 * SL_FILTER_WORDS, sizeof(*words));
+	uint64_t *words = calloc((size_t)2 * SL_FILTER_WORDS, sizeof(*words));
 
 	if (!words)
 		return -ENOMEM;

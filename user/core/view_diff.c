@@ -178,8 +178,8 @@ static void compare_config(struct comparison *c, const struct view *a, const str
 	if (x->snat_low != y->snat_low || x->snat_high != y->snat_high)
 		tell(c, "SNAT ports are %u-%u in %s, %u-%u in %s", x->snat_low, x->snat_high,
 		     c->a_name, y->snat_low, y->snat_high, c->b_name);
-	if (memcmp(x->node4, y->node4, sizeof(x->node4)) ||
-	    memcmp(x->node6, y->node6, sizeof(x->node6)))
+	if (memcmp(x->node4, y->node4, sizeof(x->node4)) != 0 ||
+	    memcmp(x->node6, y->node6, sizeof(x->node6)) != 0)
 		tell(c, "node addresses differ between %s and %s", c->a_name, c->b_name);
 	compare_cidrs(c, 4, x->cidrs4, y->cidrs4, sizeof(x->cidrs4[0]));
 	compare_cidrs(c, 6, x->cidrs6, y->cidrs6, sizeof(x->cidrs6[0]));
