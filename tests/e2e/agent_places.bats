@@ -133,3 +133,13 @@ foreign_map() {
 	assert_failure 1
 	assert_output --partial "--cgroup $T_DIR/nowhere: No such file or directory; see: findmnt -t cgroup2"
 }
+
+@test "too few open files are allowed: refused with the remedy, and what was made until then goes with the cleanup" {
+	inventory >"$BATS_TEST_TMPDIR/before"
+	run in_ns node bash -c 'ulimit -n 20; exec timeout 20 "$@"' bash "$SLUICED" --source "dir:$MANIFESTS" --node-name node-1 \
+		--bpffs "$BPFFS" --cgroup "$CGROUP" --admin-socket "$ADMIN" "${AGENT_OPTIONS[@]}"
+	assert_failure 1
+	assert_output --partial 'Too many open files; allow sluiced 1024 open files'
+	agent_cleanup
+	diff "$BATS_TEST_TMPDIR/before" <(inventory)
+}

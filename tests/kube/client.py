@@ -66,11 +66,11 @@ def wait_for(what, fn, seconds=10.0):
 class Client:
     """A running follow, and the state that its lines add up to."""
 
-    def __init__(self, *args, env=None, pod=None, kinds=4, netns=None):
+    def __init__(self, *args, env=None, pod=None, kinds=4, netns=None, before="true"):
         self.kinds = kinds
         words = [*(["ip", "netns", "exec", netns] if netns else []), FOLLOW, *args]
         if pod:  # a pod's service account folder, visible to it alone
-            script = f"mkdir -p {POD_DIR} && mount --bind {pod} {POD_DIR} && exec \"$@\""
+            script = f"mkdir -p {POD_DIR} && mount --bind {pod} {POD_DIR} && {before} && exec \"$@\""
             words = ["unshare", "-m", "sh", "-c", script, "sh", *words]
         self.p = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                   env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1", **(env or {})})
@@ -579,6 +579,37 @@ def a23_only_the_cluster_address_is_known():
     client = Client("--state-dir", state, env=env, pod=pod).synced()
     client.has(expected(api))
     client.end()
+
+
+@test
+def a23_the_state_folder_is_full():
+    """What is known goes on, the last good file stays, and it is said where and what that means."""
+    pod, state = os.path.join(TMP, "pod23f"), os.path.join(TMP, "state23f")
+    os.makedirs(pod)
+    os.makedirs(state)
+    shutil.copy(authority().ca, pod + "/ca.crt")
+    write(pod + "/token", "t\n")
+    api = cluster()
+    server = apiserver.Server(api, cert=server_cert())
+    known = f"127.0.0.1 {server.port}\n"
+    full = (f"mount -t tmpfs -o size=8k none {state} && printf '{known}' >{state}/api-servers && "
+            f"head -c 4096 /dev/zero >{state}/others")  # two pages in all
+    client = Client("--state-dir", state, pod=pod, before=full).synced()
+    api.put("endpointslices", endpoint_slice("kubernetes", ["127.0.0.1", "127.0.0.2"], namespace="default",
+                                             port=server.port, port_name="https"))
+    wait_for("the problem", lambda: state + "/api-servers" in client.problems)
+    assert client.problems[state + "/api-servers"] == (
+        "cannot be written (No space left on device): after a reboot the API servers have to be found anew")
+    inside = f"/proc/{client.p.pid}/root{state}"
+    with open(inside + "/api-servers", encoding="utf-8") as f:
+        assert f.read() == known
+    assert sorted(os.listdir(inside)) == ["api-servers", "others"]
+    api.put("services", service("new", "10.96.9.9"))
+    client.has(expected(api), 5)
+    os.unlink(inside + "/others")
+    api.put("endpointslices", endpoint_slice("kubernetes", ["127.0.0.1", "127.0.0.3"], namespace="default",
+                                             port=server.port, port_name="https"))
+    wait_for("it to be solved", lambda: state + "/api-servers" not in client.problems)
 
 
 @test

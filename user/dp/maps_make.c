@@ -154,9 +154,10 @@ int maps_make(struct dp *dp, struct bpf_object *object, const struct dp_sizes *s
 	load_no_programs(object);
 	if (bpf_object__load(object) < 0)
 		return err_set(
-			err, -errno,
-			"cannot make the maps: %s; lower --max-flows, --max-services or --max-backends",
-			strerror(errno));
+			err, -errno, "cannot make the maps: %s; %s", strerror(errno),
+			errno == EMFILE
+				? "allow sluiced 1024 open files (ulimit -n, systemd: LimitNOFILE=)"
+				: "lower --max-flows, --max-services or --max-backends");
 	rc = maps_keep(dp, object, err);
 	if (rc == 0)
 		*ret_made = made;

@@ -92,6 +92,8 @@ static int replace_file(const char *path, const struct buf *text)
 		close(fd);
 	if (rc == 0 && rename(buf_str(&next), path) < 0)
 		rc = -errno;
+	if (rc < 0 && fd >= 0)
+		unlink(buf_str(&next)); /* half of it, on a disk that is full already */
 	buf_done(&next);
 	return rc;
 }
