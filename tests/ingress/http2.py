@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """HTTP/2 of clients, gRPC to endpoints, and TLS, with the running proxy."""
 
+import hpack
+
 from h2peer import *
 from h2.errors import ErrorCodes
 
@@ -182,6 +184,33 @@ def _(t):
         r = c.get(path)
         equal((r.body, r.ended, r.reset), (b"hello", False, ErrorCodes.INTERNAL_ERROR), path)
     equal(c.get("/fine").body, b"fine")
+
+
+@test("the fields of a request in many frames, each read by itself, are that request's")
+def _(t):
+    def handler(c):
+        while r := c.request():
+            c.answer(json.dumps([r.method, r.target, r.get("host"), r.get("x-a"), r.get("x-b"), r.get("cookie")]))
+
+    _, p = simple(t, handler, annotations={"nginx.ingress.kubernetes.io/ssl-redirect": "false"})
+    c = Client(t, p)
+    block = hpack.Encoder().encode([(":method", "PUT"), (":scheme", "https"), (":authority", "a.test"), (":path", "/mine/" + "p" * 50),
+                                    ("cookie", "a=1"), ("x-a", "1" * 100), ("cookie", "b=2"), ("x-b", "2" * 100)])
+    c.h2.get_next_available_stream_id()
+    for at in range(0, len(block), 60):
+        last = at + 60 >= len(block)
+        # HEADERS with END_STREAM, then CONTINUATION; END_HEADERS in the last.
+        c.sock.sendall(Fast.frame(1 if at == 0 else 9, (1 if at == 0 else 0) | (4 if last else 0), 1, block[at : at + 60]))
+        for _i in range(2):  # by the same worker, which has read the frame then
+            equal(json.loads(t.get(p, "/other/" + "o" * 70, fields="Cookie: c=3\r\nX-A: other\r\n").body)[1], "/other/" + "o" * 70)
+    got = bytearray()
+    while b'"]' not in got:
+        data = c.sock.recv(65536)
+        check(data, "the connection ended", got)
+        got += data
+        check(b"/other" not in got, "another request's", got)
+    answer_ = json.loads(got[got.index(b'["') : got.index(b'"]') + 2])
+    equal(answer_, ["PUT", "/mine/" + "p" * 50, "a.test", "1" * 100, "2" * 100, "a=1; b=2"])
 
 
 @test("one stalled stream of a hundred: its siblings go on, its origin waits")

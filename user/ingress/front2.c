@@ -127,7 +127,13 @@ static int on_begin_frame(struct http2_session *h2, const nghttp2_frame_hd *hd)
 {
 	struct front2 *f = of(h2);
 
+	if (hd->type == NGHTTP2_CONTINUATION) {
+		if (f->block_is_bad && hd->flags & NGHTTP2_FLAG_END_HEADERS)
+			f->block_since_ns = 0;
+		return 0;
+	}
 	f->block_since_ns = 0; /* whichever there was has ended */
+	f->block_is_bad = false;
 	if (hd->type != NGHTTP2_HEADERS)
 		return 0;
 	if (hd->stream_id > f->last_id) {
@@ -157,6 +163,7 @@ static enum http1_kind on_block(struct http2_session *h2, const nghttp2_frame *f
 /* The rest of its last frame is for nobody, and may take as long as the connection may be idle. */
 static void on_bad_block(struct http2_session *h2, const nghttp2_frame *frame)
 {
+	of(h2)->block_is_bad = true;
 	if (frame->hd.flags & NGHTTP2_FLAG_END_HEADERS)
 		of(h2)->block_since_ns = 0;
 }

@@ -36,12 +36,14 @@ struct front2 {
 	int32_t last_id;                  /* of a stream, that the client opened */
 	int32_t skipped_from, skipped_to; /* numbers it passed over last */
 	struct front2_budget resets, idle_frames;
-	uint64_t block_since_ns; /* when a field block began that is not complete; 0: none is */
+	uint64_t
+		block_since_ns; /* when a field block began that is not complete, and is kept; 0: none is */
 	uint64_t idle_since_ns;  /* without a stream */
 	uint64_t stuck_since_ns; /* the socket takes nothing; 0: it does */
 	uint64_t look_ns;  /* when stalls are looked for next; 0: there is nothing to look at */
 	uint64_t drain_ns; /* when the second GOAWAY is due; 0: not draining */
 	bool draining;     /* that was sent */
+	bool block_is_bad; /* it will not be complete: nothing is told of its end */
 	bool lingers;      /* our half is closed, what still comes is dropped */
 	bool settings_came;
 };

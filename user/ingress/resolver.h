@@ -14,7 +14,8 @@ struct upstream;
 /* The thread begins with the first name that is wanted. 0 or -ENOMEM. */
 int resolver_new(struct resolver **ret_resolver);
 void resolver_free(
-	struct resolver *resolver); /* waits for a question that is being asked; NULL is fine */
+	struct resolver *
+		resolver); /* at once: a question that is being asked is left behind; NULL is fine */
 
 /*
  * The endpoints of host (a name, or an address without brackets) and port: counted, the same for the same, and followed as long
