@@ -354,4 +354,27 @@ def _(t):
     equal(q.record(path="/x")["query"], "a=b")
 
 
+@test("an Ingress costs at most 2.5 KiB, however much it is asked")
+def _(t):
+    n, o = 5000, t.origin(answer("ok"))
+    base = [*service("s", [(o.address, o.port)]), ingress("first", {"/": "s"}, host="first.test")]
+    p = t.proxy(base)
+    equal(t.get(p, host="first.test").status, 200)
+    before = p.memory_kib()
+    p.write("more", [ingress(f"i{i}", {f"/p{i}": "s"}, host=f"h{i % 500}.test") for i in range(n)])
+    until(lambda: t.get(p, f"/p{n - 1}", host=f"h{(n - 1) % 500}.test").status == 200, "all of them", 3 * DEADLINE)
+    c = t.client(p)
+    quiet = (p.memory_kib() - before) / n
+    for i in range(n):
+        c.send(f"GET /p{i} HTTP/1.1\r\nHost: h{i % 500}.test\r\n\r\n".encode())
+        equal(c.response().status, 200)
+    asked = (p.memory_kib() - before) / n
+    print(f"# {quiet:.2f} KiB each, {asked:.2f} when each was asked", flush=True)
+    check(asked <= 2.5, "KiB each", asked)
+    status, text = page(p, "/metrics")
+    equal(status, 200)
+    ended = sum(int(float(line.split()[-1])) for line in text.splitlines() if line.startswith("sluice_http_requests_total{"))
+    check(ended >= n, "requests on the page", ended)
+
+
 main()

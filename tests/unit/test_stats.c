@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "ingress/stats.h"
+#include "ingress/stats_internal.h"
 
 #define MS UINT64_C(1000000)
 
@@ -217,6 +217,32 @@ TEST(series_are_bounded_and_nothing_is_lost)
 	buf_done(&out);
 }
 
+TEST(beyond_what_can_have_series_all_workers_count_among_the_others)
+{
+	struct stats_hub *hub = new_hub(2);
+	unsigned slots[2 * STATS_PLACES], n = 2 * STATS_PLACES;
+	struct buf out = { 0 };
+	char name[32];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "i%u", i);
+		slots[i] = take(hub, name);
+	}
+	for (unsigned i = 0; i < n; i++)
+		count(hub, 0, slots[i], 200);
+	for (unsigned i = n; i-- > 0;)
+		count(hub, 1, slots[i], 200);
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned w = 0; w < 2; w++)
+			assert_true((hub->workers[w].slots[slots[i]] != NULL) ==
+				    (i < STATS_PLACES));
+	write_page(hub, true, &out);
+	assert_int_equal(requests_of(out.data), 2 * n);
+	assert_line(out.data, "sluice_http_requests_total" LABELS("i0") ",status=\"2xx\"} 2");
+	stats_hub_free(hub);
+	buf_done(&out);
+}
+
 TEST(series_of_those_who_left_are_free_again)
 {
 	struct stats_hub *hub = new_hub(1);
@@ -276,4 +302,5 @@ RUN(cmocka_unit_test(workers_are_added_up), cmocka_unit_test(equal_labels_are_on
     cmocka_unit_test(a_slot_given_away_begins_at_zero),
     cmocka_unit_test(series_are_bounded_and_nothing_is_lost),
     cmocka_unit_test(series_of_those_who_left_are_free_again),
+    cmocka_unit_test(beyond_what_can_have_series_all_workers_count_among_the_others),
     cmocka_unit_test(the_page_is_read_while_it_is_counted))

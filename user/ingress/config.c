@@ -387,6 +387,8 @@ void config_free(struct config *config)
 	loop_remove(config->expiry);
 	routes_drop(config->routes);
 	routes_maker_free(config->maker);
+	policy_drop(config->plain[0]);
+	policy_drop(config->plain[1]);
 	resolver_free(config->resolver);
 	certs_drop(config->certs);
 	certs_cache_free(config->certs_cache);

@@ -89,6 +89,19 @@ static const struct secret *find_secret(void *ctx, const char *namespace, const 
 	return s ? &s->secret : NULL;
 }
 
+/* Counted. Most Ingresses ask for nothing, and share one. 0 or -ENOMEM. */
+static int get_policy(struct config *config, const struct policy_input *in,
+		      struct policy **ret_policy)
+{
+	struct policy **shared = policy_is_plain(in->ingress) ? &config->plain[in->hsts != NULL]
+							      : NULL;
+	int rc = shared && *shared ? 0 : policy_build(in, shared ? shared : ret_policy);
+
+	if (rc == 0 && shared)
+		*ret_policy = policy_hold(*shared);
+	return rc;
+}
+
 static int make_policy(struct config *config, struct config_ingress *i)
 {
 	struct policy_input in = { .ingress = &i->ingress,
@@ -100,7 +113,7 @@ static int make_policy(struct config *config, struct config_ingress *i)
 	int rc;
 
 	buf_reset(&i->policy_notes);
-	rc = policy_build(&in, &policy);
+	rc = get_policy(config, &in, &policy);
 	if (rc < 0)
 		return rc;
 	policy_drop(i->policy);

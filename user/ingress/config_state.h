@@ -81,6 +81,8 @@ struct config {
 	struct routes *routes; /* counted; NULL: none yet */
 	struct certs_cache *certs_cache;
 	struct certs *certs;
+	struct policy
+		*plain[2]; /* counted: of Ingresses that ask for nothing; without and with TLS */
 	const struct config_ingress **order; /* while routes are made: by routes_input's index */
 
 	struct loop_event *now, *later, *expiry; /* deferred; timers */

@@ -19,7 +19,6 @@
 
 static const struct policy defaults = {
 	.refs = 1,
-	.name = "",
 	.ssl_redirect = true,
 	.access_log = true,
 	.limit = { .burst = 5 },
@@ -184,6 +183,7 @@ static int read_all(struct reader *r)
 	while (policy_table[n_rows].name)
 		n_rows++;
 	found = calloc(n_rows, sizeof(*found));
+	r->no_memory = !found;
 	if (!found)
 		return -ENOMEM;
 	for (size_t i = 0; i < in->n_annotations; i++) {
@@ -328,9 +328,22 @@ static void finish(struct reader *r)
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
+bool policy_is_plain(const struct ingress *ingress)
+{
+	for (size_t i = 0; i < ingress->n_annotations; i++)
+		if (setting_name(ingress->annotations[i].name))
+			return false;
+	return true;
+}
+
+static uint64_t id_of(const struct object_meta *meta)
+{
+	return table_hash(table_hash(0, meta->namespace, strlen(meta->namespace)), meta->name,
+			  strlen(meta->name));
+}
+
 int policy_build(const struct policy_input *input, struct policy **ret_policy)
 {
-	const struct object_meta *meta = &input->ingress->meta;
 	struct policy_owner *owner = calloc(1, sizeof(*owner));
 	struct reader r = { .in = input };
 
@@ -339,14 +352,10 @@ int policy_build(const struct policy_input *input, struct policy **ret_policy)
 	r.policy = &owner->policy;
 	r.arena = &owner->arena;
 	*r.policy = defaults;
-	r.policy->hsts = input->hsts ? arena_strdup(r.arena, input->hsts) : NULL;
-	r.policy->name = arena_printf(r.arena, "%s/%s", meta->namespace, meta->name);
-	r.no_memory = !r.policy->name || (input->hsts && !r.policy->hsts);
-	if (!r.no_memory) {
-		r.policy->id = table_hash(0, r.policy->name, strlen(r.policy->name));
-		if (read_all(&r) == 0)
-			finish(&r);
-	}
+	r.policy->hsts = input->hsts;
+	r.policy->id = id_of(&input->ingress->meta);
+	if (read_all(&r) == 0)
+		finish(&r);
 	if (r.no_memory) {
 		policy_drop(r.policy);
 		return -ENOMEM;

@@ -130,8 +130,8 @@ struct policy {
 	unsigned has; /* POLICY_HAS_* */
 	const char *
 		closed; /* why every request is answered 503 (an annotation that protects cannot be kept); NULL: not so */
-	const char *name; /* namespace/name of the Ingress */
-	uint64_t id;      /* hash of name: of rate buckets, which outlive a policy */
+	uint64_t
+		id; /* hash of the Ingress's namespace/name: of rate buckets, which outlive a policy */
 
 	/* Towards the client. */
 	bool ssl_redirect; /* of a host with TLS; default true */
@@ -141,7 +141,7 @@ struct policy {
 	struct policy_text redirect; /* permanent-redirect or temporal-redirect */
 	unsigned redirect_status;
 	bool from_to_www;
-	const char *hsts;  /* value of Strict-Transport-Security; NULL: none */
+	const char *hsts;  /* value of Strict-Transport-Security, as it was given; NULL: none */
 	uint64_t body_max; /* bytes; UINT64_MAX: no limit; 0: not said, the process's own counts */
 	struct policy_cidrs allow, deny;
 	bool has_allow;
@@ -267,7 +267,8 @@ struct policy_input {
 	const struct secret *(*secret)(void *ctx, const char *namespace, const char *name);
 	policy_note_fn *note; /* may be NULL */
 	void *ctx;
-	const char *hsts; /* Strict-Transport-Security where the Ingress says nothing; NULL: none */
+	const char *
+		hsts; /* Strict-Transport-Security where the Ingress says nothing; a literal, or NULL: none */
 };
 
 /* 0 or -ENOMEM. Nothing of the input is kept. */
@@ -275,7 +276,10 @@ int policy_build(const struct policy_input *input, struct policy **ret_policy);
 struct policy *policy_hold(const struct policy *policy);
 void policy_drop(const struct policy *policy); /* NULL is fine */
 
-/* Of nobody: no HSTS, no name; lives as long as the process. */
+/* Has it no annotation that is looked at? Policies of all such Ingresses say the same, but for HSTS: one is enough for all. */
+bool policy_is_plain(const struct ingress *ingress);
+
+/* Of nobody: no HSTS; lives as long as the process. */
 const struct policy *policy_none(void);
 
 /* The documentation of all annotations as Markdown tables. 0 or -ENOMEM. */

@@ -49,14 +49,30 @@ void stats_gauge(struct stats *stats, enum stats_gauge gauge, int64_t change)
 	__atomic_store_n(&stats->gauges[gauge], stats->gauges[gauge] + change, __ATOMIC_RELAXED);
 }
 
-/* Without memory it is counted among the others, which are there from the start. */
+/* Decided by the first, for all. */
+static bool has_place(struct stats_hub *hub, unsigned slot)
+{
+	struct stats_holder *holder = &hub->holders[slot];
+	unsigned char place = atomic_load_explicit(&holder->place, memory_order_relaxed), now;
+
+	if (place != STATS_PLACE_OPEN)
+		return place == STATS_PLACE_OWN;
+	now = slot <= STATS_SLOT_OTHER || atomic_fetch_add(&hub->n_places, 1) < STATS_PLACES
+		      ? STATS_PLACE_OWN
+		      : STATS_PLACE_OTHER;
+	if (atomic_compare_exchange_strong(&holder->place, &place, now))
+		place = now;
+	return place == STATS_PLACE_OWN;
+}
+
+/* Without memory, or a place, it is counted among the others, which are there from the start. */
 static struct stats_slot *slot_of(struct stats *stats, unsigned slot)
 {
 	struct stats_slot *s = atomic_load_explicit(&stats->slots[slot], memory_order_relaxed);
 
 	if (s)
 		return s;
-	s = calloc(1, sizeof(*s));
+	s = has_place(stats->hub, slot) ? calloc(1, sizeof(*s)) : NULL;
 	if (!s)
 		return atomic_load_explicit(&stats->slots[STATS_SLOT_OTHER], memory_order_relaxed);
 	atomic_store_explicit(&stats->slots[slot], s, memory_order_release);
@@ -170,6 +186,7 @@ int stats_hub_new(unsigned n_workers, uint64_t seed, struct stats_hub **ret_hub)
 			return -ENOMEM;
 		}
 		atomic_init(&hub->workers[i].slots[STATS_SLOT_OTHER], other);
+		hub->workers[i].hub = hub;
 	}
 	*ret_hub = hub;
 	return 0;

@@ -71,16 +71,24 @@ struct stats_slot {
 
 #define STATS_SLOT_WORDS (offsetof(struct stats_slot, codes) / sizeof(uint64_t))
 
+/* Whether those of a slot are counted by themselves: said once, by whoever counts the first, and the same for all workers. */
+enum stats_place { STATS_PLACE_OPEN, STATS_PLACE_OWN, STATS_PLACE_OTHER };
+
+/* More than can have series of their own: what is counted beyond would be summed up in any case. */
+#define STATS_PLACES 1024
+
 struct stats {
 	uint64_t counters[STATS_COUNTERS];
 	int64_t gauges[STATS_GAUGES];
+	struct stats_hub *hub;
 	_Atomic(struct stats_slot *) slots[STATS_SLOTS]; /* NULL: nothing was counted */
 } __attribute__((aligned(64)));
 
 /* A slot as the control thread sees it. */
 struct stats_holder {
 	_Atomic unsigned refs;
-	char *key; /* labels, one behind the other; NULL: free */
+	_Atomic unsigned char place; /* enum stats_place */
+	char *key;                   /* labels, one behind the other; NULL: free */
 	size_t key_len;
 	bool named;  /* has series of its own … */
 	bool detail; /* … histograms, too */
@@ -92,10 +100,11 @@ struct stats_hub {
 	unsigned n_workers;
 	struct stats *workers;
 	struct stats_holder *holders; /* STATS_SLOTS */
-	unsigned n_holders;           /* were ever used */
-	struct table by_key;          /* labels -> holder */
-	unsigned next_free;           /* where to look for a slot that nobody holds */
-	size_t series;                /* that named slots may have, together */
+	_Atomic unsigned n_places; /* slots that are counted by themselves, at most STATS_PLACES */
+	unsigned n_holders;        /* were ever used */
+	struct table by_key;       /* labels -> holder */
+	unsigned next_free;        /* where to look for a slot that nobody holds */
+	size_t series;             /* that named slots may have, together */
 };
 
 /* Series of a slot that has its own: of the counters, and of the histograms. */
