@@ -150,7 +150,7 @@ SKELS    := $(BPF_ALL:%=$(O)/skel/%.skel.h)
 
 # ----------------------------------------------------------------------------------------------------- goals
 
-.PHONY: all bpf deps deps-vm deps-bench deps-browser help clean install uninstall format format-check lint lint-layers vmlinux demo \
+.PHONY: all bpf deps deps-vm deps-bench deps-browser help clean install uninstall format format-check lint lint-layers lint-scripts vmlinux demo \
 	kubernetes test test-unit test-abi test-fuzz test-differ test-prog test-ingress test-browser test-kube test-e2e test-programs vm bench bench-ingress bench-kube
 
 all: bpf $(LIBS) $(BINS) $(O)/compile_commands.json ## build everything (the default)
@@ -478,11 +478,13 @@ format: ## rewrite the C files as .clang-format says
 format-check: ## say which C files `make format` would change
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
-lint: all lint-layers ## clang-tidy, shellcheck, include rules (ANALYZE=1 adds gcc -fanalyzer)
+lint: all lint-layers lint-scripts ## clang-tidy, shellcheck, include rules (ANALYZE=1 adds gcc -fanalyzer)
 	$(Q)$(if $(USER_SRCS),$(CLANG_TIDY) --quiet -p $(O) $(USER_SRCS))
-	$(Q)$(if $(SCRIPTS),shellcheck -x $(SCRIPTS))
 	$(Q)$(if $(ANALYZE),$(foreach s,$(USER_SRCS),echo "  ANALYZE  $(s)"; gcc $(BASE_CFLAGS) \
 		$(call group_cflags,$(call group_of,$(s))) -O1 -fanalyzer -Wno-error -c $(s) -o /dev/null;))
+
+lint-scripts: ## shellcheck alone
+	$(Q)$(if $(SCRIPTS),shellcheck -x $(SCRIPTS))
 
 # Who may include whom: base nothing of ours; core base; source core/model.h; serve core; dp core; ingress never dp or the ABI.
 lint-layers: ## check who includes whom

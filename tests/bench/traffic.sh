@@ -193,8 +193,8 @@ for n in $COUNTS; do
 		way=$kind-$n
 		case $kind in nft | iptables)
 			tool=$kind
-			[ $kind = nft ] || tool=iptables-legacy-restore
-			command -v $tool >/dev/null || { printf 'skip\t%s\tno %s here\n' "$way" $tool; continue; }
+			[ "$kind" = nft ] || tool=iptables-legacy-restore
+			command -v "$tool" >/dev/null || { printf 'skip\t%s\tno %s here\n' "$way" "$tool"; continue; }
 		esac
 		make_trio "$way"
 		began=$(now_ms)
@@ -207,7 +207,7 @@ for n in $COUNTS; do
 		esac
 		wait_for 20 "$way: the service answers" answers "$way"
 		printf 'load\t%s\tserves after\t%s\tms\n' "$way" $(($(now_ms) - began))
-		if [ $kind = socket ]; then
+		if [ "$kind" = socket ]; then
 			add_client "$way" "$way-c" $vip 80 "$cgroup/$way"
 			add_client "node-$way" "$way-n" $vip 80 "$cgroup/$way"
 		else
@@ -219,7 +219,7 @@ done
 
 for mode in $MODES; do
 	for name in "${clients[@]}"; do
-		measure "$name" $mode 20
+		measure "$name" "$mode" 20
 		case $reply in failed*) die "$name: $mode: $reply" ;; esac
 	done
 done
@@ -228,11 +228,11 @@ noise start
 for ((round = 1; round <= rounds; round++)); do
 	for mode in $MODES; do
 		length=$slice_ms
-		[ $mode = crr ] || length=$((slice_ms / 2)) # round trips are so short that half of it holds thousands
+		[ "$mode" = crr ] || length=$((slice_ms / 2)) # round trips are so short that half of it holds thousands
 		# Each round in another order, so that no way always follows the same one.
 		for name in $(printf '%s\n' "${clients[@]}" | shuf); do
-			measure "$name" $mode "$length"
-			printf 'slice\t%d\t%s\t%s\t%s\n' $round $mode "$name" "${reply// /$'\t'}"
+			measure "$name" "$mode" "$length"
+			printf 'slice\t%d\t%s\t%s\t%s\n' "$round" "$mode" "$name" "${reply// /$'\t'}"
 		done
 	done
 	[ $round != $((rounds / 2)) ] || noise middle

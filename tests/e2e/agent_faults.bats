@@ -75,7 +75,7 @@ api_protocol() { # NAME ADDRESS PROTOCOL ENDPOINT
 		"ports": [{"name": "p80", "protocol": "'"$3"'", "port": 8080}]}}'
 }
 
-start_with_shim() { SLUICED=$T_DIR/sluiced api_start "$@"; }
+start_with_shim() { SLUICED=$T_DIR/sluiced api_start; }
 
 # control WORD NUMBER: 0 the clock's lead in seconds, 1 changes so far, 2 first that fails, 3 first that does not fail again
 control() { python3 -c 'import struct,sys; f = open(sys.argv[1], "r+b"); f.seek(8 * int(sys.argv[2])); f.write(struct.pack("q", int(sys.argv[3])))' \
@@ -176,7 +176,7 @@ has_asked() { [ -s "$T_DIR/asked" ]; }
 }
 
 @test "one endpoint that changes: one Service is planned, and a handful of bpf() calls write, among two hundred" {
-	local i planned sweeps n
+	local i planned n
 	for i in $(seq 200); do
 		api_service "s$i" "u$i" "10.96.1.$i"
 	done
@@ -229,12 +229,12 @@ slice_of() {
 		local syncs writes
 		syncs=$(ask status | jq .syncs) writes=$(changes)
 		if [ $n = together ]; then # the old one loses them first, in one piece with what gives them to the other
-			api '{"put": "endpointslices", "objects": ['"$(slice_of $from 0), $(slice_of $to 100)"']}'
+			api '{"put": "endpointslices", "objects": ['"$(slice_of "$from" 0), $(slice_of "$to" 100)"']}'
 		else # the other has them, too, for a while
-			api '{"put": "endpointslices", "object": '"$(slice_of $to 100)"'}'
+			api '{"put": "endpointslices", "object": '"$(slice_of "$to" 100)"'}'
 			wait_for 5 "the other one" moved "$syncs"
 			syncs=$(ask status | jq .syncs)
-			api '{"put": "endpointslices", "object": '"$(slice_of $from 0)"'}'
+			api '{"put": "endpointslices", "object": '"$(slice_of "$from" 0)"'}'
 		fi
 		wait_for 5 "the move" moved "$syncs"
 		exact
@@ -313,8 +313,8 @@ slice_of() {
 		410) api '{"do": "forget"}' ;;
 		dropped) in_ns node nft 'add table inet cut; add chain inet cut c { type filter hook output priority 0; };
 			add rule inet cut c tcp dport 6080 drop; add rule inet cut c tcp sport 6080 drop' ;;
-		html | empty) api '{"lie": "'$fault'"}' ;;
-		*) api '{"lie": '$fault'}' ;;
+		html | empty) api '{"lie": "'"$fault"'"}' ;;
+		*) api '{"lie": '"$fault"'}' ;;
 		esac
 		api_endpoints web "10.244.1.${names[i % 2]}"
 		served() { [ "$(wc -l <"$T_DIR/asked")" -gt $((asked + 10)) ]; }

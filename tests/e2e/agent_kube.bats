@@ -109,14 +109,14 @@ answers() { in_ns client "$CALL" tcp "$1" 80; }
 		"ports": [{"name": "http", "protocol": "TCP", "port": 80}]}}}'; }
 	rows() { for table in services backends records rings; do "$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl4_$table" | md5sum; done; }
 	has_old() { ctl services --all -o json | jq -e '[.items[] | select(.name == "old")] | length > 0'; }
-	local kind others before
+	local kind before
 	for kind in services endpointslices nodes servicecidrs; do
 		other_service
 		wait_for 5 "it to be there" has_old
 		wait_for 5 "everything to be written" ctl diff
 		agent_stop KILL
 		api '{"delete": "services", "namespace": "default", "name": "old"}'
-		api '{"hold": "'$kind'"}'
+		api '{"hold": "'"$kind"'"}'
 		before=$(rows)
 		topology_agent "${AGENT_OPTIONS[@]}" --source kube --api-server http://127.0.0.1:6080 --kubeconfig "$T_DIR/kubeconfig"
 		# the others are there

@@ -80,6 +80,7 @@ map() { "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
 	local asker=$!
 	wait_for 20 "the sockets" test -e "$T_DIR/step-connected"
 	endpoints web 12
+	# shellcheck disable=SC2317
 	destroyed() { in_ns node curl -s http://127.0.0.1:10249/metrics | grep -q '^sluice_sockets_destroyed_total 1'; }
 	wait_for 5 "the socket to be destroyed" destroyed
 	touch "$T_DIR/step-moved"
@@ -162,11 +163,12 @@ map() { "$BPFTOOL" map "$1" pinned "$BPFFS/sluice/v1/maps/$2" "${@:3}"; }
 	wait_for 20 "the socket" test -e "$T_DIR/step-connected"
 	agent_stop KILL
 	# what the killed agent wrote last: the endpoint is nobody's, and only its generations are kept
-	local family zeros
+	local family zeros rest
 	for family in 4 6; do
 		mapfile -t zeros < <(yes 0 | head -n $((family == 4 ? 8 : 20)))
+		mapfile -t rest < <(yes 0 | head -n $((family == 4 ? 6 : 10)))
 		while read -r id gen; do
-			map update "sl${family}_backends" key "$id" 0 0 0 value "${zeros[@]}" "$gen" 0 0 0 0 0 0 0 $([ $family = 4 ] || echo 0 0 0 0)
+			map update "sl${family}_backends" key "$id" 0 0 0 value "${zeros[@]}" "$gen" 0 "${rest[@]}"
 		done < <("$BPFTOOL" -j map dump pinned "$BPFFS/sluice/v1/maps/sl${family}_backends" |
 			jq -r '.[].formatted | select(.value.flags != 0) | "\(.key) \(.value.gen)"')
 	done

@@ -9,6 +9,7 @@
 
 api_begin() {
 	mkfifo "$T_DIR/api"
+	# shellcheck disable=SC2016
 	in_ns_bg node sh -c 'exec python3 "$1/../kube/apiserver.py" 6080 <>"$2"' sh "$BATS_TEST_DIRNAME" "$T_DIR/api" \
 		>"$T_DIR/api.log" 2>&1
 	API=$!
