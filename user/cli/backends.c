@@ -43,7 +43,7 @@ static struct sl_backend_stats stats_of(const struct rows_stats *stats,
 	const struct sl_backend_stats *all = e->addr.family == 6 ? stats->v6 : stats->v4;
 	size_t n = e->addr.family == 6 ? stats->n6 : stats->n4;
 
-	return e->backend < n ? all[e->backend] : (struct sl_backend_stats){ 0 };
+	return all && e->backend < n ? all[e->backend] : (struct sl_backend_stats){ 0 };
 }
 
 static void put_backend(struct out *out, const struct view_service *s,
