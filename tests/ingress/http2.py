@@ -213,6 +213,26 @@ def _(t):
     equal(answer_, ["PUT", "/mine/" + "p" * 50, "a.test", "1" * 100, "2" * 100, "a=1; b=2"])
 
 
+@test("frames of fields that come byte by byte are frames all the same")
+def _(t):
+    _, p = simple(t, answer("ok"))
+    c = Client(t, p)
+    block = hpack.Encoder().encode([(":method", "GET"), (":scheme", "https"), (":authority", "a.test"), (":path", "/" + "p" * 50)])
+    s = c.h2.get_next_available_stream_id()
+    third = len(block) // 3
+    parts = block[:third], block[third : 2 * third], block[2 * third :]
+    for i, part in enumerate(parts):
+        for byte in Fast.frame(9 if i else 1, (0 if i else 1) | (4 if i == 2 else 0), s, part):
+            c.sock.sendall(bytes([byte]))  # a record of TLS each
+            if i:
+                equal(t.get(p, "/x").body, b"ok")  # by the same worker, which has read the byte then
+    got = bytearray()
+    while b"ok" not in got:
+        data = c.sock.recv(65536)
+        check(data, "the connection ended", got)
+        got += data
+
+
 @test("one stalled stream of a hundred: its siblings go on, its origin waits")
 def _(t):
     size = 8 << 20

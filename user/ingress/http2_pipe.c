@@ -12,10 +12,12 @@
 #include "ingress/sock.h"
 #include "ingress/worker.h"
 
-#define READ_FIRST (16 * 1024)
-#define READ_LEAST (4 * 1024)
-#define READS_MAX  8   /* in one go, before others have theirs */
-#define ACKS_MAX   100 /* of PING and SETTINGS that the peer does not read */
+#define READ_FIRST        (16 * 1024)
+#define READ_LEAST        (4 * 1024)
+#define READS_MAX         8   /* in one go, before others have theirs */
+#define ACKS_MAX          100 /* of PING and SETTINGS that the peer does not read */
+/* nghttp2 counts each look at the nine bytes that begin one, of which there are several if they come in pieces. */
+#define CONTINUATIONS_MAX 64
 
 /* Debian's 1.52 has these two, older ones do not: then nghttp2's counts are all there is besides ours. */
 extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst,
@@ -38,7 +40,7 @@ static nghttp2_option *make_options(bool client)
 	if (client)
 		nghttp2_option_set_peer_max_concurrent_streams(o, 100);
 	if (nghttp2_option_set_max_continuations)
-		nghttp2_option_set_max_continuations(o, 8);
+		nghttp2_option_set_max_continuations(o, CONTINUATIONS_MAX);
 	if (nghttp2_option_set_stream_reset_rate_limit)
 		nghttp2_option_set_stream_reset_rate_limit(o, 1000, 100);
 	return o;
