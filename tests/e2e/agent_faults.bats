@@ -7,13 +7,7 @@
 setup_file() {
 	load topology
 	load manifests
-	begin_file
-	topology_node
-	topology_pod server 11
-	topology_pod other 12
-	topology_pod client 100
-	topology_model server
-	topology_model other
+	begin_node server:11 other:12 client:100
 	"${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -shared -fPIC -O2 -Wall -Wextra -Werror -o "$BATS_FILE_TMPDIR/shim.so" "$BATS_TEST_DIRNAME/shim/shim.c" -ldl
 }
 

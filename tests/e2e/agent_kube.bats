@@ -6,13 +6,7 @@
 setup_file() {
 	load topology
 	load manifests
-	begin_file
-	topology_node
-	topology_pod server 11
-	topology_pod other 12
-	topology_pod client 100
-	topology_model server
-	topology_model other
+	begin_node server:11 other:12 client:100
 }
 
 teardown_file() {

@@ -5,11 +5,7 @@
 setup_file() {
 	load topology
 	load manifests
-	begin_file
-	topology_node
-	topology_pod server 11
-	topology_pod client 100
-	topology_model server
+	begin_node server:11 client:100
 }
 
 teardown_file() {

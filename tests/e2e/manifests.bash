@@ -88,6 +88,18 @@ begin_file() {
 	topology_begin "$T_ID"
 }
 
+# In setup_file instead: a node with pods NAME:N…, each of which answers but the client.
+begin_node() {
+	local pod
+	begin_file && topology_node || return 1
+	for pod in "$@"; do
+		topology_pod "${pod%:*}" "${pod#*:}" || return 1
+	done
+	for pod in "$@"; do
+		[ "${pod%:*}" = client ] || topology_model "${pod%:*}" || return 1
+	done
+}
+
 # In setup.
 begin_test() {
 	load_bats
