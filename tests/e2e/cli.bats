@@ -349,6 +349,7 @@ shows() {
 		table inet policies {
 			chain forward { type filter hook forward priority 0; policy accept; counter; }
 			chain empty { type filter hook forward priority 1; policy accept; }
+			chain nat { type nat hook prerouting priority -100; counter; }
 			chain input { type filter hook input priority 0; policy drop; iif lo accept; ip protocol tcp accept; ip6 nexthdr tcp accept; }
 			chain other { counter; }
 		}
@@ -363,6 +364,21 @@ shows() {
 	run ctl doctor
 	assert_success
 	assert_output --regexp 'forwarding +warn +fast: .* these packet filters: nf_tables chain inet policies forward, nf_tables chain ip6 strict guard +if they guard pods \(NetworkPolicy\): --forwarding stack'
+	# as far as forwarding goes, what is looked at before and after is the same
+	in_ns node nft -f - <<-END
+		flush ruleset
+		table ip raw {
+			chain before { type filter hook prerouting priority raw; iif pod-100 counter; }
+		}
+		table ip6 mangle {
+			chain after { type filter hook postrouting priority mangle; counter; }
+		}
+		table netdev guard {
+			chain arriving { type filter hook ingress device pod-100 priority 0; counter; }
+		}
+	END
+	run ctl doctor
+	assert_output --regexp 'forwarding +warn +fast: .* these packet filters: nf_tables chain ip raw before, nf_tables chain ip6 mangle after, nf_tables chain netdev guard arriving +if they'
 	in_ns node nft flush ruleset
 	in_ns node iptables-legacy -t filter -L -n >/dev/null
 	run ctl doctor

@@ -173,6 +173,23 @@ has_connections() { [ "$(in_ns client ss -Htn state established | wc -l)" -ge "$
 	assert_equal "$(($(forwarded) - before))" 0
 }
 
+is_not_handed_to() { ! handed_to | grep -qx "$1"; }
+is_handed_to() { handed_to | grep -qx "$1"; }
+
+@test "a pod whose bandwidth is limited has its packets through its qdisc" {
+	local before device
+	with --forwarding fast
+	device=$(in_ns node ip -j link show pod-100 | jq ".[0].ifindex")
+	in_ns node tc qdisc add dev pod-100 root tbf rate 1gbit burst 1mb latency 50ms
+	wait_for 5 "the device to be left out" is_not_handed_to "$device"
+	meet_pods
+	before=$(in_ns node tc -j -s qdisc show dev pod-100 root | jq '.[0].packets')
+	assert_balanced client $WEB4 80 $PODS --tcp 100 --new-ports
+	[ $(($(in_ns node tc -j -s qdisc show dev pod-100 root | jq '.[0].packets') - before)) -ge 400 ]
+	in_ns node tc qdisc del dev pod-100 root
+	wait_for 5 "the device to be back" is_handed_to "$device"
+}
+
 @test "the agent is killed: flows go on past the stack, and new ones too" {
 	local before
 	with --forwarding fast

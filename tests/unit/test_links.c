@@ -134,6 +134,15 @@ TEST(packets_are_handed_to_pods_in_other_namespaces)
 	assert_string_equal(handed_to(), "veth1 nk1");
 }
 
+/* What a pod may get is limited by a qdisc of its device, which a packet that is handed over would not meet. */
+TEST(packets_are_not_handed_past_a_qdisc)
+{
+	add_pod("veth1")->queued = true;
+	add_pod("veth2");
+	assert_string_equal(chosen(), "pod:veth1 pod:veth2");
+	assert_string_equal(handed_to(), "veth2");
+}
+
 TEST(a_node_that_is_a_container_has_a_veth_as_its_uplink)
 {
 	struct link_info *eth0 = add_pod("eth0");
@@ -272,6 +281,7 @@ TEST(the_nodes_address_is_the_uplinks)
 
 RUN(ALONE(default_route_is_the_uplink_and_veths_to_elsewhere_are_pods),
     ALONE(packets_are_handed_to_pods_in_other_namespaces),
+    ALONE(packets_are_not_handed_past_a_qdisc),
     ALONE(a_node_that_is_a_container_has_a_veth_as_its_uplink),
     ALONE(a_node_address_makes_an_uplink),
     ALONE(without_route_and_known_address_any_device_with_an_address_will_do),

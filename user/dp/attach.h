@@ -46,7 +46,7 @@ struct attach_want {
 	char name[IF_NAMESIZE];
 	enum attach_class class;
 	bool ethernet; /* false: frames without Ethernet header (WireGuard, ipip, tun): sl_l3_in, sl_l3_out, no XDP */
-	bool handover; /* of a pod, and packets can be handed to its other end: a veth or netkit that ends in another network namespace */
+	bool handover; /* of a pod, and packets can be handed to its other end: a veth or netkit that ends in another network namespace, and nothing shapes what goes there */
 };
 
 enum attach_state {

@@ -24,22 +24,28 @@ struct look {
 
 /* ---- nf_tables ----------------------------------------------------------------------------------- */
 
-static bool is_forward(const struct nlattr *hook)
+/* Do forwarded packets come by there? What comes in does, wherever it is for. */
+static bool is_passed(uint8_t family, const struct nlattr *hook)
 {
 	const struct nlattr *attr;
+	uint32_t number = UINT32_MAX;
 
 	mnl_attr_for_each_nested(attr, hook)
 		if (mnl_attr_get_type(attr) == NFTA_HOOK_HOOKNUM)
-			return ntohl(mnl_attr_get_u32(attr)) == NF_INET_FORWARD;
-	return false;
+			number = ntohl(mnl_attr_get_u32(attr));
+	if (family == NFPROTO_NETDEV)
+		return number == NF_NETDEV_INGRESS || number == NF_NETDEV_EGRESS;
+	return number == NF_INET_PRE_ROUTING || number == NF_INET_FORWARD ||
+	       number == NF_INET_POST_ROUTING || number == NF_INET_INGRESS;
 }
 
 static const char *family_name(uint8_t family)
 {
-	return family == NFPROTO_IPV4   ? "ip"
-	       : family == NFPROTO_IPV6 ? "ip6"
-	       : family == NFPROTO_INET ? "inet"
-					: NULL;
+	return family == NFPROTO_IPV4     ? "ip"
+	       : family == NFPROTO_IPV6   ? "ip6"
+	       : family == NFPROTO_INET   ? "inet"
+	       : family == NFPROTO_NETDEV ? "netdev"
+					  : NULL;
 }
 
 static int see_chain(const struct nlmsghdr *message, void *ctx)
@@ -48,7 +54,7 @@ static int see_chain(const struct nlmsghdr *message, void *ctx)
 	const char *table = "", *chain = "", *family = family_name(info->nfgen_family);
 	const struct look *look = ctx;
 	uint32_t rules = 0, policy = NF_ACCEPT;
-	bool forward = false;
+	bool passed = false, filters = false;
 	const struct nlattr *attr;
 	char name[256];
 
@@ -61,7 +67,10 @@ static int see_chain(const struct nlmsghdr *message, void *ctx)
 			chain = mnl_attr_get_str(attr);
 			break;
 		case NFTA_CHAIN_HOOK:
-			forward = is_forward(attr);
+			passed = is_passed(info->nfgen_family, attr);
+			break;
+		case NFTA_CHAIN_TYPE: /* those of "nat" translate */
+			filters = strcmp(mnl_attr_get_str(attr), "filter") == 0;
 			break;
 		case NFTA_CHAIN_USE:
 			rules = ntohl(mnl_attr_get_u32(attr));
@@ -71,7 +80,7 @@ static int see_chain(const struct nlmsghdr *message, void *ctx)
 			break;
 		}
 	}
-	if (!family || !forward || (!rules && policy == NF_ACCEPT))
+	if (!family || !passed || !filters || (!rules && policy == NF_ACCEPT))
 		return MNL_CB_OK;
 	snprintf(name, sizeof(name), "nf_tables chain %s %s %s", family, table, chain);
 	look->fn(look->ctx, name);

@@ -62,6 +62,10 @@ static int see_link(const struct nlmsghdr *message, void *ctx)
 		case IFLA_MASTER:
 			link->master = mnl_attr_get_u32(attr);
 			break;
+		case IFLA_QDISC: /* virtual devices have none but what somebody gives them */
+			link->queued = strcmp(mnl_attr_get_str(attr), "noqueue") != 0 &&
+				       strcmp(mnl_attr_get_str(attr), "noop") != 0;
+			break;
 		case IFLA_MTU:
 			link->mtu = mnl_attr_get_u32(attr);
 			break;
@@ -295,7 +299,7 @@ int links_monitor_new(struct links_monitor **ret_monitor)
 {
 	struct links_monitor *monitor = calloc(1, sizeof(*monitor));
 	unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
-			      RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+			      RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_TC;
 	int rc = 0;
 
 	if (!monitor)
@@ -323,16 +327,30 @@ int links_monitor_fd(const struct links_monitor *monitor)
 	return mnl_socket_get_fd(monitor->nl);
 }
 
+/* Filters come with qdiscs: ours, and those of others, which are looked for by the clock. */
+static bool is_told(const char *buffer, int len)
+{
+	const struct nlmsghdr *message = (const void *)buffer;
+
+	for (; mnl_nlmsg_ok(message, len); message = mnl_nlmsg_next(message, &len))
+		if (message->nlmsg_type < RTM_NEWTFILTER || message->nlmsg_type > RTM_GETTFILTER)
+			return true;
+	return false;
+}
+
 int links_monitor_read(struct links_monitor *monitor)
 {
-	char buffer[16384];
+	char buffer[16384] __attribute__((aligned(8)));
 	int changed = 0;
 
 	for (;;) {
 		ssize_t len = mnl_socket_recvfrom(monitor->nl, buffer, sizeof(buffer));
 
-		if (len > 0 || (len < 0 && (errno == ENOBUFS || errno == ENOSPC)))
-			changed = 1; /* what it was does not matter: the table is dumped anew */
+		/* what it was does not matter: the table is dumped anew */
+		if (len > 0)
+			changed |= is_told(buffer, (int)len);
+		else if (len < 0 && (errno == ENOBUFS || errno == ENOSPC))
+			changed = 1;
 		else if (len < 0 && errno == EINTR)
 			continue;
 		else

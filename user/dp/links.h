@@ -29,6 +29,7 @@ struct link_info {
 	uint32_t master;      /* bridge or bond it belongs to; 0 = none */
 	bool lower_elsewhere; /* IFLA_LINK is in another network namespace */
 	uint32_t mtu;
+	bool queued; /* its packets wait in a qdisc that somebody set: the bandwidth of a pod may be limited so */
 	bool default_route;
 };
 
@@ -76,7 +77,7 @@ int links_check_pods(const struct links_table *table, const char *pod_ifaces, st
 int links_node_address(const struct links_table *table, const struct links_rules *rules, int family,
 		       struct address *ret_addr);
 
-/* Notification socket: readable when interfaces, addresses or routes change. */
+/* Notification socket: readable when interfaces, addresses, routes or qdiscs change. */
 struct links_monitor;
 int links_monitor_new(struct links_monitor **ret_monitor);
 void links_monitor_free(struct links_monitor *monitor);

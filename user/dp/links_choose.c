@@ -121,7 +121,8 @@ static void choose(struct choice *c, const struct link_info *link, enum attach_c
 		.ifindex = link->ifindex,
 		.class = class,
 		.ethernet = link->arphrd == ARPHRD_ETHER,
-		.handover = class == ATTACH_POD && link->arphrd == ARPHRD_ETHER && is_pod(link),
+		.handover = class == ATTACH_POD && link->arphrd == ARPHRD_ETHER && is_pod(link) &&
+			    !link->queued,
 	};
 
 	if (link->flags & IFF_LOOPBACK || is_chosen(c, link->ifindex))
