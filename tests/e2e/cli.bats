@@ -220,6 +220,17 @@ shows() {
 	assert_output --regexp 'UNKNOWN_PORT +reject +[0-9]+ .*compare the port with: sluicectl services'
 }
 
+@test "drops ends where its output cannot be written, and says so" {
+	packets_only
+	settled
+	call_from client tcp 10.96.0.10 81
+	refused() { ask_is drops '.drops | length > 0'; }
+	wait_for 5 "the agent to tell a refusal" refused
+	run in_ns node bash -c 'timeout 20 "$@" >/dev/full' bash "$SLUICECTL" drops --bpffs "$BPFFS" --admin-socket "$ADMIN"
+	assert_failure 1
+	assert_output --partial 'the output could not be written: No space left on device'
+}
+
 @test "drops shows calls that were refused at the socket" {
 	agent_start
 	settled

@@ -264,7 +264,7 @@ static int listen_drops(struct cli *cli)
 	struct listening l = { .cli = cli,
 			       .wall_minus_monotonic_ns = clock_wall_ns() - clock_now_ns() };
 	char seen[SEEN_LEN] = "";
-	struct events *events;
+	struct events *events = NULL; /* where no agent answers, or no more */
 	int code = cli_open_maps(cli);
 	int rc;
 
@@ -278,7 +278,7 @@ static int listen_drops(struct cli *cli)
 	catch_signals();
 	rows_events_begin(&cli->out);
 	rc = listen_agent(cli, seen) == CLI_OK ? 0 : events_new(cli->dp, on_event, &l, &events);
-	if (!rc && !stop) {
+	if (events) {
 		rc = listen_events(&l, events);
 		events_free(events);
 	}
