@@ -27,6 +27,16 @@ static __always_inline bool V(route_to_pod)(struct __sk_buff *skb, struct V(work
 	       bpf_map_lookup_elem(&sl_devices, &route->ifindex);
 }
 
+/* No options, nor extension headers? Those the stack looks at. */
+static __always_inline bool V(is_bare)(const struct V(pkt) *p)
+{
+#if FAMILY == 4
+	return p->l4 - p->l3 == sizeof(struct iphdr);
+#else
+	return p->l4 - p->l3 == sizeof(struct ipv6hdr);
+#endif
+}
+
 /*
  * May the flow that opens with this packet, to the backend in work.hit, go past the stack? Replies must come back to this device, and
  * by a device whose programs will know them.
@@ -35,7 +45,7 @@ __noinline int V(bypass_may)(struct __sk_buff *skb)
 {
 	struct V(work) *w = sl_consts.bypass ? V(work_get)() : NULL;
 
-	if (!w || w->p.marks)
+	if (!w || w->p.marks || !V(is_bare)(&w->p))
 		return false;
 	if (!V(route_to_pod)(skb, w, w->hit.daddr, w->p.key.saddr) || w->route.ifindex != skb->ifindex)
 		return false;
@@ -58,7 +68,7 @@ __noinline int V(bypass_way)(struct __sk_buff *skb)
 #endif
 	__u32 ifindex;
 
-	if (!w || w->p.marks || w->p.l4 - w->p.l3 != sizeof(*ip) || (void *)(ip + 1) > end)
+	if (!w || w->p.marks || !V(is_bare)(&w->p) || (void *)(ip + 1) > end)
 		return false;
 #if FAMILY == 4
 	if (ip->ttl < 2)

@@ -468,6 +468,22 @@ static void packets_with_options_are_the_stacks(void **state)
 	forwards(POD_IN, in, FLOW, out);
 }
 
+/* The stack would see its SYN and not the answer, and its connection tracking would call invalid what comes next. */
+static void a_flow_that_begins_with_options_is_the_stacks(void **state)
+{
+	struct packet in, out;
+
+	begin(state);
+	in = TCP(family, C, V, SYN, .options = family == 4 ? 8 : 0,
+		 .extensions = { family == 6 ? HOP_BY_HOP : 0 });
+	out = in;
+	out.to = B1;
+	forwards(POD_IN, in, NEW_FLOW, out);
+	assert_false(is_bypassed(SL_FLOW_REQUEST, IPPROTO_TCP, C, V));
+	comes_by(1);
+	passes(POD_IN, TCP(family, B1, C, SYN | ACK), NOT_SERVICE);
+}
+
 static void fragments_are_the_stacks(void **state)
 {
 	struct packet whole, out;
@@ -545,6 +561,7 @@ int main(void)
 		FOR_ALL(a_device_that_leaves_has_its_packets_by_the_stack),
 		FOR_ALL(a_packet_at_its_last_hop_is_the_stacks),
 		FOR_ALL(packets_with_options_are_the_stacks),
+		FOR_ALL(a_flow_that_begins_with_options_is_the_stacks),
 		FOR_ALL(fragments_are_the_stacks),
 		FOR_ALL(a_flow_that_begins_in_pieces_is_the_stacks),
 		FOR_ALL(what_is_no_reply_passes),
