@@ -306,7 +306,7 @@ static void check_node_address(struct doctor *d)
 
 	if (dp_config_read(d->cli->dp, &config) < 0)
 		return;
-	if (memcmp(config.node4, none, 4) || memcmp(config.node6, none, 16))
+	if (memcmp(config.node4, none, 4) != 0 || memcmp(config.node6, none, 16) != 0)
 		tell(d, "node address", RESULT_OK, "", "known");
 	else
 		tell(d, "node address", RESULT_WARN, "set --node-ip",
