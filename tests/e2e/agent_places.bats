@@ -54,6 +54,8 @@ foreign_map() {
 	run ctl status
 	assert_failure 1
 	assert_output --partial 'sl_meta has keys of 4 and values of 8192 bytes'
+	run ctl doctor
+	assert_output --regexp 'maps +fail +.*sluiced --cleanup +as the fact says; then start sluiced'
 	# what --cleanup reads to find the namespace of filters
 	foreign_map sl_config
 	mkdir -p "$BPFFS/sluice/v1/links"

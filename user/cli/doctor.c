@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,13 +241,17 @@ static void check_agent(struct doctor *d)
 static void check_pins(struct doctor *d)
 {
 	struct err err = { 0 };
+	int rc = dp_open_read(d->cli->values.bpffs, &err, &d->cli->dp);
+	const char *remedy = rc == -ENOENT  ? "start sluiced"
+			     : rc == -EPERM ? "run as root, or with CAP_BPF"
+					    : "as the fact says; then start sluiced";
 
-	d->maps = dp_open_read(d->cli->values.bpffs, &err, &d->cli->dp) == 0;
+	d->maps = rc == 0;
 	if (d->maps)
 		tell(d, "maps", RESULT_OK, "", "pinned below %s/%s", d->cli->values.bpffs,
 		     SL_PIN_DIR);
 	else
-		tell(d, "maps", RESULT_FAIL, "start sluiced", "%s", err.what);
+		tell(d, "maps", RESULT_FAIL, remedy, "%s", err.what);
 }
 
 static void check_room(struct doctor *d)
