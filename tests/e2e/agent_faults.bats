@@ -280,6 +280,22 @@ slice_of() {
 	asking_end
 }
 
+@test "a kernel that refuses a program: exit status 5 and its name, and what ran before goes on" {
+	api_start
+	wait_for 10 "everything to be written" exact
+	asking_begin
+	wait_for 10 "a request" has_asked
+	agent_stop
+	# other constants: the programs have to be loaded anew
+	SHIM_REFUSES=sl_connect4 SLUICED=$T_DIR/sluiced run agent_run --forwarding fast
+	assert_equal "$status" 5
+	assert_output --partial 'missing kernel feature: BPF object sluice_sock does not load: Invalid argument'
+	answers 10.96.0.10
+	asking_end
+	api_start
+	wait_for 10 "the agent" exact
+}
+
 # Every way in which an API server fails, one after another, with a change that waits each time. ROUNDS=50 for the long run: after lies
 # that come one after another the client asks less and less often (30 to 60 seconds in the end), as it should.
 @test "${ROUNDS:-7} faults of the API server, under load, with changes waiting: nothing is taken away" {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Preloaded into the agent by tests: moves its wall clock, and lets bpf() calls that change maps fail. Built by the test:
+// Preloaded into the agent by tests: moves its wall clock, lets bpf() calls that change maps fail, and refuses a program as a kernel does that
+// lacks what it needs: the one that SHIM_REFUSES names. Built by the test:
 //
 //	$CC -std=gnu11 -D_GNU_SOURCE -shared -fPIC -O2 -o shim.so shim.c && SHIM=control LD_PRELOAD=./shim.so sluiced …
 //
@@ -12,6 +13,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -83,6 +85,13 @@ static int changes_a_map(long command)
 	       command == BPF_MAP_UPDATE_BATCH || command == BPF_MAP_DELETE_BATCH;
 }
 
+static int is_refused(const union bpf_attr *attr)
+{
+	const char *name = getenv("SHIM_REFUSES");
+
+	return name && strncmp(attr->prog_name, name, sizeof(attr->prog_name)) == 0;
+}
+
 long syscall(long number, ...)
 {
 	static long (*real)(long, ...);
@@ -102,6 +111,11 @@ long syscall(long number, ...)
 			errno = ENOMEM;
 			return -1;
 		}
+	}
+	if (number == SYS_bpf && a[0] == BPF_PROG_LOAD &&
+	    is_refused((const union bpf_attr *)a[1])) {
+		errno = EINVAL;
+		return -1;
 	}
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
