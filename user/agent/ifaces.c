@@ -94,12 +94,12 @@ static void find_addresses(struct ifaces *i, const struct links_table *table)
 	sync_set_found_ips(i->sync, found, n);
 }
 
-/* What is attached now is what packets may be handed to. */
+/* What is attached now is what packets may be handed to; with --forwarding stack nobody asks. */
 static void sync_devices(struct ifaces *i)
 {
-	size_t n;
-	const struct attach_row *rows = attach_rows(i->attach, &n);
-	int rc = devices_sync(i->dp, i->wants, i->n_wants, rows, n);
+	size_t n_rows, n = i->config->forwarding == CONFIG_FORWARDING_FAST ? i->n_wants : 0;
+	const struct attach_row *rows = attach_rows(i->attach, &n_rows);
+	int rc = devices_sync(i->dp, i->wants, n, rows, n_rows);
 
 	if (rc < 0)
 		problem_add(i->problems,
