@@ -10,15 +10,8 @@ OLD=ai-11,ai-12,ai-13 NEW=ai-14,ai-15,ai-16
 WEB4=10.96.0.20 WEB6=fd00:10:96::20
 
 setup_file() {
-	local n
-	begin_file
-	topology_node
+	begin_node ai-11:11 ai-12:12 ai-13:13 ai-14:14 ai-15:15 ai-16:16 client:100
 	topology_sink
-	for n in 11 12 13 14 15 16; do
-		topology_pod "ai-$n" "$n"
-		topology_model "ai-$n"
-	done
-	topology_pod client 100
 	service web $WEB4 $WEB6
 	endpoints web 11 12 13
 	service other 10.96.0.21 fd00:10:96::21

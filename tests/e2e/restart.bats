@@ -15,15 +15,8 @@ WEB4=10.96.0.20 WEB6=fd00:10:96::20
 ROUNDS=${ROUNDS:-100}
 
 setup_file() {
-	local n
-	begin_file
-	topology_node
+	begin_node ai-11:11 ai-12:12 ai-13:13 client:100
 	topology_sink
-	for n in "${CLUSTER_PODS[@]}"; do
-		topology_pod "ai-$n" "$n"
-		topology_model "ai-$n"
-	done
-	topology_pod client 100
 	service web $WEB4 $WEB6
 	endpoints web 11 12 13
 	service other 10.96.0.21 fd00:10:96::21
