@@ -42,7 +42,7 @@ start_loads() {
 	for ns in client node; do
 		for address in $WEB4 $WEB6; do
 			in_ns_bg $ns "$LOAD" $address 80 --long 50 --streams 10 --tcp 0 --udp 0 --rate 60 \
-				--visits $VISITS --stay 1500 --seconds 600 --expect $PODS >"$T_DIR/load.$ns.${#address}"
+				--visits $VISITS --stay 1500 --seconds 600 --least 125 --expect $PODS >"$T_DIR/load.$ns.${#address}"
 			loads+=($!)
 		done
 	done
